@@ -1,0 +1,1 @@
+"""Networks and checkpoints: text to states, states to condition, latents to waveform, files to weights."""

@@ -1,0 +1,87 @@
+"""Attention with an optional sliding window, and the rotary position embedding; pure functions of tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Band:
+    """Which keys each query may see in a layer with a sliding window.
+
+    mask: ``[b n c 3c]`` bool, for n chunks of c queries against their own and both neighbouring chunks of keys.
+    """
+
+    mask: Tensor
+    chunk: int
+
+
+def band(length: int, window: int, key_mask: Tensor | None, device: torch.device) -> Band | None:
+    """The band ``|i - j| <= window`` over ``length`` tokens; None when it would hide nothing.
+
+    key_mask: ``[b length]`` bool, False for padding. Its own position stays visible to every query, so that a padded
+    query has something to attend to and no NaN arises in rows nobody reads.
+    """
+    if length <= window + 1:
+        return None
+    query = torch.arange(window, device=device)[:, None]
+    key = torch.arange(-window, 2 * window, device=device)[None, :]
+    near = (query - key).abs() <= window
+    chunks = -(-length // window)
+    position = torch.arange(chunks, device=device)[:, None] * window + key
+    inside = (position >= 0) & (position < length)
+    visible = inside[None]
+    if key_mask is not None:
+        padded = F.pad(key_mask, (window, (chunks + 1) * window - length))
+        visible = padded.unfold(1, 3 * window, window)
+    mask = near & visible[:, :, None, :] | (query == key)
+    return Band(mask, window)
+
+
+def full_mask(key_mask: Tensor | None) -> Tensor | None:
+    """``[b s]`` bool key mask as ``[b 1 s s]`` with every query's own position visible; None stays None."""
+    if key_mask is None:
+        return None
+    own = torch.eye(key_mask.shape[1], dtype=torch.bool, device=key_mask.device)
+    return (key_mask[:, None, :] | own)[:, None]
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Grouped-query attention. q: ``[b h s d]``; k, v: ``[b g e d]``; mask: bool, broadcastable to ``[b h s e]``."""
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=q.shape[1] != k.shape[1])
+
+
+def attend_band(q: Tensor, k: Tensor, v: Tensor, visible: Band) -> Tensor:
+    """Sliding-window attention in chunks, so that its cost grows linearly with the length. q: ``[b h s d]``."""
+    length, c = q.shape[2], visible.chunk
+    tail = -length % c
+    q = rearrange(F.pad(q, (0, 0, 0, tail)), "b h (n c) d -> (b n) h c d", c=c)
+    k, v = (_windows(F.pad(y, (0, 0, c, c + tail)), c) for y in (k, v))
+    batch = q.shape[0] // visible.mask.shape[1]
+    mask = rearrange(visible.mask.expand(batch, -1, -1, -1), "b n c w -> (b n) 1 c w")
+    out = attend(q, k, v, mask)
+    return rearrange(out, "(b n) h c d -> b h (n c) d", b=batch)[:, :, :length]
+
+
+def _windows(y: Tensor, chunk: int) -> Tensor:
+    return rearrange(y.unfold(2, 3 * chunk, chunk), "b h n d w -> (b n) h w d")
+
+
+def rotary_table(length: int, head_dim: int, theta: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """cos and sin ``[length head_dim]`` in float32; both halves carry the same angles (not interleaved)."""
+    frequency = theta ** (-torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim)
+    angle = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequency
+    angle = torch.cat([angle, angle], dim=-1)
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+    """Apply the rotary embedding to ``[b h s d]``."""
+    cos, sin = (y.to(x.dtype) for y in table)
+    left, right = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-right, left], dim=-1) * sin

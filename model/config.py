@@ -1,0 +1,153 @@
+"""The shape of an ACE-Step 1.5 network, read from a config file or from the checkpoint's own tensor shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Training = Literal["sft", "base", "turbo", "unknown"]
+Shapes = Mapping[str, tuple[int, ...]]
+
+# Not visible in any shape; the same in every published checkpoint (official configuration class).
+SLIDING_WINDOW = 128
+TIMBRE_FRAMES = 750
+FSQ_LEVELS = (8, 8, 8, 5, 5, 5)
+ROPE_THETA = 1_000_000.0
+NORM_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class Width:
+    """Width of one transformer stack."""
+
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides the network's parameters and arithmetic."""
+
+    decoder: Width
+    encoder: Width
+    decoder_layers: int
+    lyric_layers: int
+    timbre_layers: int
+    pooler_layers: int
+    text_dim: int
+    latent_channels: int = 64
+    patch_size: int = 2
+    pool_window: int = 5
+    fsq_levels: tuple[int, ...] = FSQ_LEVELS
+    timbre_frames: int = TIMBRE_FRAMES
+    sliding_window: int = SLIDING_WINDOW
+    rope_theta: float = ROPE_THETA
+    norm_eps: float = NORM_EPS
+
+    @property
+    def is_xl(self) -> bool:
+        """XL feeds a wide transformer from a narrower condition encoder; the 2B model has one width."""
+        return self.encoder.hidden != self.decoder.hidden
+
+    @property
+    def timbre_class_token(self) -> bool:
+        """XL reads the timbre from a prepended class token, 2B from the first audio frame (official modeling files)."""
+        return self.is_xl
+
+    def window(self, layer: int) -> int | None:
+        """Attention reach of a layer in tokens to each side: even layers slide, odd layers see everything."""
+        return self.sliding_window if layer % 2 == 0 else None
+
+
+def from_official(config: Mapping[str, Any]) -> Config:
+    """Read the official ``config.json``; a config whose layers do not alternate sliding/full is refused."""
+    layers = int(config["num_hidden_layers"])
+    expected = ["sliding_attention" if i % 2 == 0 else "full_attention" for i in range(layers)]
+    if list(config.get("layer_types") or expected) != expected:
+        raise ValueError(f"layer_types {config['layer_types']} is not the alternating pattern this network implements")
+    decoder = Width(
+        hidden=config["hidden_size"],
+        intermediate=config["intermediate_size"],
+        heads=config["num_attention_heads"],
+        kv_heads=config["num_key_value_heads"],
+        head_dim=config["head_dim"],
+    )
+    encoder = Width(
+        hidden=config.get("encoder_hidden_size") or decoder.hidden,
+        intermediate=config.get("encoder_intermediate_size") or decoder.intermediate,
+        heads=config.get("encoder_num_attention_heads") or decoder.heads,
+        kv_heads=config.get("encoder_num_key_value_heads") or decoder.kv_heads,
+        head_dim=decoder.head_dim,
+    )
+    return Config(
+        decoder=decoder,
+        encoder=encoder,
+        decoder_layers=layers,
+        lyric_layers=config["num_lyric_encoder_hidden_layers"],
+        timbre_layers=config["num_timbre_encoder_hidden_layers"],
+        pooler_layers=config["num_attention_pooler_hidden_layers"],
+        text_dim=config["text_hidden_dim"],
+        latent_channels=config["audio_acoustic_hidden_dim"],
+        patch_size=config["patch_size"],
+        pool_window=config["pool_window_size"],
+        fsq_levels=tuple(config["fsq_input_levels"]),
+        timbre_frames=config["timbre_fix_frame"],
+        sliding_window=config["sliding_window"],
+        rope_theta=float(config["rope_theta"]),
+        norm_eps=config["rms_norm_eps"],
+    )
+
+
+def from_shapes(shapes: Shapes) -> Config:
+    """Infer the config from tensor shapes in the official key layout.
+
+    Used for files that carry no config (ComfyUI's). What no shape shows (window, rotary base, quantiser levels) takes
+    the value every published checkpoint has.
+    """
+    return Config(
+        decoder=_width(shapes, "decoder.layers.0", "self_attn"),
+        encoder=_width(shapes, "encoder.lyric_encoder.layers.0", "self_attn"),
+        decoder_layers=_count(shapes, "decoder.layers."),
+        lyric_layers=_count(shapes, "encoder.lyric_encoder.layers."),
+        timbre_layers=_count(shapes, "encoder.timbre_encoder.layers."),
+        pooler_layers=_count(shapes, "detokenizer.layers."),
+        text_dim=shapes["encoder.text_projector.weight"][1],
+        latent_channels=shapes["decoder.proj_out.1.weight"][1],
+        patch_size=shapes["decoder.proj_in.1.weight"][2],
+        pool_window=shapes["detokenizer.special_tokens"][1],
+    )
+
+
+def training_of(config: Mapping[str, Any], name: str) -> Training:
+    """How a checkpoint was trained: its own config where that is conclusive, else the words in its name.
+
+    ``model_version`` alone is not conclusive: SFT and base checkpoints are published with the class default "turbo".
+    """
+    if config.get("is_turbo"):
+        return "turbo"
+    words = name.lower().replace("-", "_").replace(".", "_").split("_")
+    for training in ("turbo", "sft", "base"):
+        if training in words:
+            return training
+    version = str(config.get("model_version") or "")
+    return "sft" if version == "sft" else "base" if version == "base" else "unknown"
+
+
+def _width(shapes: Shapes, layer: str, attention: str) -> Width:
+    head_dim = shapes[f"{layer}.{attention}.q_norm.weight"][0]
+    intermediate, hidden = shapes[f"{layer}.mlp.gate_proj.weight"]
+    return Width(
+        hidden=hidden,
+        intermediate=intermediate,
+        heads=shapes[f"{layer}.{attention}.q_proj.weight"][0] // head_dim,
+        kv_heads=shapes[f"{layer}.{attention}.k_proj.weight"][0] // head_dim,
+        head_dim=head_dim,
+    )
+
+
+def _count(shapes: Shapes, prefix: str) -> int:
+    return len({key[len(prefix) :].split(".")[0] for key in shapes if key.startswith(prefix)})

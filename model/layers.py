@@ -1,0 +1,125 @@
+"""Building blocks shared by the transformer and the encoders.
+
+In fp16 some parameters stay float32 (see precision.py). The blocks need no flag for it: a block casts its input to the
+format of its own weights, and adding its output to a float32 residual gives float32.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from .attention import Band, attend, attend_band, band, full_mask, rotary_table, rotate
+from .config import Width
+
+Rotary = tuple[Tensor, Tensor]
+
+
+class Attention(nn.Module):
+    """Projections and per-head norms of one attention; the norms come before the rotation."""
+
+    def __init__(self, width: Width, eps: float) -> None:
+        super().__init__()
+        self.head_dim = width.head_dim
+        self.q_proj = nn.Linear(width.hidden, width.heads * width.head_dim, bias=False)
+        self.k_proj = nn.Linear(width.hidden, width.kv_heads * width.head_dim, bias=False)
+        self.v_proj = nn.Linear(width.hidden, width.kv_heads * width.head_dim, bias=False)
+        self.o_proj = nn.Linear(width.heads * width.head_dim, width.hidden, bias=False)
+        self.q_norm = nn.RMSNorm(width.head_dim, eps=eps)
+        self.k_norm = nn.RMSNorm(width.head_dim, eps=eps)
+
+    def query(self, x: Tensor) -> Tensor:
+        """``[b s hidden]`` to ``[b h s d]``."""
+        return self.q_norm(rearrange(self.q_proj(x), "b s (h d) -> b s h d", d=self.head_dim)).transpose(1, 2)
+
+    def key(self, x: Tensor) -> Tensor:
+        """``[b s hidden]`` to ``[b g s d]``."""
+        return self.k_norm(rearrange(self.k_proj(x), "b s (h d) -> b s h d", d=self.head_dim)).transpose(1, 2)
+
+    def value(self, x: Tensor) -> Tensor:
+        """``[b s hidden]`` to ``[b g s d]``."""
+        return rearrange(self.v_proj(x), "b s (h d) -> b h s d", d=self.head_dim)
+
+    def output(self, heads: Tensor) -> Tensor:
+        """``[b h s d]`` to ``[b s hidden]``."""
+        return self.o_proj(rearrange(heads, "b h s d -> b s (h d)"))
+
+
+class SelfAttention(Attention):
+    def forward(self, x: Tensor, rotary: Rotary, visible: Band | Tensor | None) -> Tensor:
+        x = x.to(self.q_proj.weight.dtype)
+        q, k, v = rotate(self.query(x), rotary), rotate(self.key(x), rotary), self.value(x)
+        heads = attend_band(q, k, v, visible) if isinstance(visible, Band) else attend(q, k, v, visible)
+        return self.output(heads)
+
+
+class MLP(nn.Module):
+    """SwiGLU. Its inner product is the first thing to overflow fp16, so it is formed in down_proj's format."""
+
+    def __init__(self, width: Width) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(width.hidden, width.intermediate, bias=False)
+        self.up_proj = nn.Linear(width.hidden, width.intermediate, bias=False)
+        self.down_proj = nn.Linear(width.intermediate, width.hidden, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(self.gate_proj.weight.dtype)
+        wide = self.down_proj.weight.dtype
+        return self.down_proj(F.silu(self.gate_proj(x)).to(wide) * self.up_proj(x).to(wide))
+
+
+class EncoderLayer(nn.Module):
+    """Pre-norm transformer block without modulation."""
+
+    def __init__(self, width: Width, eps: float) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(width, eps)
+        self.input_layernorm = nn.RMSNorm(width.hidden, eps=eps)
+        self.post_attention_layernorm = nn.RMSNorm(width.hidden, eps=eps)
+        self.mlp = MLP(width)
+
+    def forward(self, h: Tensor, rotary: Rotary, visible: Band | Tensor | None) -> Tensor:
+        h = h + self.self_attn(self.input_layernorm(h), rotary, visible)
+        return h + self.mlp(self.post_attention_layernorm(h))
+
+
+class EncoderStack(nn.Module):
+    """Encoder layers that alternate sliding and full attention, and the final norm."""
+
+    def __init__(self, width: Width, layers: int, *, window: int, theta: float, eps: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(EncoderLayer(width, eps) for _ in range(layers))
+        self.norm = nn.RMSNorm(width.hidden, eps=eps)
+        self._window, self._theta, self._head_dim = window, theta, width.head_dim
+
+    def run(self, h: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """h: ``[b s hidden]``; key_mask: ``[b s]`` bool, False for padding."""
+        rotary = rotary_table(h.shape[1], self._head_dim, self._theta, h.device)
+        full = full_mask(key_mask)
+        sliding = band(h.shape[1], self._window, key_mask, h.device)
+        h = h.to(self.norm.weight.dtype)
+        for i, layer in enumerate(self.layers):
+            h = layer(h, rotary, sliding if i % 2 == 0 and sliding is not None else full)
+        return self.norm(h)
+
+
+def linear_in(layer: nn.Linear, x: Tensor) -> Tensor:
+    """Apply a linear layer to a tensor of any float format."""
+    return layer(x.to(layer.weight.dtype))
+
+
+def linear_float32(layer: nn.Linear, x: Tensor) -> Tensor:
+    """Apply a linear layer in float32, whatever format its weights are stored in."""
+    bias = None if layer.bias is None else layer.bias.float()
+    return F.linear(x.float(), layer.weight.float(), bias)
+
+
+def sinusoid(t: Tensor, size: int) -> Tensor:
+    """Sinusoidal embedding ``[n size]`` of times ``[n]``: t is scaled by 1000, cosines come first; float32."""
+    half = size // 2
+    index = torch.arange(half, dtype=torch.float32, device=t.device)
+    frequency = torch.exp(-torch.log(torch.tensor(10000.0, device=t.device)) * index / half)
+    angle = (t.float() * 1000)[:, None] * frequency
+    return torch.cat([angle.cos(), angle.sin()], dim=-1)

@@ -1,0 +1,147 @@
+"""The diffusion transformer: predicts the velocity of a noisy latent under a condition and a context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .attention import Band, attend, band, rotary_table
+from .config import Config, Width
+from .layers import MLP, Attention, Rotary, SelfAttention, linear_in, sinusoid
+
+TIME_CHANNELS = 256
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one layer's cross-attention needs of a condition. k, v: ``[b g e d]``; mask: ``[b 1 1 e]`` bool or None."""
+
+    k: Tensor
+    v: Tensor
+    mask: Tensor | None
+
+
+# A layer reads a condition through its Memory. The null condition is one vector repeated, so attention over it is the
+# same constant for every query: a Tensor [1 1 hidden] that is simply added.
+LayerCondition = Memory | Tensor
+
+
+class CrossAttention(Attention):
+    """Attention to the condition; no rotary embedding."""
+
+    def remember(self, condition: Tensor, mask: Tensor | None) -> Memory:
+        """Keys and values of an embedded condition ``[b e hidden]``; they do not change during a run."""
+        condition = condition.to(self.k_proj.weight.dtype)
+        visible = None if mask is None else mask[:, None, None, :]
+        return Memory(self.key(condition), self.value(condition), visible)
+
+    def constant(self, token: Tensor) -> Tensor:
+        """Output of attending to any number of copies of one token ``[1 1 hidden]``: its value, projected."""
+        value = self.value(token.to(self.v_proj.weight.dtype))
+        groups = self.q_proj.out_features // self.v_proj.out_features
+        return self.output(value.repeat_interleave(groups, dim=1))
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        x = x.to(self.q_proj.weight.dtype)
+        return self.output(attend(self.query(x), memory.k, memory.v, memory.mask))
+
+
+class Layer(nn.Module):
+    """Modulated self-attention, plain cross-attention, modulated MLP."""
+
+    def __init__(self, width: Width, eps: float) -> None:
+        super().__init__()
+        self.self_attn_norm = nn.RMSNorm(width.hidden, eps=eps)
+        self.self_attn = SelfAttention(width, eps)
+        self.cross_attn_norm = nn.RMSNorm(width.hidden, eps=eps)
+        self.cross_attn = CrossAttention(width, eps)
+        self.mlp_norm = nn.RMSNorm(width.hidden, eps=eps)
+        self.mlp = MLP(width)
+        self.scale_shift_table = nn.Parameter(torch.empty(1, 6, width.hidden))
+
+    def forward(
+        self, h: Tensor, modulation: Tensor, rotary: Rotary, visible: Band | None, condition: LayerCondition
+    ) -> Tensor:
+        """h: ``[b s hidden]``; modulation: ``[b 6 hidden]``."""
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = (self.scale_shift_table + modulation).chunk(6, dim=1)
+        x = self.self_attn_norm(h) * (1 + scale) + shift
+        h = h + gate * self.self_attn(x, rotary, visible)
+        if isinstance(condition, Memory):
+            h = h + self.cross_attn(self.cross_attn_norm(h), condition)
+        else:
+            h = h + condition
+        x = self.mlp_norm(h) * (1 + mlp_scale) + mlp_shift
+        return h + mlp_gate * self.mlp(x)
+
+
+class TimeEmbedding(nn.Module):
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(TIME_CHANNELS, hidden)
+        self.linear_2 = nn.Linear(hidden, hidden)
+        self.time_proj = nn.Linear(hidden, 6 * hidden)
+
+    def forward(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """t: ``[n]``; returns the embedding ``[n hidden]`` and the layers' modulation ``[n 6 hidden]``."""
+        embedding = self.linear_2(F.silu(linear_in(self.linear_1, sinusoid(t, TIME_CHANNELS))))
+        return embedding, self.time_proj(F.silu(embedding)).unflatten(-1, (6, -1))
+
+
+class Transformer(nn.Module):
+    """ACE-Step's ``decoder``. Parameter names are the official checkpoint's."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        width, patch = config.decoder, config.patch_size
+        self.config = config
+        # The convolutions have index 1 because the official modules keep a transposition at index 0 and 2.
+        self.proj_in = nn.ModuleDict({"1": nn.Conv1d(3 * config.latent_channels, width.hidden, patch, patch)})
+        self.proj_out = nn.ModuleDict({"1": nn.ConvTranspose1d(width.hidden, config.latent_channels, patch, patch)})
+        self.time_embed = TimeEmbedding(width.hidden)
+        self.time_embed_r = TimeEmbedding(width.hidden)
+        self.condition_embedder = nn.Linear(config.encoder.hidden, width.hidden)
+        self.layers = nn.ModuleList(Layer(width, config.norm_eps) for _ in range(config.decoder_layers))
+        self.norm_out = nn.RMSNorm(width.hidden, eps=config.norm_eps)
+        self.scale_shift_table = nn.Parameter(torch.empty(1, 2, width.hidden))
+
+    def remember(self, states: Tensor, mask: Tensor | None) -> list[LayerCondition]:
+        """Every layer's view of a packed condition. states: ``[b e d]``; mask: ``[b e]`` bool or None."""
+        embedded = linear_in(self.condition_embedder, states)
+        return [layer.cross_attn.remember(embedded, mask) for layer in self.layers]  # type: ignore[union-attr]
+
+    def remember_constant(self, token: Tensor) -> list[LayerCondition]:
+        """Every layer's view of a condition that repeats one token ``[1 1 d]``, such as the null condition."""
+        embedded = linear_in(self.condition_embedder, token)
+        return [layer.cross_attn.constant(embedded) for layer in self.layers]  # type: ignore[union-attr]
+
+    def forward(self, x: Tensor, t: Tensor, context: Tensor, condition: list[LayerCondition]) -> Tensor:
+        """Velocity of x. x: ``[b t c]``; t: ``[1]`` or ``[b]`` in 1 (noise) .. 0; context: ``[b t 2c]``, src | mask."""
+        frames = x.shape[1]
+        embedding, modulation = self._time(t)
+        h = self._tokens(torch.cat([context, x.to(context.dtype)], dim=-1))
+        rotary = rotary_table(h.shape[1], self.config.decoder.head_dim, self.config.rope_theta, h.device)
+        sliding = band(h.shape[1], self.config.sliding_window, None, h.device)
+        for i, layer in enumerate(self.layers):
+            h = layer(h, modulation, rotary, sliding if i % 2 == 0 else None, condition[i])
+        shift, scale = (self.scale_shift_table + embedding[:, None]).chunk(2, dim=1)
+        return self._frames(self.norm_out(h) * (1 + scale) + shift)[:, :frames]
+
+    def _time(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        # The second embedding is of t - r, the span of a mean-flow step; sampling always has r = t, so it is of 0.
+        embedding, modulation = self.time_embed(t)
+        embedding_r, modulation_r = self.time_embed_r(torch.zeros_like(t))
+        return embedding + embedding_r, modulation + modulation_r
+
+    def _tokens(self, frames: Tensor) -> Tensor:
+        """``[b t 3c]`` to ``[b s hidden]``, an odd end padded with one frame of zeros."""
+        conv = self.proj_in["1"]
+        frames = F.pad(frames, (0, 0, 0, -frames.shape[1] % self.config.patch_size))
+        tokens = conv(frames.transpose(1, 2).to(conv.weight.dtype)).transpose(1, 2)  # type: ignore[arg-type]
+        return tokens.to(self.norm_out.weight.dtype)
+
+    def _frames(self, tokens: Tensor) -> Tensor:
+        conv = self.proj_out["1"]
+        return conv(tokens.transpose(1, 2).to(conv.weight.dtype)).transpose(1, 2)  # type: ignore[arg-type]

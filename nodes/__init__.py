@@ -1,0 +1,1 @@
+"""ComfyUI nodes: sockets and widgets in, one library call, a tuple out."""

@@ -1,0 +1,1 @@
+"""The mathematics of denoising; knows nothing of text, files or devices."""

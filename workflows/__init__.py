@@ -1,0 +1,1 @@
+"""The graphs people open, as package data."""
