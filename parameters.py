@@ -142,6 +142,13 @@ PARAMETERS: dict[str, Parameter] = _table(
         step=0.1,
     ),
     Parameter(
+        "task",
+        "CHOICE",
+        "text2music",
+        "What the model is told to do, in the words it was trained with.",
+        choices=("text2music", "cover", "cover-nofsq", "repaint"),
+    ),
+    Parameter(
         "duration",
         "FLOAT",
         60.0,

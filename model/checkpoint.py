@@ -1,0 +1,123 @@
+"""Files to modules: built on the meta device, memory-mapped, cast while loading, strict about every key."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .layouts import Component, Layout
+from .network import AceStep
+from .precision import network_dtypes
+from .tensors import CheckpointError, Tensors
+from .text import TextEncoder, build_text_model, qwen3_config, text_state
+from .tokens import load_tokenizer
+from .vae import Oobleck, VAEConfig
+from .vae_keys import vae_state
+
+logger = logging.getLogger(__name__)
+
+SHOWN_KEYS = 5
+
+
+def load_network(layout: Layout, dtype: torch.dtype) -> AceStep:
+    """The network of a checkpoint in ``dtype`` (fp16 keeps what overflows in float32). ``silence`` is still empty
+    where the checkpoint does not bring it; see ``give_silence``."""
+    with torch.device("meta"):
+        network = AceStep(layout.config, layout.training)
+    assign(network, layout.network, network_dtypes(dtype), str(layout.path))
+    network.silence = torch.empty(0, layout.config.latent_channels)
+    if isinstance(layout.silence, Path):
+        network.silence = _read_silence(layout.silence, layout.config.latent_channels)
+    elif layout.silence is not None:
+        network.silence = next(iter(layout.silence.values()))[0].float()
+    return network.eval()
+
+
+def give_silence(network: AceStep, vae: Oobleck) -> None:
+    """Fill in the silence latent by encoding silence, for layouts that do not ship it.
+
+    Only the first frames of encoded silence differ (they see the start of the signal); the rest is one frame repeated.
+    """
+    if len(network.silence):
+        return
+    frames = vae.encode_overlap + 1
+    samples = (frames + vae.encode_overlap) * vae.config.hop
+    silence = torch.zeros(1, vae.config.audio_channels, samples, device=next(vae.parameters()).device)
+    network.silence = vae.encode(silence)[0].T[:frames].float().cpu().contiguous()
+
+
+def load_vae(component: Component, dtype: torch.dtype) -> Oobleck:
+    """The VAE in ``dtype``; weight norm is folded in float32 first."""
+    try:
+        if component.config is None:
+            config = VAEConfig.from_state(component.tensors.shapes())
+        else:
+            config = VAEConfig.from_diffusers(dict(component.config))
+        state = vae_state(component.tensors)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{component.path} is not ACE-Step's VAE: {error}") from error
+    with torch.device("meta"):
+        vae = Oobleck(config)
+    assign(vae, state, lambda _: dtype, str(component.path))
+    return vae.eval()
+
+
+def load_text_encoder(component: Component, tokenizer: Path, dtype: torch.dtype) -> TextEncoder:
+    """The text encoder in ``dtype`` with the tokenizer of the folder ``tokenizer``."""
+    try:
+        tensors = text_state(component.tensors)
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        config = qwen3_config(shapes, dict(component.config) if component.config else None)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{component.path} is not the text encoder Qwen3-Embedding: {error}") from error
+    model = build_text_model(config)
+    assign(model, tensors, lambda _: dtype, str(component.path))
+    return TextEncoder(model.eval(), load_tokenizer(tokenizer))
+
+
+def assign(module: nn.Module, tensors: Mapping[str, Tensor], dtype: Callable[[str], torch.dtype], source: str) -> None:
+    """Give a module built on the meta device its tensors, one at a time.
+
+    Every key that is missing, extra or has another shape is reported at once in one CheckpointError; the module is
+    touched only when there is none.
+    """
+    wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    have = tensors.shapes() if isinstance(tensors, Tensors) else {k: tuple(v.shape) for k, v in tensors.items()}
+    problems = [
+        _listed("missing", [n for n in wanted if n not in have]),
+        _listed("unknown", [n for n in have if n not in wanted]),
+        _listed("misshapen", [f"{n} {have[n]}, expected {s}" for n, s in wanted.items() if have.get(n, s) != s]),
+    ]
+    if any(problems):
+        raise CheckpointError(f"{source} does not fit the network: {'; '.join(p for p in problems if p)}")
+    state = {name: tensors[name].to(dtype(name)) for name in wanted}
+    module.load_state_dict(state, strict=True, assign=True)
+    module.requires_grad_(False)
+
+
+def _listed(problem: str, keys: list[str]) -> str:
+    if not keys:
+        return ""
+    more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
+    return f"{len(keys)} {problem}: {', '.join(keys[:SHOWN_KEYS])}{more}"
+
+
+def _read_silence(path: Path, channels: int) -> Tensor:
+    """silence_latent.pt: ``[1 c t]`` on disk, ``[t c]`` in memory."""
+    try:
+        silence = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} can't be read: {error}; fetch the file again") from error
+    if not isinstance(silence, Tensor) or silence.ndim != 3 or silence.shape[:2] != (1, channels):
+        raise CheckpointError(f"{path} does not hold a silence latent [1 {channels} t]")
+    return silence[0].T.float().contiguous()
+
+
+def first_damaged(module: nn.Module) -> str | None:
+    """Name of the first parameter that holds NaN or infinity, to explain a result that does."""
+    return next((name for name, value in module.named_parameters() if not torch.isfinite(value).all()), None)

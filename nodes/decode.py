@@ -1,0 +1,46 @@
+"""Node: decode a latent to audio."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from .. import parameters
+from ..audio.loudness import finish
+from . import vae as vae_socket
+
+
+class Decode:
+    """Turns a finished latent into audio at a sane level."""
+
+    CATEGORY = "audio/ACE-Step XL"
+    DESCRIPTION = "Decodes, keeps peaks below full scale, sets the peak level and fades. Refuses NaN and silence."
+    FUNCTION = "decode"
+    RETURN_TYPES = ("AUDIO",)
+    RETURN_NAMES = ("audio",)
+    OUTPUT_TOOLTIPS = ("48 kHz stereo, every song of the batch.",)
+    SEARCH_ALIASES: ClassVar = ["ace step decode", "vae decode audio", "latent to audio"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        names = ("normalize", "peak_db", "fade_in", "fade_out")
+        return {
+            "required": {
+                "latent": ("LATENT", {"tooltip": "From the sampler."}),
+                "vae": ("VAE", {"tooltip": "From the loader."}),
+                **{name: parameters.widget(name) for name in names},
+            }
+        }
+
+    def decode(
+        self, latent: dict[str, Any], vae: Any, normalize: bool, peak_db: float, fade_in: float, fade_out: float
+    ) -> tuple[dict[str, Any]]:
+        waveform = vae_socket.decode(vae, latent["samples"])
+        waveform = finish(
+            waveform,
+            parameters.SAMPLE_RATE,
+            normalize=normalize,
+            peak_db=peak_db,
+            fade_in=fade_in,
+            fade_out=fade_out,
+        )
+        return ({"waveform": waveform, "sample_rate": parameters.SAMPLE_RATE},)

@@ -1,0 +1,103 @@
+"""Node: sampler."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import host, parameters
+from ..model.checkpoint import first_damaged
+from ..model.network import AceStep
+from ..sampler import schedule
+from ..sampler.denoise import Step
+from ..sampler.noise import draw, seeds_for
+from .guider import Guider
+
+
+class Sampler:
+    """Denoises a latent into a song."""
+
+    CATEGORY = "audio/ACE-Step XL"
+    DESCRIPTION = "Runs the network over the schedule. Song i of a batch uses seed + i and equals its single run."
+    FUNCTION = "sample"
+    RETURN_TYPES = ("LATENT",)
+    RETURN_NAMES = ("latent",)
+    OUTPUT_TOOLTIPS = ("The finished latent, for the decoder.",)
+    SEARCH_ALIASES: ClassVar = ["ace step sampler", "denoise", "generate music"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "guider": ("GUIDER", {"tooltip": "From our guider node."}),
+                "sigmas": ("SIGMAS", {"tooltip": "Noise levels, from 1 down to 0."}),
+                "latent": ("LATENT", {"tooltip": "Length and number of songs."}),
+                "seed": parameters.widget("seed"),
+            },
+            "optional": {
+                "noise": ("NOISE", {"tooltip": "Start noise from another node, in place of the seed."}),
+            },
+        }
+
+    def sample(
+        self, guider: Guider, sigmas: Tensor, latent: dict[str, Any], seed: int, noise: Any = None
+    ) -> tuple[dict[str, Any]]:
+        levels = sigmas.tolist()
+        schedule.check(levels)
+        latents = _latents(guider, latent)
+        batch, frames, _ = latents.shape
+        # The network was never trained on less than about five seconds, so a shorter song is cut from one that long.
+        padded = F.pad(latents, (0, 0, 0, max(0, parameters.MINIMUM_FRAMES - frames)))
+        start = _noise(padded, latent, seed, noise)
+        place = host.current()
+        with (
+            place.resident([guider.network], guider.memory(batch, padded.shape[1])) as device,
+            place.progress(len(levels) - 1) as bar,
+        ):
+
+            def on_step(step: Step) -> None:
+                place.check_interrupted()
+                bar.update(step.index + 1)
+
+            result = guider.run(start, padded, levels, device, on_step)[:, :frames].cpu()
+        _refuse_damaged(result, guider.network)
+        return ({**latent, "samples": result.transpose(1, 2).contiguous(), "type": "audio"},)
+
+
+def _latents(guider: Guider, latent: dict[str, Any]) -> Tensor:
+    """The socket's ``[b 64 t]`` as ``[b t c]``, refused when it is another model's."""
+    if not isinstance(guider, Guider):
+        raise ValueError(f"guider is a {type(guider).__name__}: connect our guidance node, which brings the network")
+    samples, channels = latent["samples"], guider.network.config.latent_channels
+    if samples.ndim != 3 or samples.shape[1] != channels or 0 in samples.shape:
+        raise ValueError(
+            f"latent has shape {list(samples.shape)}, expected [songs {channels} frames]: use an ACE-Step 1.5 node"
+        )
+    return samples.transpose(1, 2).float()
+
+
+def _noise(latents: Tensor, latent: dict[str, Any], seed: int, noise: Any) -> Tensor:
+    """Start noise ``[b t c]``: drawn per song on the CPU from its seed, or by the connected NOISE."""
+    batch, frames, channels = latents.shape
+    if noise is None:
+        index = latent.get("batch_index") or list(range(batch))
+        seeds = [seeds_for(seed, i + 1)[-1] for i in index]
+        return draw(seeds, frames, channels)
+    drawn = noise.generate_noise({**latent, "samples": latents.transpose(1, 2)})
+    return drawn.transpose(1, 2).float().cpu()
+
+
+def _refuse_damaged(result: Tensor, network: AceStep) -> None:
+    """NaN never leaves as a song; say where it came from."""
+    if bool(torch.isfinite(result).all()):
+        return
+    damaged = first_damaged(network)
+    if damaged is not None:
+        raise ValueError(f"the checkpoint is damaged: {damaged} holds NaN or infinity; fetch the file again")
+    raise ValueError(
+        f"the network produced NaN or infinity in {network.null_condition_emb.dtype}; choose precision bf16 or fp32 in "
+        "the loader"
+    )

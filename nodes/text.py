@@ -1,0 +1,70 @@
+"""Node: encode caption and lyrics."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from .. import host, parameters
+from ..model.prompt import Metadata, Prompt, instruction
+from ..model.text import TextEncoder
+from . import conditioning
+
+# Bytes the text encoder needs beside its weights: 2048 tokens of a 28-layer, 1024-wide network in float32.
+MEMORY = 512 * 1024**2
+
+
+class Encode:
+    """Turns caption, lyrics and metadata into a conditioning."""
+
+    CATEGORY = "audio/ACE-Step XL"
+    DESCRIPTION = (
+        "Encodes caption, lyrics and metadata with the exact prompt the model was trained on. Metadata on auto or 0 is "
+        "left to the model. Says what did not fit into the prompt."
+    )
+    FUNCTION = "encode"
+    RETURN_TYPES = ("CONDITIONING",)
+    RETURN_NAMES = ("conditioning",)
+    OUTPUT_TOOLTIPS = ("For the guider's positive or negative input; core ACE-Step 1.5 nodes accept it too.",)
+    SEARCH_ALIASES: ClassVar = ["ace step prompt", "lyrics", "caption", "tags", "bpm", "key"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "text_encoder": ("ACESTEP_TEXT_ENCODER", {"tooltip": "From the loader."}),
+                "caption": parameters.widget("caption"),
+                "lyrics": parameters.widget("lyrics"),
+                "language": parameters.widget("language"),
+                "bpm": parameters.widget("bpm"),
+                "key_scale": parameters.widget("key_scale"),
+                "time_signature": parameters.widget("time_signature"),
+                "duration": parameters.widget("prompt_duration"),
+                "task": parameters.widget("task"),
+            }
+        }
+
+    def encode(
+        self,
+        text_encoder: TextEncoder,
+        caption: str,
+        lyrics: str,
+        language: str,
+        bpm: int,
+        key_scale: str,
+        time_signature: str,
+        duration: float,
+        task: str,
+    ) -> tuple[conditioning.Conditioning]:
+        metadata = Metadata(
+            bpm=bpm or None,
+            key_scale=None if key_scale == parameters.AUTO else key_scale,
+            time_signature=None if time_signature == parameters.AUTO else time_signature,
+            duration=duration or None,
+        )
+        prompt = Prompt(caption, lyrics, language, metadata, instruction(task))
+        place = host.current()
+        with place.resident([text_encoder.model], MEMORY):
+            states = text_encoder.encode([prompt])
+        for warning in states.warnings:
+            place.warn(warning)
+        return (conditioning.write(states),)
