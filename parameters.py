@@ -196,8 +196,8 @@ PARAMETERS: dict[str, Parameter] = _table(
         "guidance_type",
         "CHOICE",
         "apg",
-        "apg: adaptive projected guidance, the official default. cfg: classifier-free guidance. adg: angle-based "
-        "dynamic guidance.",
+        "apg: adaptive projected guidance, the official default. cfg: classifier-free guidance. adg: angle domain "
+        "guidance.",
         choices=("apg", "cfg", "adg"),
     ),
     Parameter(
@@ -260,11 +260,11 @@ PARAMETERS: dict[str, Parameter] = _table(
     Parameter(
         "adg_angle_clip",
         "FLOAT",
-        3.14 / 6,
+        0.5233,
         "ADG: largest rotation in radians away from the conditional prediction.",
         minimum=0.01,
         maximum=3.14,
-        step=0.01,
+        step=0.0001,
         advanced=True,
     ),
     Parameter(

@@ -18,6 +18,8 @@ from acestep_xl.model.layouts import Layout, recognise, text_component, vae_comp
 from acestep_xl.model.network import AceStep, parameter_count
 from acestep_xl.model.tensors import CheckpointError
 
+CPU = torch.device("cpu")
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -39,18 +41,18 @@ def split(models: dict[str, Path], tmp_path: Path) -> Path:
 
 
 def load(path: Path) -> AceStep:
-    return load_network(recognise(path), torch.float32)
+    return load_network(recognise(path), torch.float32, CPU)
 
 
 @pytest.mark.parametrize("layout", tiny.LAYOUTS)
 def test_every_layout_gives_the_same_modules(models: dict[str, Path], layout: str) -> None:
     found: Layout = recognise(models[layout])
     root = models[layout].parents[1]
-    vae = load_vae(found.vae or vae_component(root / "vae" / "ace_1.5_vae.safetensors"), torch.float32)
+    vae = load_vae(found.vae or vae_component(root / "vae" / "ace_1.5_vae.safetensors"), torch.float32, CPU)
     text_source = found.text or text_component(root / "text_encoders" / "qwen_0.6b_ace15.safetensors")
     tokenizer = next(root.rglob("tokenizer.json")).parent
-    text = load_text_encoder(text_source, tokenizer, torch.float32)
-    network = load_network(found, torch.float32)
+    text = load_text_encoder(text_source, tokenizer, torch.float32, CPU)
+    network = load_network(found, torch.float32, CPU)
     give_silence(network, vae)
 
     assert found.config == demo.CONFIG
@@ -98,6 +100,15 @@ def test_shapes_tell_what_the_config_tells() -> None:
 )
 def test_training_kind(config: dict[str, object], name: str, training: str) -> None:
     assert training_of(config, name) == training
+
+
+def test_the_cpu_gets_aligned_weights_and_a_gpu_mapped_ones(split: Path) -> None:
+    """The song must not depend on where in a file a tensor happens to lie."""
+    save_file({**load_file(split)}, split, metadata={"padding": "x"})
+    layout = recognise(split)
+    mapped = [p.data_ptr() for p in load_network(layout, torch.float32, torch.device("meta")).parameters()]
+    assert any(address % 64 for address in mapped)
+    assert not any(p.data_ptr() % 64 for p in load_network(layout, torch.float32, CPU).parameters())
 
 
 def test_truncated_file(split: Path) -> None:
@@ -192,6 +203,6 @@ def test_silence_latent_of_another_shape(split: Path) -> None:
 def test_wrong_text_encoder_and_vae(split: Path, models: dict[str, Path]) -> None:
     tokenizer = models["split"].parents[1] / "text_encoders" / "qwen_0.6b_ace15"
     with pytest.raises(CheckpointError, match="not the text encoder"):
-        load_text_encoder(text_component(split), tokenizer, torch.float32)
+        load_text_encoder(text_component(split), tokenizer, torch.float32, CPU)
     with pytest.raises(CheckpointError, match="not ACE-Step's VAE"):
-        load_vae(vae_component(split), torch.float32)
+        load_vae(vae_component(split), torch.float32, CPU)

@@ -148,6 +148,7 @@ def write_diffusers(models: Path) -> str:
     _diffusers_vae(folder / "vae")
     _text_folder(folder / "text_encoder")
     save_tokenizer(demo_tokenizer(), folder / "tokenizer")
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "AceStepPipeline"}))
     return folder.name
 
 

@@ -1,0 +1,34 @@
+"""What every function on a waveform needs first: one shape, one number format, and words for bad samples."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def as_float32(waveform: Tensor) -> Tensor:
+    """The waveform `[b c n]` as a detached float32 tensor on the CPU; the input itself where it is one already.
+
+    Raises ValueError for any other shape, or for a waveform without a channel.
+    """
+    if waveform.ndim != 3 or waveform.shape[1] == 0:
+        raise ValueError(
+            f"a waveform has the shape [batch, channels, samples] with at least one channel; got {list(waveform.shape)}"
+        )
+    return waveform.detach().to("cpu", torch.float32)
+
+
+def non_finite(samples: Tensor) -> str:
+    """Count the samples that are no numbers, in words ("31 NaN and 2 infinite samples"); empty if there are none."""
+    if samples.isfinite().all():
+        return ""
+    counts = {"NaN": int(samples.isnan().sum()), "infinite": int(samples.isinf().sum())}
+    total = sum(counts.values())
+    named = " and ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    return f"{named} sample{'s' if total > 1 else ''}"
+
+
+def require_rate(name: str, rate: int) -> None:
+    """Raise ValueError unless a sample rate in Hz is a positive whole number."""
+    if not isinstance(rate, int) or rate < 1:
+        raise ValueError(f"{name} {rate!r} is no sample rate; use a positive whole number of Hz such as 48000")

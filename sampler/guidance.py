@@ -1,0 +1,195 @@
+"""Guidance: one velocity out of the conditional and the unconditional one.
+
+Everything is computed per batch item, so an item never depends on its neighbours. Velocities and latents are
+``[b t c]``; t is the noise level, 1 (noise) .. 0 (clean).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import parameters
+
+_PARAMETERS = {
+    "type": "guidance_type",
+    "scale": "guidance_scale",
+    "start": "guidance_start",
+    "end": "guidance_end",
+    "momentum": "apg_momentum",
+    "norm_threshold": "apg_norm_threshold",
+    "eta": "apg_eta",
+    "angle_clip": "adg_angle_clip",
+    "adg_variant": "adg_variant",
+}
+# Levels that travelled as float32 are off by some 1e-7; an interval that ends on a step must still include it.
+_ROUNDING = 1e-6
+# ADG: below this sine, sin(w a) / sin(a) is taken as its limit w (official inference).
+_SMALL_SINE = 1e-3
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """How a run is guided. Ranges are those of ``parameters``; values outside raise ValueError, all at once.
+
+    type: a key of ``GUIDANCE``. scale: 1 is no guidance. start, end: the interval of progress (0 first step, 1 last;
+    1 - t at the step's start) in which guidance applies. momentum, norm_threshold (0 = no limit), eta: APG.
+    angle_clip in radians, adg_variant: ADG.
+    """
+
+    type: str
+    scale: float
+    start: float
+    end: float
+    momentum: float
+    norm_threshold: float
+    eta: float
+    angle_clip: float
+    adg_variant: str
+
+    def __post_init__(self) -> None:
+        problems = [p for field, name in _PARAMETERS.items() if (p := _problem(field, name, getattr(self, field)))]
+        if self.start > self.end:
+            problems.append(f"start {self.start} lies after end {self.end}: swap them")
+        if problems:
+            raise ValueError("guidance: " + "; ".join(problems))
+
+    def active(self, t: float) -> bool:
+        """Whether a step that starts at level t is guided; when not, the unconditional velocity is not needed."""
+        progress = 1 - t
+        return self.scale > 1 and self.start - _ROUNDING <= progress <= self.end + _ROUNDING
+
+    def begin(self) -> GuidanceRun:
+        """The guidance of one run, with a memory of its own."""
+        return guidance(self.type)(self)
+
+
+def _problem(field: str, name: str, value: Any) -> str | None:
+    parameter = parameters.get(name)
+    if parameter.choices:
+        return None if value in parameter.choices else f"{field} is {value!r}, known: {', '.join(parameter.choices)}"
+    low, high = parameter.minimum, parameter.maximum
+    assert low is not None and high is not None, f"parameter {name} has no range"
+    return None if low <= value <= high else f"{field} is {value}, allowed {low:g} to {high:g}"
+
+
+class GuidanceRun(Protocol):
+    """Guidance of one run."""
+
+    def combine(self, cond: Tensor, uncond: Tensor, x: Tensor, t: float, advance: bool = True) -> Tensor:
+        """The guided velocity at (x, t).
+
+        advance: the memory moves on one step; true for the first evaluation of a step. Further evaluations of the same
+        step pass False and see what the first one saw, so within a step the guided velocity is one function of (x, t),
+        which is what a solver of higher order relies on.
+        """
+        ...
+
+
+class Cfg:
+    """Classifier-free guidance (Ho and Salimans 2022): ``u + g (c - u)``."""
+
+    def __init__(self, guidance: Guidance) -> None:
+        self._scale = guidance.scale
+
+    def combine(self, cond: Tensor, uncond: Tensor, x: Tensor, t: float, advance: bool = True) -> Tensor:
+        return uncond + self._scale * (cond - uncond)
+
+
+class Apg:
+    """Adaptive projected guidance (Sadat, Hilliges and Weber 2024) in the form of the official inference.
+
+    Lengths and projections run over time, per item and channel. Its limit is an absolute length, so the longer the
+    song, the weaker the same scale acts.
+    """
+
+    def __init__(self, guidance: Guidance) -> None:
+        self._guidance = guidance
+        self._before: Tensor | None = None  # the running difference that this step builds on
+        self._now: Tensor | None = None  # the one that this step arrived at
+
+    def combine(self, cond: Tensor, uncond: Tensor, x: Tensor, t: float, advance: bool = True) -> Tensor:
+        settings = self._guidance
+        if advance:
+            self._before = self._now
+        difference = cond - uncond
+        if self._before is not None:
+            difference = difference + settings.momentum * self._before
+        if advance:
+            self._now = difference
+        if settings.norm_threshold > 0:
+            length = difference.norm(dim=1, keepdim=True)
+            difference = difference * (settings.norm_threshold / length).clamp(max=1)
+        parallel, orthogonal = _split(difference, cond)
+        return cond + (settings.scale - 1) * (orthogonal + settings.eta * parallel)
+
+
+def _split(difference: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+    """The parts of ``difference`` parallel and orthogonal to ``direction`` over time, per item and channel."""
+    wide = _wide(difference)
+    unit = F.normalize(direction.to(wide), dim=1)
+    d = difference.to(wide)
+    parallel = (d * unit).sum(dim=1, keepdim=True) * unit
+    return parallel.to(difference.dtype), (d - parallel).to(difference.dtype)
+
+
+class Adg:
+    """Angle domain guidance (Jin et al. 2025) in the form of the official inference: it turns the clean estimates.
+
+    With a = angle between a frame's conditional and unconditional estimate, over channels, and w = g - 1 + 0.001, the
+    conditional one is turned away from the other by w a, at most ``angle_clip``. Variants: standard; normalised, where
+    every channel keeps the length over time it had (official clip: 3.14 / 3); unclipped.
+    """
+
+    def __init__(self, guidance: Guidance) -> None:
+        self._weight = max(guidance.scale - 1, 0) + 1e-3
+        self._clip = None if guidance.adg_variant == "unclipped" else guidance.angle_clip
+        self._normalise = guidance.adg_variant == "normalised"
+        self._plain = Cfg(guidance)
+
+    def combine(self, cond: Tensor, uncond: Tensor, x: Tensor, t: float, advance: bool = True) -> Tensor:
+        if t == 0:  # the estimate is x itself whatever the velocity, so there is no angle; only correctors come here
+            return self._plain.combine(cond, uncond, x, t, advance)
+        clean, other = x - t * cond, x - t * uncond
+        angle = _angle(clean, other)
+        turned = self._weight * angle
+        if self._clip is not None:
+            turned = turned.clamp(max=self._clip)
+        sine = angle.sin()
+        gain = torch.where(sine > _SMALL_SINE, turned.sin() / sine, self._weight)
+        guided = turned.cos().to(x.dtype) * clean + gain.to(x.dtype) * _perpendicular(clean - other, other)
+        if self._normalise:
+            guided = guided * (clean.norm(dim=1, keepdim=True) / guided.norm(dim=1, keepdim=True))
+        return (x - guided) / t
+
+
+def _angle(a: Tensor, b: Tensor) -> Tensor:
+    """Angle between frames over channels, ``[b t 1]``, in radians and in the widest format of the device."""
+    wide = _wide(a)
+    cosine = (F.normalize(a.to(wide), dim=-1) * F.normalize(b.to(wide), dim=-1)).sum(dim=-1, keepdim=True)
+    return cosine.clamp(-1, 1).acos()  # rounding puts equal frames a hair above 1, where acos is NaN
+
+
+def _perpendicular(a: Tensor, b: Tensor) -> Tensor:
+    unit = F.normalize(b, dim=-1)
+    return a - (a * unit).sum(dim=-1, keepdim=True) * unit
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    """float64, except on Apple's GPUs, which have none."""
+    return torch.float32 if x.device.type == "mps" else torch.float64
+
+
+GUIDANCE: dict[str, Callable[[Guidance], GuidanceRun]] = {"apg": Apg, "cfg": Cfg, "adg": Adg}
+
+
+def guidance(name: str) -> Callable[[Guidance], GuidanceRun]:
+    """A kind of guidance by name."""
+    if name not in GUIDANCE:
+        raise ValueError(f"unknown guidance {name!r}; known: {', '.join(GUIDANCE)}")
+    return GUIDANCE[name]
