@@ -1,1 +1,54 @@
-"""What the pack needs from the place it runs in, behind one protocol."""
+"""What the pack needs from the place it runs in, behind one protocol.
+
+Nodes ask `current()` for the host and never learn which one it is. Importing this package imports neither torch nor
+ComfyUI.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .protocol import Host
+
+_chosen: ContextVar[Host | None] = ContextVar("acestep_xl_host", default=None)
+
+
+def current() -> Host:
+    """The host set by `use`; else ComfyUI's when ComfyUI is running; else a plain one on this machine's folders."""
+    host = _chosen.get()
+    if host is not None:
+        return host
+    return _comfy() if "comfy.model_management" in sys.modules else _plain()
+
+
+@contextmanager
+def use(host: Host) -> Iterator[Host]:
+    """Make `host` the current one inside the block, in this thread or task only."""
+    token = _chosen.set(host)
+    try:
+        yield host
+    finally:
+        _chosen.reset(token)
+
+
+@cache
+def _comfy() -> Host:
+    from .comfy import ComfyHost
+
+    return ComfyHost()
+
+
+@cache
+def _plain() -> Host:
+    from pathlib import Path
+
+    from .headless import HeadlessHost
+    from .models import search_roots
+
+    return HeadlessHost(search_roots(()), Path("output"))

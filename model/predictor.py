@@ -19,26 +19,41 @@ class Predictor:
     """
 
     def __init__(
-        self, network: AceStep, condition: Condition, context: Tensor, negative: Condition | None = None
+        self,
+        network: AceStep,
+        condition: Condition,
+        context: Tensor,
+        negative: Condition | None = None,
+        negative_weight: float = 1.0,
     ) -> None:
-        """context: ``[b t 2c]``; condition and negative: batch b or 1. negative replaces the null condition."""
+        """context: ``[b t 2c]``; condition and negative: batch b or 1.
+
+        The unconditional velocity is negative_weight times the negative condition's and the rest the null condition's;
+        without a negative condition it is the null condition's.
+        """
         decoder = network.decoder
         self._decoder = decoder
         self._context = context.to(next(decoder.parameters()).dtype)
+        self._weight = 0.0 if negative is None else negative_weight
         with torch.no_grad():
             self._condition = decoder.remember(condition.states, condition.mask)
-            self._null = (
-                decoder.remember_constant(network.null_condition_emb)
-                if negative is None
-                else decoder.remember(negative.states, negative.mask)
-            )
+            self._null = decoder.remember_constant(network.null_condition_emb)
+            self._negative = None if negative is None else decoder.remember(negative.states, negative.mask)
 
     @torch.no_grad()
     def __call__(self, x: Tensor, t: float, *, unconditional: bool) -> tuple[Tensor, Tensor | None]:
         """x: ``[b t c]``; t: 1 (noise) .. 0 (clean). Returns the conditional and, when asked, the unconditional
         velocity (noise - data), both ``[b t c]`` in the format of x."""
         velocity = self._velocity(x, t, self._condition)
-        return velocity, self._velocity(x, t, self._null) if unconditional else None
+        return velocity, self._unconditional(x, t) if unconditional else None
+
+    def _unconditional(self, x: Tensor, t: float) -> Tensor:
+        if self._negative is None or self._weight == 0:
+            return self._velocity(x, t, self._null)
+        negative = self._velocity(x, t, self._negative)
+        if self._weight == 1:
+            return negative
+        return torch.lerp(self._velocity(x, t, self._null), negative, self._weight)
 
     def _velocity(self, x: Tensor, t: float, condition: list[LayerCondition]) -> Tensor:
         time = torch.full((1,), t, dtype=torch.float32, device=x.device)

@@ -5,10 +5,12 @@ The keys are the ones ComfyUI's own ACE-Step 1.5 nodes write, so its text encode
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..model import context
@@ -21,6 +23,10 @@ LYRICS_MASK = "conditioning_lyrics_mask"
 CAPTION_MASK = "attention_mask"
 REFERENCES = "reference_audio_timbre_latents"
 CODES = "audio_codes"
+# Keys of our own, which other packs' nodes pass on and ignore.
+CAPTION = "acestep_xl_caption"
+TASK = "acestep_xl_task"
+RELEASED, RELEASED_MASK = "acestep_xl_released", "acestep_xl_released_mask"
 
 Conditioning = list[list[Any]]
 
@@ -28,7 +34,8 @@ Conditioning = list[list[Any]]
 @dataclass(frozen=True)
 class Prompted:
     """One CONDITIONING, checked. text: ``[b n d]``, lyrics: ``[b m d]`` with bool masks; references: ``[1 c t]`` each;
-    codes: 5 Hz audio codes per item, as ComfyUI's language model writes them."""
+    codes: 5 Hz audio codes per item, as ComfyUI's language model writes them. released: the caption states, with their
+    mask, for the part of a run after the source is let go. task: what it was encoded for, None from other nodes."""
 
     text: Tensor
     text_mask: Tensor
@@ -36,20 +43,47 @@ class Prompted:
     lyrics_mask: Tensor
     references: tuple[Tensor, ...]
     codes: tuple[tuple[int, ...], ...]
+    released: tuple[Tensor, Tensor]
+    task: str | None
+    is_empty: bool
 
     @property
     def batch(self) -> int:
         return len(self.text)
 
 
-def write(states: TextStates) -> Conditioning:
-    """A CONDITIONING from encoded prompts, on the CPU. Masks are written only where something is padded."""
-    extra: dict[str, Any] = {"pooled_output": None, LYRICS: states.lyrics.cpu()}
+def write(states: TextStates, task: str, captions: Sequence[str], released: TextStates | None = None) -> Conditioning:
+    """A CONDITIONING from encoded prompts, on the CPU. Masks are written only where something is padded.
+
+    released: the same prompts encoded as text to music, for tasks that let their source go part-way.
+    """
+    extra: dict[str, Any] = {"pooled_output": None, LYRICS: states.lyrics.cpu(), TASK: task}
+    extra[CAPTION] = tuple(captions)
+    if released is not None:
+        extra |= {RELEASED: released.caption.cpu(), RELEASED_MASK: released.caption_mask.cpu()}
     if not bool(states.caption_mask.all()):
         extra[CAPTION_MASK] = states.caption_mask.cpu()
     if not bool(states.lyrics_mask.all()):
         extra[LYRICS_MASK] = states.lyrics_mask.cpu()
     return [[states.caption.cpu(), extra]]
+
+
+def join(first: Conditioning, second: Conditioning) -> Conditioning:
+    """Two CONDITIONINGs as one batch, the shorter padded and masked. What belongs to a whole run must be equal."""
+    (text_a, a), (text_b, b) = first[0], second[0]
+    one, two = read(first, "first"), read(second, "second")
+    if (one.task, len(one.references), bool(one.codes)) != (two.task, len(two.references), bool(two.codes)):
+        raise ValueError("prompts of one batch need the same task and the same number of timbre references and codes")
+    text, text_mask = _stack(text_a, one.text_mask, text_b, two.text_mask)
+    lyrics, lyrics_mask = _stack(one.lyrics, one.lyrics_mask, two.lyrics, two.lyrics_mask)
+    released, released_mask = _stack(*one.released, *two.released)
+    extra = {**a, **b, LYRICS: lyrics, LYRICS_MASK: lyrics_mask, CAPTION_MASK: text_mask}
+    extra |= {RELEASED: released, RELEASED_MASK: released_mask, CAPTION: (*a.get(CAPTION, ()), *b.get(CAPTION, ()))}
+    if one.codes:
+        extra[CODES] = [*map(list, one.codes), *map(list, two.codes)]
+    if one.references:
+        extra[REFERENCES] = list(a[REFERENCES])
+    return [[text, extra]]
 
 
 def read(conditioning: Conditioning, name: str) -> Prompted:
@@ -63,15 +97,25 @@ def read(conditioning: Conditioning, name: str) -> Prompted:
     lyrics = extra.get(LYRICS)
     if lyrics is None:
         raise ValueError(f"{name} has no lyrics ({LYRICS}): it was not made by an ACE-Step 1.5 text encode node")
-    masks = (extra.get(CAPTION_MASK), extra.get(LYRICS_MASK))
+    text_mask, released = _mask(extra.get(CAPTION_MASK), text), extra.get(RELEASED)
+    captions = extra.get(CAPTION)
     return Prompted(
         text,
-        _mask(masks[0], text),
+        text_mask,
         lyrics,
-        _mask(masks[1], lyrics),
+        _mask(extra.get(LYRICS_MASK), lyrics),
         tuple(extra.get(REFERENCES) or ()),
         tuple(tuple(item) for item in extra.get(CODES) or ()),
+        (text, text_mask) if released is None else (released, _mask(extra.get(RELEASED_MASK), released)),
+        extra.get(TASK),
+        # Core zeroes a conditioning to mean the null condition.
+        not bool(text.any()) or (captions is not None and not any(caption.strip() for caption in captions)),
     )
+
+
+def let_go(prompted: Prompted) -> Prompted:
+    """The same prompt as it reads once the source is let go."""
+    return replace(prompted, text=prompted.released[0], text_mask=prompted.released[1], codes=())
 
 
 def encode(network: AceStep, prompted: Prompted, device: torch.device) -> Condition:
@@ -106,19 +150,27 @@ def source_context(network: AceStep, prompted: Prompted, frames: int) -> Tensor:
 
 
 def reference(network: AceStep, latents: Tensor) -> Tensor:
-    """A timbre reference ``[1 c t]`` at the length the encoder was trained on, ``[1 t c]``.
+    """A timbre reference ``[1 c t]`` at the length the encoder was trained on, ``[1 t c]``."""
+    return excerpts(latents, network.config.timbre_frames).transpose(1, 2)
 
-    A longer one gives thirds of that length from its start, its middle and its end; a shorter one repeats. The official
-    code draws the excerpts at random; these do not, so that a seed means the same song every time.
-    """
-    wanted, frames = network.config.timbre_frames, latents.transpose(1, 2)
-    length = frames.shape[1]
+
+def excerpts(x: Tensor, wanted: int) -> Tensor:
+    """``wanted`` steps of the last axis: thirds from the start, the middle and the end of a longer signal, repeats of a
+    shorter one. Official inference draws the excerpts at random; fixed ones keep a seed's song the same."""
+    length = x.shape[-1]
     if length <= wanted:
-        return frames.repeat(1, -(-wanted // length), 1)[:, :wanted]
+        return x.repeat(*(1 for _ in x.shape[:-1]), -(-wanted // length))[..., :wanted]
     third = wanted // 3
-    starts = (0, (length - third) // 2, length - (wanted - 2 * third))
-    sizes = (third, third, wanted - 2 * third)
-    return torch.cat([frames[:, start : start + size] for start, size in zip(starts, sizes, strict=True)], dim=1)
+    last = wanted - 2 * third
+    starts = ((0, third), ((length - third) // 2, third), (length - last, last))
+    return torch.cat([x[..., start : start + size] for start, size in starts], dim=-1)
+
+
+def _stack(a: Tensor, a_mask: Tensor, b: Tensor, b_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """``[n s d]`` and ``[m u d]`` as one batch, padded on the right."""
+    length = max(a.shape[1], b.shape[1])
+    states = torch.cat([F.pad(x, (0, 0, 0, length - x.shape[1])) for x in (a, b)])
+    return states, torch.cat([F.pad(mask, (0, length - mask.shape[1])) for mask in (a_mask, b_mask)])
 
 
 def _mask(mask: Tensor | None, states: Tensor) -> Tensor:

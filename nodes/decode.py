@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from .. import parameters
 from ..audio.loudness import finish
 from . import vae as vae_socket
+from .edit import LENGTH
 
 
 class Decode:
@@ -34,7 +35,8 @@ class Decode:
     def decode(
         self, latent: dict[str, Any], vae: Any, normalize: bool, peak_db: float, fade_in: float, fade_out: float
     ) -> tuple[dict[str, Any]]:
-        waveform = vae_socket.decode(vae, latent["samples"])
+        # A source's length need not be whole latent frames; the song is cut to it.
+        waveform = vae_socket.decode(vae, latent["samples"])[..., : latent.get(LENGTH)]
         waveform = finish(
             waveform,
             parameters.SAMPLE_RATE,

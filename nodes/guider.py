@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .. import parameters
+from ..model.condition import Condition
 from ..model.network import AceStep
 from ..model.predictor import Predictor
 from ..sampler.denoise import Step, denoise, start
@@ -17,6 +19,7 @@ from ..sampler.guidance import Guidance
 from ..sampler.solver import solver
 from . import conditioning
 from .conditioning import Conditioning, Prompted
+from .edit import Edit, Job, prepare
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Guider:
     positive: Prompted
     negative: Prompted | None
     guidance: Guidance
+    negative_weight: float = 1.0
 
     def memory(self, batch: int, frames: int) -> int:
         """Bytes a run needs beside the weights: the widest layer's activations, twice where guidance is on."""
@@ -35,30 +39,55 @@ class Guider:
         channels = 3 * width.intermediate + 8 * width.hidden + 8 * width.heads * width.head_dim
         return tokens * channels * torch.finfo(self.network.null_condition_emb.dtype).bits // 8
 
-    def predictor(self, batch: int, frames: int, device: torch.device) -> Predictor:
-        """Everything that stays the same during a run, computed once."""
-        for name, prompted in (("positive", self.positive), ("negative", self.negative)):
-            if prompted is not None and prompted.batch not in (1, batch):
-                raise ValueError(f"{name} holds {prompted.batch} prompts for {batch} songs; give 1 or {batch}")
-        positive = conditioning.encode(self.network, self.positive, device)
-        negative = None if self.negative is None else conditioning.encode(self.network, self.negative, device)
-        context = conditioning.source_context(self.network, self.positive, frames)
-        return Predictor(self.network, positive, context, negative)
-
     def run(
-        self, noise: Tensor, latents: Tensor, sigmas: list[float], device: torch.device, on_step: Callable[[Step], None]
+        self,
+        noise: Tensor,
+        latents: Tensor,
+        sigmas: list[float],
+        edit: Edit | None,
+        on_step: Callable[[Step], None],
+        device: torch.device,
     ) -> Tensor:
-        """Denoise from ``sigmas[0]``: pure noise at 1, the given latents part-way there below. All ``[b t c]``."""
-        batch, frames, _ = noise.shape
-        x = start(noise.to(device), latents.to(device), sigmas[0])
+        """Denoise ``[b t c]`` noise. The latents are an edit's source and may be shorter than the noise; without an
+        edit they are where a schedule that begins below 1 starts from."""
+        noise, latents = noise.to(device), latents.to(device)
+        job = self._job(noise, latents, sigmas, edit)
         return denoise(
-            self.predictor(batch, frames, device),
-            x,
-            sigmas,
+            job.predictor,
+            job.x,
+            job.sigmas,
             guidance=self.guidance,
             solver=solver("euler"),
+            region=job.region,
+            switch=job.switch,
             on_step=on_step,
         )
+
+    def _job(self, noise: Tensor, latents: Tensor, sigmas: list[float], edit: Edit | None) -> Job:
+        batch, frames, _ = noise.shape
+        positive, negative = self._condition(self.positive, batch, noise.device), self._negative(batch, noise.device)
+
+        def make(context: Tensor, released: bool) -> Predictor:
+            condition = positive
+            if released:
+                condition = self._condition(conditioning.let_go(self.positive), batch, noise.device)
+            return Predictor(self.network, condition, context, negative, self.negative_weight)
+
+        if edit is not None:
+            return prepare(edit, self.network, make, noise, latents, sigmas)
+        padded = F.pad(latents, (0, 0, 0, frames - latents.shape[1]))
+        context = conditioning.source_context(self.network, self.positive, frames)
+        return Job(make(context, False), start(noise, padded, sigmas[0]), sigmas, None, None)
+
+    def _negative(self, batch: int, device: torch.device) -> Condition | None:
+        if self.negative is None or self.negative.is_empty:
+            return None
+        return self._condition(self.negative, batch, device)
+
+    def _condition(self, prompted: Prompted, batch: int, device: torch.device) -> Condition:
+        if prompted.batch not in (1, batch):
+            raise ValueError(f"the conditioning holds {prompted.batch} prompts for {batch} songs; give 1 or {batch}")
+        return conditioning.encode(self.network, prompted, device)
 
 
 class GuiderNode:
@@ -90,6 +119,7 @@ class GuiderNode:
                 "eta": parameters.widget("apg_eta"),
                 "angle_clip": parameters.widget("adg_angle_clip"),
                 "adg_variant": parameters.widget("adg_variant"),
+                "negative_weight": parameters.widget("negative_weight"),
             },
             "optional": {
                 "negative": ("CONDITIONING", {"tooltip": "What to steer away from. Unconnected: the null condition."}),
@@ -109,15 +139,9 @@ class GuiderNode:
         eta: float,
         angle_clip: float,
         adg_variant: str,
+        negative_weight: float,
         negative: Conditioning | None = None,
     ) -> tuple[Guider]:
         guidance = Guidance(type, scale, start, end, momentum, norm_threshold, eta, angle_clip, adg_variant)
-        return (Guider(model, conditioning.read(positive, "positive"), _negative(negative), guidance),)
-
-
-def _negative(negative: Conditioning | None) -> Prompted | None:
-    """A zeroed conditioning (core's ConditioningZeroOut) means the null condition, as it does in core."""
-    if negative is None:
-        return None
-    prompted = conditioning.read(negative, "negative")
-    return prompted if bool(prompted.text.any()) else None
+        against = None if negative is None else conditioning.read(negative, "negative")
+        return (Guider(model, conditioning.read(positive, "positive"), against, guidance, negative_weight),)

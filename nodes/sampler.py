@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import host, parameters
@@ -14,6 +13,7 @@ from ..model.network import AceStep
 from ..sampler import schedule
 from ..sampler.denoise import Step
 from ..sampler.noise import draw, seeds_for
+from . import edit
 from .guider import Guider
 
 
@@ -48,23 +48,29 @@ class Sampler:
         levels = sigmas.tolist()
         schedule.check(levels)
         latents = _latents(guider, latent)
-        batch, frames, _ = latents.shape
-        # The network was never trained on less than about five seconds, so a shorter song is cut from one that long.
-        padded = F.pad(latents, (0, 0, 0, max(0, parameters.MINIMUM_FRAMES - frames)))
-        start = _noise(padded, latent, seed, noise)
+        batch, frames, channels = latents.shape
+        wanted = edit.find(latent, frames)
         place = host.current()
+        hint = None if wanted is None else edit.check(wanted, guider.network, guider.positive.task)
+        if hint is not None:
+            place.warn(hint)
+        # The network was never trained on less than about five seconds, so a shorter song is cut from one that long.
+        run_frames = max(frames, parameters.MINIMUM_FRAMES)
+        start = _noise((batch, run_frames, channels), latent, seed, noise)
         with (
-            place.resident([guider.network], guider.memory(batch, padded.shape[1])) as device,
+            place.resident([guider.network], guider.memory(batch, run_frames)) as device,
             place.progress(len(levels) - 1) as bar,
         ):
 
             def on_step(step: Step) -> None:
                 place.check_interrupted()
-                bar.update(step.index + 1)
+                # A run that starts from its source skips the first steps; they count as done.
+                bar.update(len(levels) - step.total + step.index)
 
-            result = guider.run(start, padded, levels, device, on_step)[:, :frames].cpu()
+            result = guider.run(start, latents, levels, wanted, on_step, device)[:, :frames].cpu()
         _refuse_damaged(result, guider.network)
-        return ({**latent, "samples": result.transpose(1, 2).contiguous(), "type": "audio"},)
+        left = {key: value for key, value in latent.items() if key not in (edit.EDIT, "noise_mask")}
+        return ({**left, "samples": result.transpose(1, 2).contiguous(), "type": "audio"},)
 
 
 def _latents(guider: Guider, latent: dict[str, Any]) -> Tensor:
@@ -79,14 +85,14 @@ def _latents(guider: Guider, latent: dict[str, Any]) -> Tensor:
     return samples.transpose(1, 2).float()
 
 
-def _noise(latents: Tensor, latent: dict[str, Any], seed: int, noise: Any) -> Tensor:
+def _noise(shape: tuple[int, int, int], latent: dict[str, Any], seed: int, noise: Any) -> Tensor:
     """Start noise ``[b t c]``: drawn per song on the CPU from its seed, or by the connected NOISE."""
-    batch, frames, channels = latents.shape
+    batch, frames, channels = shape
     if noise is None:
         index = latent.get("batch_index") or list(range(batch))
         seeds = [seeds_for(seed, i + 1)[-1] for i in index]
         return draw(seeds, frames, channels)
-    drawn = noise.generate_noise({**latent, "samples": latents.transpose(1, 2)})
+    drawn = noise.generate_noise({**latent, "samples": torch.zeros(batch, channels, frames)})
     return drawn.transpose(1, 2).float().cpu()
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from .. import host, parameters
 from ..audio.files import numbered_path, write
+from ..audio.formats import FORMATS, encoding_problems
 
 
 class Save:
@@ -32,10 +33,13 @@ class Save:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, format: str, bit_depth: str) -> bool | str:
-        if format == "flac" and bit_depth == "32":
-            return "bit_depth 32 is floating point, which FLAC does not have; choose 24, or format wav"
-        return True
+    def VALIDATE_INPUTS(cls, format: str | None, bit_depth: str | None) -> bool | str:
+        # Naming both switches ComfyUI's own check of their choices off. A connected value arrives as None.
+        if format is None or bit_depth is None:
+            return True
+        if format not in FORMATS or not bit_depth.isdigit():
+            return f"format {format!r} with bit_depth {bit_depth!r}: allowed are {', '.join(FORMATS)} and 16, 24, 32"
+        return "; ".join(encoding_problems(format, 2, parameters.SAMPLE_RATE, int(bit_depth), None)) or True
 
     def save(
         self,

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from . import decode, guider, latent, loader, sampler, save, schedule, text
+from . import (
+    cover,
+    decode,
+    guider,
+    latent,
+    load_audio,
+    loader,
+    prompts,
+    repaint,
+    retake,
+    sampler,
+    save,
+    schedule,
+    splice,
+    text,
+    timbre,
+)
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     "AceStepXLLoader": loader.Loader,
@@ -13,6 +29,14 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "AceStepXLSampler": sampler.Sampler,
     "AceStepXLDecode": decode.Decode,
     "AceStepXLSave": save.Save,
+    "AceStepXLLoadAudio": load_audio.LoadAudio,
+    "AceStepXLRepaint": repaint.Repaint,
+    "AceStepXLSplice": splice.SpliceNode,
+    "AceStepXLCover": cover.Cover,
+    "AceStepXLTimbre": timbre.Timbre,
+    "AceStepXLRetake": retake.Retake,
+    "AceStepXLBatchPrompts": prompts.BatchPrompts,
+    "AceStepXLTracks": cover.Tracks,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -24,4 +48,12 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "AceStepXLSampler": "Sampler (ACE-Step)",
     "AceStepXLDecode": "Decode Audio (ACE-Step)",
     "AceStepXLSave": "Save Audio (ACE-Step)",
+    "AceStepXLLoadAudio": "Load Audio (ACE-Step)",
+    "AceStepXLRepaint": "Repaint and Extend (ACE-Step)",
+    "AceStepXLSplice": "Splice into Source (ACE-Step)",
+    "AceStepXLCover": "Cover (ACE-Step)",
+    "AceStepXLTimbre": "Timbre Reference (ACE-Step)",
+    "AceStepXLRetake": "Retake Noise (ACE-Step)",
+    "AceStepXLBatchPrompts": "Batch Prompts (ACE-Step)",
+    "AceStepXLTracks": "Lego, Extract, Complete (ACE-Step)",
 }

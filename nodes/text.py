@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from .. import host, parameters
@@ -40,6 +41,7 @@ class Encode:
                 "time_signature": parameters.widget("time_signature"),
                 "duration": parameters.widget("prompt_duration"),
                 "task": parameters.widget("task"),
+                "tracks": parameters.widget("tracks"),
             }
         }
 
@@ -54,6 +56,7 @@ class Encode:
         time_signature: str,
         duration: float,
         task: str,
+        tracks: str,
     ) -> tuple[conditioning.Conditioning]:
         metadata = Metadata(
             bpm=bpm or None,
@@ -61,10 +64,14 @@ class Encode:
             time_signature=None if time_signature == parameters.AUTO else time_signature,
             duration=duration or None,
         )
-        prompt = Prompt(caption, lyrics, language, metadata, instruction(task))
+        named = [track.strip() for track in tracks.split(",") if track.strip()]
+        prompt = Prompt(caption, lyrics, language, metadata, instruction(task, named))
+        # For the part of a run after its source is let go.
+        plain = replace(prompt, instruction=instruction("text2music"))
         place = host.current()
         with place.resident([text_encoder.model], MEMORY):
             states = text_encoder.encode([prompt])
+            released = text_encoder.encode([plain])
         for warning in states.warnings:
             place.warn(warning)
-        return (conditioning.write(states),)
+        return (conditioning.write(states, task, [caption], released),)

@@ -68,13 +68,23 @@ def chunk_frames(place: Host) -> int:
 
 def decode(vae: Any, latents: Tensor) -> Tensor:
     """Decode ``[b 64 t]`` to ``[b 2 n]`` with our VAE or another pack's object on a VAE socket."""
+    _check_rate(vae)
+    return vae.decode(latents).movedim(-1, 1).float().cpu()
+
+
+def encode(vae: Any, waveform: Tensor) -> Tensor:
+    """Encode ``[b 2 n]`` at 48 kHz to ``[b 64 t]`` with our VAE or another pack's object on a VAE socket."""
+    _check_rate(vae)
+    return vae.encode(waveform.movedim(1, -1)).float().cpu()
+
+
+def _check_rate(vae: Any) -> None:
     rate = getattr(vae, "audio_sample_rate", None)
     if rate != parameters.SAMPLE_RATE:
         raise ValueError(
-            f"this VAE decodes at {rate or 'no'} Hz, ACE-Step 1.5's at {parameters.SAMPLE_RATE} Hz: connect the VAE of "
+            f"this VAE works at {rate or 'no'} Hz, ACE-Step 1.5's at {parameters.SAMPLE_RATE} Hz: connect the VAE of "
             "the ACE-Step loader, or load ace_1.5_vae.safetensors"
         )
-    return vae.decode(latents).movedim(-1, 1).float().cpu()
 
 
 def _tick(place: Host, bar: Progress, done: int) -> None:

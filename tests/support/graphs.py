@@ -56,6 +56,7 @@ def text_to_music() -> dict[str, dict[str, Any]]:
             time_signature="3",
             duration=["empty", 1],
             task="text2music",
+            tracks="",
         ),
         "schedule": node("Schedule", steps=3, shift=3.0, custom_sigmas=""),
         "guider": node(
@@ -71,6 +72,7 @@ def text_to_music() -> dict[str, dict[str, Any]]:
             eta=0.0,
             angle_clip=0.5,
             adg_variant="standard",
+            negative_weight=1.0,
         ),
         "sample": node("Sampler", guider=["guider", 0], sigmas=["schedule", 0], latent=["empty", 0], seed=7),
         "decode": node(

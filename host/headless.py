@@ -1,0 +1,181 @@
+"""The host without ComfyUI: model folders on disk, one device, a bar factory and a stop flag."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import models
+from .protocol import Progress
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_logger = logging.getLogger("acestep_xl")
+# Left free beside what was asked for: allocator slack and the driver's own buffers.
+RESERVE = 512 * 2**20
+
+
+class Interrupted(BaseException):
+    """The user asked to stop. Outside Exception, so that no error handler in between swallows it."""
+
+
+class SilentProgress:
+    """A bar nobody sees."""
+
+    def update(self, value: int, preview: object | None = None) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> SilentProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _silent(total: int) -> Progress:
+    return SilentProgress()
+
+
+def pick_device(name: str | None) -> torch.device:
+    """The named device, or without a name the best there is: cuda, xpu, mps, cpu.
+
+    Raises ValueError that lists the devices of this machine.
+    """
+    import torch
+
+    accelerators = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}  # best first
+    present = [kind for kind, backend in accelerators.items() if backend.is_available()]
+    if name is None:
+        return torch.device([*present, "cpu"][0])
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in (*present, "cpu"):
+        raise ValueError(f"no device {name!r} here; this machine has {', '.join([*present, 'cpu'])}")
+    return device
+
+
+class HeadlessHost:
+    """Implements `protocol.Host` over plain folders.
+
+    model_roots: folders with ComfyUI's subfolders (diffusion_models, vae, ...), searched in order.
+    output: where songs go; made by whoever writes the first file.
+    progress: called with a total, gives the bar to show; None shows nothing.
+    device: a torch device name, or None for the best one present.
+    """
+
+    def __init__(
+        self,
+        model_roots: Sequence[Path],
+        output: Path,
+        progress: Callable[[int], Progress] | None = None,
+        device: str | None = None,
+    ) -> None:
+        self._folders = models.folders_in(model_roots)
+        self._output = output
+        self._progress = progress or _silent
+        self._device_name = device
+        self._stop = threading.Event()
+        self._recent: list[weakref.ref[nn.Module]] = []  # least recently used first
+        self._held: list[nn.Module] = []  # the modules of the blocks open now
+
+    def model_names(self, kind: str) -> list[str]:
+        return models.names_in(kind, models.folders_of(kind, self._folders))
+
+    def model_path(self, kind: str, name: str) -> Path:
+        return models.locate(kind, name, models.folders_of(kind, self._folders))
+
+    def searched(self) -> dict[str, list[Path]]:
+        return {kind: list(folders) for kind, folders in self._folders.items()}
+
+    def tokenizer_bundles(self) -> list[Path]:
+        return models.tokenizer_folders(self._folders["text_encoders"])
+
+    def compute_device(self) -> torch.device:
+        return pick_device(self._device_name)
+
+    @contextmanager
+    def resident(self, modules: Sequence[nn.Module], memory: int) -> Iterator[torch.device]:
+        device = self.compute_device()
+        if device.type != "cpu":
+            self._make_room([*modules, *self._held], _bytes_to_move(modules, device) + memory, device)
+        self._remember(modules)
+        for module in modules:
+            module.to(device)
+        held_before = len(self._held)
+        self._held += modules
+        try:
+            yield device
+        finally:
+            del self._held[held_before:]
+
+    def _make_room(self, keep: Sequence[nn.Module], needed: int, device: torch.device) -> None:
+        """Move the least recently used modules off the device until `needed` bytes fit, or none is left."""
+        kept = {id(module) for module in keep}
+        for reference in self._recent:
+            module = reference()
+            if module is None or id(module) in kept:
+                continue
+            if needed + RESERVE <= free_memory(device):
+                return
+            module.to("cpu")
+
+    def _remember(self, modules: Sequence[nn.Module]) -> None:
+        new = {id(module) for module in modules}
+        old = [reference for reference in self._recent if (module := reference()) is not None and id(module) not in new]
+        self._recent = old + [weakref.ref(module) for module in modules]
+
+    def progress(self, total: int) -> Progress:
+        return self._progress(total)
+
+    def interrupt(self) -> None:
+        """Ask the run to stop at its next step. Safe in a signal handler and from other threads."""
+        self._stop.set()
+
+    def check_interrupted(self) -> None:
+        if self._stop.is_set():
+            self._stop.clear()
+            raise Interrupted("stopped by the user")
+
+    def output_directory(self) -> Path:
+        return self._output
+
+    def input_directory(self) -> Path:
+        return Path("input").absolute()
+
+    def temp_directory(self) -> Path:
+        return Path(tempfile.gettempdir()) / "acestep-xl"
+
+    def metadata_enabled(self) -> bool:
+        return True
+
+    def warn(self, message: str) -> None:
+        _logger.warning(message)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be allocated, counting torch's own cache; 0 where the device does not tell."""
+    import torch
+
+    if device.type not in ("cuda", "xpu"):
+        return 0
+    backend = getattr(torch, device.type)
+    free, _ = backend.mem_get_info(device)
+    return free + backend.memory_reserved(device) - backend.memory_allocated(device)
+
+
+def _bytes_to_move(modules: Sequence[nn.Module], device: torch.device) -> int:
+    tensors = [t for module in modules for t in (*module.parameters(), *module.buffers())]
+    return sum(t.numel() * t.element_size() for t in tensors if t.device.type != device.type)

@@ -1,0 +1,80 @@
+"""The contract between the pack and its host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Progress(Protocol):
+    """One bar of work, closed when its `with` block ends."""
+
+    def update(self, value: int, preview: object | None = None) -> None:
+        """Show that `value` of the total is done; `preview` is ComfyUI's ("JPEG", PIL image, longest side) or None."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Progress: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Host(Protocol):
+    """What a node may ask of the place it runs in."""
+
+    def model_names(self, kind: str) -> list[str]:
+        """Names to choose from, sorted, with forward slashes.
+
+        kind: one of `models.KINDS`, ComfyUI's folder names. The names of "diffusers" are folders, all others
+        .safetensors files. Raises ValueError for another kind.
+        """
+        ...
+
+    def model_path(self, kind: str, name: str) -> Path:
+        """Where `name` lies. Raises FileNotFoundError that says where it looked and what is there."""
+        ...
+
+    def searched(self) -> dict[str, list[Path]]:
+        """The folders looked into for each kind, first match first; some may not exist."""
+        ...
+
+    def tokenizer_bundles(self) -> list[Path]:
+        """Folders that may hold a tokenizer and do not lie beside a checkpoint."""
+        ...
+
+    def compute_device(self) -> torch.device: ...
+
+    def resident(self, modules: Sequence[nn.Module], memory: int) -> AbstractContextManager[torch.device]:
+        """Put `modules` wholly on the compute device for the block, which gets that device.
+
+        memory: bytes that the work needs beside the weights. After the block the host decides whether they stay.
+        Blocks may nest: an inner one never takes the modules of an outer one away.
+        """
+        ...
+
+    def progress(self, total: int) -> Progress: ...
+
+    def check_interrupted(self) -> None:
+        """Raise, with an error outside Exception, when the user asked to stop."""
+        ...
+
+    def output_directory(self) -> Path: ...
+
+    def input_directory(self) -> Path: ...
+
+    def temp_directory(self) -> Path: ...
+
+    def metadata_enabled(self) -> bool:
+        """Whether files may carry the workflow that made them."""
+        ...
+
+    def warn(self, message: str) -> None:
+        """Show the user a hint."""
+        ...

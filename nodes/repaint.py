@@ -1,0 +1,91 @@
+"""Node: repaint, extend."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from .. import parameters
+from ..audio.timeline import Plan, mask_spans, parse_regions
+from . import source
+from .edit import EDIT, LENGTH, SPLICE, Edit, Splice
+
+# Official inference fades a repaint over at most this many frames, in proportion to how firmly the source holds.
+MOST_BLEND = 25
+STRENGTHS = {"conservative": 1.0, "aggressive": 0.0}
+
+
+class Repaint:
+    """Chooses what of a source is made anew, also before its start and after its end."""
+
+    CATEGORY = "audio/ACE-Step XL"
+    DESCRIPTION = (
+        "Repaint or extend: the regions are made anew, the rest stays. Connect audio, or the latent of an earlier run "
+        "(no loss from the VAE); with both, the audio is what the splice puts back. Set the encode node's task to "
+        "repaint, and put a splice node after the decoder to keep every sample outside the regions."
+    )
+    FUNCTION = "make"
+    RETURN_TYPES = ("LATENT", "FLOAT")
+    RETURN_NAMES = ("latent", "seconds")
+    OUTPUT_TOOLTIPS = ("For the sampler.", "The new length, for the encode node's duration.")
+    SEARCH_ALIASES: ClassVar = ["ace step repaint", "inpaint audio", "outpaint", "extend song", "edit region"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        names = ("regions", "strength", "crossfade", "batch_size")
+        return {
+            "required": {
+                **{name: parameters.widget(name) for name in names},
+                "mode": parameters.widget("repaint_mode"),
+            },
+            "optional": {
+                "audio": ("AUDIO", {"tooltip": "The source, at any rate; it is brought to 48 kHz."}),
+                "latent": ("LATENT", {"tooltip": "The source as the latent of an earlier run."}),
+                "vae": ("VAE", {"tooltip": "Needed for source audio."}),
+                "mask": ("MASK", {"tooltip": "Regions as a mask over the whole source, in place of the text."}),
+            },
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, regions: str) -> bool | str:
+        # A connected text arrives as None and is checked when it runs.
+        try:
+            parse_regions(regions or "0-1")
+        except ValueError as error:
+            return str(error)
+        return True
+
+    def make(
+        self,
+        regions: str,
+        strength: float,
+        crossfade: float,
+        batch_size: int,
+        mode: str,
+        audio: dict[str, Any] | None = None,
+        latent: dict[str, Any] | None = None,
+        vae: Any = None,
+        mask: Tensor | None = None,
+    ) -> tuple[dict[str, Any], float]:
+        if mask is None:
+            spans = parse_regions(regions)
+        else:
+            spans = mask_spans(mask.reshape(-1, mask.shape[-1])[0].tolist(), source.seconds(audio, latent))
+        found = source.read(vae, audio, latent, spans)
+        strength = STRENGTHS.get(mode, strength)
+        edit = Edit("repaint", frame_mask(found.plan), strength, round(MOST_BLEND * strength))
+        made: dict[str, Any] = {"samples": source.repeat(found.latents, batch_size), "type": "audio", EDIT: edit}
+        made |= {LENGTH: found.plan.total, "noise_mask": edit.mask.transpose(1, 2) if edit.mask is not None else None}
+        if found.waveform is not None:
+            made[SPLICE] = Splice(found.plan, source.repeat(found.waveform, batch_size), crossfade)
+        return made, found.plan.total / parameters.SAMPLE_RATE
+
+
+def frame_mask(plan: Plan) -> Tensor:
+    """``[1 t 1]``, 1 in the frames that are made anew."""
+    mask = torch.zeros(1, plan.frames, 1)
+    for start, end in plan.frame_spans:
+        mask[:, start:end] = 1
+    return mask

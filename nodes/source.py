@@ -1,0 +1,102 @@
+"""A source on its way in: any AUDIO, or the LATENT of an earlier run, as latents on the new timeline."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import parameters
+from ..audio.resample import resample, to_stereo
+from ..audio.splice import place
+from ..audio.timeline import Plan, Span, plan
+from ..audio.waveform import non_finite
+from . import vae as vae_socket
+
+
+@dataclass(frozen=True)
+class Source:
+    """latents: ``[b 64 t]`` on the new timeline. waveform: the source itself, ``[b c n]`` at 48 kHz with its own
+    channels, or None when it came as latents alone."""
+
+    plan: Plan
+    latents: Tensor
+    waveform: Tensor | None
+
+
+def read(vae: Any, audio: dict[str, Any] | None, latent: dict[str, Any] | None, spans: tuple[Span, ...]) -> Source:
+    """Bring a source to 48 kHz and onto the timeline that the spans ask for.
+
+    A LATENT goes in as it is, without a trip through the VAE; an AUDIO beside it is then only what the splice puts
+    back. Raises ValueError for neither, for NaN, and where the two do not belong together.
+    """
+    if latent is not None:
+        return _from_latent(latent["samples"], audio, spans)
+    if audio is None:
+        raise ValueError("no source: connect audio, or the latent of an earlier run")
+    if vae is None:
+        raise ValueError("source audio needs the VAE: connect the loader's vae")
+    waveform = at_48_khz(audio)
+    planned = plan(waveform.shape[-1], spans, whole_frames=False)
+    # The VAE was trained on full scale; only what it sees is limited, the splice keeps the source's own samples.
+    latents = vae_socket.encode(vae, to_stereo(place(waveform, planned)).clamp(-1, 1))
+    return Source(planned, latents, waveform)
+
+
+def at_48_khz(audio: dict[str, Any]) -> Tensor:
+    """An AUDIO socket's ``[b c n]`` at 48 kHz, float32 on the CPU; mono stays mono, more than two channels become 2."""
+    waveform = audio["waveform"].detach().float().cpu()
+    if waveform.ndim != 3 or 0 in waveform.shape:
+        raise ValueError(f"source audio has shape {list(waveform.shape)}, expected [songs channels samples]")
+    bad = non_finite(waveform)
+    if bad:
+        raise ValueError(f"source audio contains {bad}; export it again from a clean source")
+    if waveform.shape[1] > 2:
+        waveform = to_stereo(waveform)
+    return resample(waveform, audio["sample_rate"], parameters.SAMPLE_RATE)
+
+
+def _from_latent(latents: Tensor, audio: dict[str, Any] | None, spans: tuple[Span, ...]) -> Source:
+    if latents.ndim != 3 or latents.shape[1] != parameters.LATENT_CHANNELS:
+        raise ValueError(
+            f"source latent has shape {list(latents.shape)}, expected [songs {parameters.LATENT_CHANNELS} frames]"
+        )
+    hop = parameters.FRAME_SAMPLES
+    planned = plan(latents.shape[-1] * hop, spans, whole_frames=True)
+    left = planned.left // hop
+    # What is new has no source; zeros stand there only until the context puts silence in their place.
+    placed = torch.zeros(*latents.shape[:2], planned.frames)
+    placed[..., left : left + latents.shape[-1]] = latents.float().cpu()
+    if audio is None:
+        return Source(planned, placed, None)
+    waveform = at_48_khz(audio)
+    frames = math.ceil(waveform.shape[-1] / hop)
+    if frames != latents.shape[-1]:
+        raise ValueError(
+            f"source audio is {frames} latent frames long, the source latent {latents.shape[-1]}: they are not one "
+            "song; connect the audio decoded from this latent, or one of the two"
+        )
+    whole = torch.zeros(*waveform.shape[:2], frames * hop)
+    whole[..., : waveform.shape[-1]] = waveform
+    return Source(planned, placed, whole)
+
+
+def seconds(audio: dict[str, Any] | None, latent: dict[str, Any] | None) -> float:
+    """Length of a source in seconds."""
+    if latent is not None:
+        return latent["samples"].shape[-1] / parameters.FRAME_RATE
+    if audio is None:
+        raise ValueError("no source: connect audio, or the latent of an earlier run")
+    return audio["waveform"].shape[-1] / audio["sample_rate"]
+
+
+def repeat(tensor: Tensor, batch: int) -> Tensor:
+    """A source for each of ``batch`` songs; a source that is a batch already keeps its size."""
+    if len(tensor) == 1:
+        return tensor.repeat(batch, *(1 for _ in tensor.shape[1:]))
+    if batch not in (1, len(tensor)):
+        raise ValueError(f"batch_size is {batch} and the source holds {len(tensor)} songs; leave batch_size at 1")
+    return tensor

@@ -1,0 +1,71 @@
+"""Node: timbre reference."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from .. import host, parameters
+from ..audio.loudness import SILENCE_PEAK
+from ..audio.resample import to_stereo
+from . import source
+from . import vae as vae_socket
+from .conditioning import REFERENCES, Conditioning, excerpts
+
+# The timbre encoder was trained on 30 s: thirds of 10 s from a longer reference, repeats of a shorter one.
+REFERENCE_SECONDS = 30
+
+
+class Timbre:
+    """Adds the sound of a recording to a prompt."""
+
+    CATEGORY = "audio/ACE-Step XL"
+    DESCRIPTION = (
+        "The song takes on the sound of this recording: voice, instruments, mix. Not its melody: that is what cover "
+        "does. Chain several nodes for several references; works with every task."
+    )
+    FUNCTION = "add"
+    RETURN_TYPES = ("CONDITIONING",)
+    RETURN_NAMES = ("conditioning",)
+    OUTPUT_TOOLTIPS = ("The prompt with the reference added.",)
+    SEARCH_ALIASES: ClassVar = ["ace step reference", "voice reference", "timbre", "reference audio"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"conditioning": ("CONDITIONING", {"tooltip": "From the encode node."})},
+            "optional": {
+                "audio": ("AUDIO", {"tooltip": "The recording, at any rate and length."}),
+                "latent": ("LATENT", {"tooltip": "The recording as the latent of an earlier run."}),
+                "vae": ("VAE", {"tooltip": "Needed for audio."}),
+            },
+        }
+
+    def add(
+        self,
+        conditioning: Conditioning,
+        audio: dict[str, Any] | None = None,
+        latent: dict[str, Any] | None = None,
+        vae: Any = None,
+    ) -> tuple[Conditioning]:
+        found = _latents(audio, latent, vae)
+        if found is None:
+            host.current().warn("the timbre reference is silent, which means no reference; the prompt is unchanged")
+            return (conditioning,)
+        return (
+            [[text, {**extra, REFERENCES: [*(extra.get(REFERENCES) or ()), found]}] for text, extra in conditioning],
+        )
+
+
+def _latents(audio: dict[str, Any] | None, latent: dict[str, Any] | None, vae: Any) -> Tensor | None:
+    if (audio is None) == (latent is None):
+        raise ValueError("connect one of audio and latent to the timbre reference")
+    if latent is not None:
+        return latent["samples"][:1]
+    if vae is None:
+        raise ValueError("a timbre reference from audio needs the VAE: connect the loader's vae")
+    waveform = to_stereo(source.at_48_khz(audio or {})[:1]).clamp(-1, 1)
+    if float(waveform.abs().max()) < SILENCE_PEAK:
+        return None
+    return vae_socket.encode(vae, excerpts(waveform, REFERENCE_SECONDS * parameters.SAMPLE_RATE))

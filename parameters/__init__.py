@@ -1,0 +1,55 @@
+"""Every user-facing value of the pack: name, kind, range, default and words, in one place.
+
+Nodes, the command line, the service and the docs read this table; nothing else states a range. The names and ranges
+follow the hosted model's API page where it has the parameter, and the official inference code where it is wider.
+A leaf: any folder may import it, it imports only the standard library.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .editing import EDITING
+from .kind import (
+    AUTO,
+    FRAME_RATE,
+    FRAME_SAMPLES,
+    KEY_SCALES,
+    LANGUAGES,
+    LATENT_CHANNELS,
+    MINIMUM_FRAMES,
+    SAMPLE_RATE,
+    Parameter,
+)
+from .output import OUTPUT
+from .prompt import PROMPT
+from .sampling import SAMPLING
+
+__all__ = [
+    "AUTO",
+    "FRAME_RATE",
+    "FRAME_SAMPLES",
+    "KEY_SCALES",
+    "LANGUAGES",
+    "LATENT_CHANNELS",
+    "MINIMUM_FRAMES",
+    "PARAMETERS",
+    "SAMPLE_RATE",
+    "Parameter",
+    "get",
+    "widget",
+]
+
+PARAMETERS: dict[str, Parameter] = {p.name: p for p in (*PROMPT, *SAMPLING, *EDITING, *OUTPUT)}
+
+
+def widget(name: str) -> tuple[Any, dict[str, Any]]:
+    """ComfyUI's INPUT_TYPES entry for the named parameter."""
+    return get(name).widget()
+
+
+def get(name: str) -> Parameter:
+    """Look up a parameter by name; an unknown name is a KeyError that lists the known ones."""
+    if name not in PARAMETERS:
+        raise KeyError(f"unknown parameter {name!r}; known: {', '.join(PARAMETERS)}")
+    return PARAMETERS[name]

@@ -1,0 +1,55 @@
+"""What a parameter is, and the constants of the model that several folders need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+LANGUAGES: tuple[str, ...] = tuple(
+    "ar az bg bn ca cs da de el en es fa fi fr he hi hr ht hu id is it ja ko la lt ms ne nl no pa pl pt ro ru sa sk sr "
+    "sv sw ta te th tl tr uk ur vi yue zh unknown".split()
+)
+KEY_SCALES: tuple[str, ...] = tuple(
+    f"{note}{accidental} {mode}" for note in "CDEFGAB" for accidental in ("", "#", "b") for mode in ("major", "minor")
+)
+AUTO = "auto"
+
+SAMPLE_RATE = 48000
+FRAME_SAMPLES = 1920  # one latent frame
+FRAME_RATE = SAMPLE_RATE // FRAME_SAMPLES
+LATENT_CHANNELS = 64
+MINIMUM_FRAMES = 128  # the network is never run on fewer; see docs of the sampler node
+
+Kind = Literal["INT", "FLOAT", "STRING", "BOOLEAN", "CHOICE"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One value a user can set."""
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+    multiline: bool = False
+    advanced: bool = False
+    seed: bool = False
+
+    def widget(self) -> tuple[Any, dict[str, Any]]:
+        """ComfyUI's INPUT_TYPES entry for this parameter."""
+        options: dict[str, Any] = {"default": self.default, "tooltip": self.help}
+        if self.advanced:
+            options["advanced"] = True
+        if self.kind == "CHOICE":
+            return list(self.choices), options
+        if self.kind in ("INT", "FLOAT"):
+            options |= {"min": self.minimum, "max": self.maximum, "step": self.step}
+        if self.kind == "STRING":
+            options |= {"multiline": self.multiline}
+        if self.seed:
+            options["control_after_generate"] = True
+        return self.kind, options

@@ -1,0 +1,75 @@
+"""What the prompt says."""
+
+from __future__ import annotations
+
+from .kind import AUTO, KEY_SCALES, LANGUAGES, Parameter
+
+PROMPT = (
+    Parameter(
+        "caption",
+        "STRING",
+        "",
+        "What the music is: genre, instruments, mood, voice. About 200 tokens fit beside the metadata.",
+        multiline=True,
+    ),
+    Parameter(
+        "lyrics",
+        "STRING",
+        "[Instrumental]",
+        "Lyrics with section tags such as [Verse] and [Chorus]; [Instrumental] for music without a voice. 2048 tokens.",
+        multiline=True,
+    ),
+    Parameter(
+        "language",
+        "CHOICE",
+        "en",
+        "Language of the voice; unknown for instrumental music or to let the model decide.",
+        choices=LANGUAGES,
+    ),
+    Parameter(
+        "bpm",
+        "INT",
+        0,
+        "Beats per minute, 30 to 300. 0 leaves the tempo to the model.",
+        minimum=0,
+        maximum=300,
+        step=1,
+    ),
+    Parameter(
+        "key_scale",
+        "CHOICE",
+        AUTO,
+        "Musical key and mode. auto leaves it to the model.",
+        choices=(AUTO, *KEY_SCALES),
+    ),
+    Parameter(
+        "time_signature",
+        "CHOICE",
+        AUTO,
+        "Beats per measure (2 = 2/4, 3 = 3/4, 4 = 4/4, 6 = 6/8). auto leaves it to the model.",
+        choices=(AUTO, "2", "3", "4", "6"),
+    ),
+    Parameter(
+        "prompt_duration",
+        "FLOAT",
+        0.0,
+        "Length in seconds that the prompt tells the model; connect it to the latent's seconds. 0 leaves it to the "
+        "model, which then reads the official default of 30 seconds.",
+        minimum=0.0,
+        maximum=600.0,
+        step=0.1,
+    ),
+    Parameter(
+        "task",
+        "CHOICE",
+        "text2music",
+        "What the model is told to do, in the words it was trained with.",
+        choices=("text2music", "cover", "cover-nofsq", "repaint", "lego", "extract", "complete"),
+    ),
+    Parameter(
+        "tracks",
+        "STRING",
+        "",
+        "For lego, extract and complete: track names separated by commas, such as vocals, drums or guitar.",
+    ),
+)

@@ -1,0 +1,124 @@
+"""What a node class says about itself: its inputs, outputs and hidden inputs, read once per run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+SEED_NAMES = ("seed", "noise_seed")
+ANY = "*"
+# Widgets that ComfyUI's browser side adds to a node and writes into files; no node function knows them.
+BROWSER_INPUTS = frozenset({"audioUI", "upload"})
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input as INPUT_TYPES declares it; a list of choices is type COMBO."""
+
+    name: str
+    type: str
+    choices: tuple[Any, ...]
+    options: Mapping[str, Any]
+    required: bool
+
+    @property
+    def is_widget(self) -> bool:
+        """Whether ComfyUI draws a widget for it, so that a value may be typed in."""
+        return self.type in WIDGET_TYPES and not self.options.get("forceInput", False)
+
+    @property
+    def controls(self) -> int:
+        """How many values ComfyUI's seed control may store behind this widget's own value."""
+        wanted = self.options.get("control_after_generate", self.type == "INT" and self.name in SEED_NAMES)
+        if not wanted:
+            return 0
+        return 2 if self.type == "COMBO" else 1
+
+    @property
+    def default(self) -> Any:
+        """What ComfyUI's widget shows before anyone touches it."""
+        if "default" in self.options:
+            return self.options["default"]
+        if self.type == "COMBO":
+            return self.choices[0] if self.choices else ""
+        return {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}[self.type]
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node class."""
+
+    node_class: type
+    inputs: dict[str, InputSpec]
+    hidden: dict[str, Any]
+    returns: tuple[str, ...]
+    is_output: bool
+
+    @property
+    def unsupported(self) -> str | None:
+        """Why this runner cannot run the node, or None."""
+        if getattr(self.node_class, "INPUT_IS_LIST", False) or any(getattr(self.node_class, "OUTPUT_IS_LIST", ())):
+            return "it works on lists (INPUT_IS_LIST or OUTPUT_IS_LIST), which only ComfyUI runs"
+        if inspect.iscoroutinefunction(getattr(self.node_class, str(getattr(self.node_class, "FUNCTION", "")), None)):
+            return "its function is async, which only ComfyUI runs"
+        return None
+
+
+@dataclass
+class NodeTable:
+    """The node classes a graph may name, and the names shown to people."""
+
+    classes: Mapping[str, type]
+    display_names: Mapping[str, str] = field(default_factory=dict)
+    _specs: dict[str, NodeSpec] = field(default_factory=dict, repr=False)
+
+    @staticmethod
+    def shipped() -> NodeTable:
+        """The pack's own nodes. Imports torch."""
+        from ..nodes import table
+
+        return NodeTable(table.NODE_CLASS_MAPPINGS, table.NODE_DISPLAY_NAME_MAPPINGS)
+
+    def title(self, class_type: str) -> str:
+        return self.display_names.get(class_type, class_type)
+
+    def spec(self, class_type: str) -> NodeSpec | None:
+        """The class's declaration, or None when the class is unknown. Asked once: choices may come from a folder."""
+        if class_type not in self.classes:
+            return None
+        if class_type not in self._specs:
+            self._specs[class_type] = _read_spec(self.classes[class_type])
+        return self._specs[class_type]
+
+
+def types_match(given: str, wanted: str) -> bool:
+    """ComfyUI's rule for links: one of them is any, or the comma-separated alternatives overlap."""
+    outputs, inputs = ({name.strip() for name in types.split(",")} for types in (given, wanted))
+    return ANY in outputs | inputs or not outputs.isdisjoint(inputs)
+
+
+def _read_spec(node_class: Any) -> NodeSpec:
+    declared = node_class.INPUT_TYPES()
+    inputs = [
+        _read_input(name, entry, group == "required")
+        for group in ("required", "optional")
+        for name, entry in declared.get(group, {}).items()
+    ]
+    return NodeSpec(
+        node_class,
+        {spec.name: spec for spec in inputs},
+        dict(declared.get("hidden", {})),
+        tuple("COMBO" if isinstance(kind, list) else kind for kind in node_class.RETURN_TYPES),
+        bool(getattr(node_class, "OUTPUT_NODE", False)),
+    )
+
+
+def _read_input(name: str, entry: Any, required: bool) -> InputSpec:
+    kind = entry[0]
+    options = entry[1] if len(entry) > 1 else {}
+    if isinstance(kind, (list, tuple)):
+        return InputSpec(name, "COMBO", tuple(kind), options, required)
+    return InputSpec(name, kind, tuple(options.get("options", ())) if kind == "COMBO" else (), options, required)
