@@ -140,17 +140,16 @@ def plan(source_samples: int, spans: Sequence[Span], *, whole_frames: bool) -> P
     if source_samples < 1:
         problems.append("the source has no samples")
     if whole_frames and source_samples % parameters.FRAME_SAMPLES:
-        problems.append(
-            f"latents stand for whole frames of {parameters.FRAME_SAMPLES} samples, not {source_samples} samples"
-        )
+        problems.append(f"latents are whole frames of {parameters.FRAME_SAMPLES} samples, not {source_samples} samples")
     if not spans:
         problems.append("there is no region: give at least one, or a mask that reaches 0.5 somewhere")
     bounds = list[tuple[int, int]]()
     for span in spans:
-        if problem := _range_problem(span, source_samples):
-            problems.append(problem)
+        found = _bounds(span, source_samples)
+        if isinstance(found, str):
+            problems.append(found)
         else:
-            bounds.append((_sample(span.start, source_samples), _sample(span.end, source_samples)))
+            bounds.append(found)
     left = max([0, *(-start for start, _ in bounds)])
     if whole_frames:
         left = -(-left // parameters.FRAME_SAMPLES) * parameters.FRAME_SAMPLES
@@ -222,22 +221,19 @@ def _time(text: str) -> float | None:
     return -value if sign == "-" else value
 
 
-def _sample(seconds: float, source_samples: int) -> int:
-    """The sample at a time of the source."""
-    return source_samples if seconds == END else round(seconds * parameters.SAMPLE_RATE)
-
-
-def _range_problem(span: Span, source_samples: int) -> str:
-    """What is wrong with one region of such a source, in words; empty if nothing is."""
+def _bounds(span: Span, source_samples: int) -> tuple[int, int] | str:
+    """Start and end of a region in samples of the source, or what is wrong with it."""
     longest = parameters.get("duration").maximum
     assert longest is not None
     if span.start < -LONGEST_PREPEND:
         return f"region {span} starts too early; allowed is {-LONGEST_PREPEND:g} s or later"
-    late = [bound for bound in (span.start, span.end) if longest < bound < END]
-    if late:
+    if any(longest < bound < END for bound in (span.start, span.end)):
         return f"region {span} lies beyond {longest:g} s, the longest song"
-    if _sample(span.end, source_samples) > _sample(span.start, source_samples):
-        return ""
+    start, end = (
+        source_samples if bound == END else round(bound * parameters.SAMPLE_RATE) for bound in (span.start, span.end)
+    )
+    if end > start:
+        return start, end
     if END in (span.start, span.end):
         return f"region {span} is empty: the source ends at {_seconds(source_samples)}"
     return f"region {span} is shorter than one sample"

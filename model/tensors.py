@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 Shape = tuple[int, ...]
-Entry = tuple[Any, str]  # an open file and the tensor's key in it
+Entry = tuple[Path, str, Shape]  # a file, the tensor's key in it and its shape
 INDEX_SUFFIX = ".index.json"
 
 
@@ -22,7 +22,9 @@ class CheckpointError(ValueError):
 class Tensors(Mapping[str, Tensor]):
     """Tensors of one or more safetensors files under one set of names.
 
-    Reading a value maps it from disk; nothing is copied until its format changes. ``files`` says where they come from.
+    Reading a value maps it from disk; nothing is copied until its format changes. Every value gets a mapping of its
+    own, so that the pages of one that was copied go at once and not when the last one is read. ``files`` says where
+    they come from.
     """
 
     def __init__(self, entries: Mapping[str, Entry], files: tuple[Path, ...]) -> None:
@@ -30,8 +32,9 @@ class Tensors(Mapping[str, Tensor]):
         self.files = files
 
     def __getitem__(self, name: str) -> Tensor:
-        file, key = self._entries[name]
-        return file.get_tensor(key)
+        path, key, _ = self._entries[name]
+        with _open(path) as file:
+            return file.get_tensor(key)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -41,7 +44,7 @@ class Tensors(Mapping[str, Tensor]):
 
     def shapes(self) -> dict[str, Shape]:
         """Shape of every tensor, without reading any."""
-        return {name: tuple(file.get_slice(key).get_shape()) for name, (file, key) in self._entries.items()}
+        return {name: shape for name, (_, _, shape) in self._entries.items()}
 
     def select(self, prefix: str, rename: Callable[[str], str] = str) -> Tensors:
         """The tensors whose name starts with ``prefix``, without it and then renamed."""
@@ -64,9 +67,14 @@ class Tensors(Mapping[str, Tensor]):
 
 def open_file(path: Path) -> Tensors:
     """Open one safetensors file. A file that is cut off, or is something else, is a CheckpointError."""
+    with _open(path) as file:
+        shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    return Tensors({key: (path, key, shape) for key, shape in shapes.items()}, (path,))
+
+
+def _open(path: Path) -> Any:
     try:
-        file = safe_open(path, framework="pt", device="cpu")
-        return Tensors({key: (file, key) for key in file.keys()}, (path,))  # noqa: SIM118 - not a mapping
+        return safe_open(path, framework="pt", device="cpu")
     except SafetensorError as error:
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) is not a complete safetensors file: {error}. "
