@@ -139,8 +139,6 @@ def plan(source_samples: int, spans: Sequence[Span], *, whole_frames: bool) -> P
     problems = list[str]()
     if source_samples < 1:
         problems.append("the source has no samples")
-    if whole_frames and source_samples % parameters.FRAME_SAMPLES:
-        problems.append(f"latents are whole frames of {parameters.FRAME_SAMPLES} samples, not {source_samples} samples")
     if not spans:
         problems.append("there is no region: give at least one, or a mask that reaches 0.5 somewhere")
     bounds = list[tuple[int, int]]()

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import comfy.latent_formats  # pyright: ignore[reportMissingImports]
 import comfy.model_management  # pyright: ignore[reportMissingImports]  # ComfyUI is not installable
 import comfy.model_patcher  # pyright: ignore[reportMissingImports]
+import comfy.model_sampling  # pyright: ignore[reportMissingImports]
 import comfy.utils  # pyright: ignore[reportMissingImports]
 import folder_paths  # pyright: ignore[reportMissingImports]
 import torch
@@ -20,6 +22,7 @@ from .protocol import Progress
 
 _logger = logging.getLogger("acestep_xl")
 _PATCHER = "_acestep_xl_patcher"
+SHIFT = 3.0  # core's own setting for ACE-Step 1.5, for its schedulers
 
 
 class ComfyProgress:
@@ -81,6 +84,9 @@ class ComfyHost:
         finally:
             del self._held[held_before:]
 
+    def sampling_patcher(self, network: nn.Module) -> comfy.model_patcher.ModelPatcher:
+        return _patcher(network)
+
     def progress(self, total: int) -> Progress:
         return ComfyProgress(total)
 
@@ -103,15 +109,38 @@ class ComfyHost:
         _logger.warning(message)
 
 
+class FlowLevels(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
+    """Noise levels of a flow as ComfyUI's samplers and schedulers know them: velocity is noise - data, level is t."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_parameters(shift=SHIFT, multiplier=1.0)
+
+
 class AceStepXL(nn.Module):
     """Holds one network, so that the attributes ComfyUI sets on a model (device, ...) don't land on it.
 
-    ComfyUI's log shows this class's name.
+    Has what ComfyUI's samplers and previews read of a model. ComfyUI's log shows this class's name.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.latent_format = comfy.latent_formats.ACEAudio15()
+        self.model_sampling = FlowLevels()
+
+    def process_latent_in(self, latent: torch.Tensor) -> torch.Tensor:
+        """ACE-Step's latents are used raw."""
+        return latent
+
+    def process_latent_out(self, latent: torch.Tensor) -> torch.Tensor:
+        return latent
+
+    def scale_latent_inpaint(
+        self, x: torch.Tensor, sigma: torch.Tensor, noise: torch.Tensor, latent_image: torch.Tensor
+    ) -> torch.Tensor:
+        """The source at a noise level, which ComfyUI's samplers put back outside a mask."""
+        return self.model_sampling.noise_scaling(sigma.reshape([-1] + [1] * (x.ndim - 1)), noise, latent_image)
 
 
 def _patcher(module: nn.Module) -> comfy.model_patcher.ModelPatcher:

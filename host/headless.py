@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import models
 from .protocol import Progress
@@ -136,6 +136,9 @@ class HeadlessHost:
         new = {id(module) for module in modules}
         old = [reference for reference in self._recent if (module := reference()) is not None and id(module) not in new]
         self._recent = old + [weakref.ref(module) for module in modules]
+
+    def sampling_patcher(self, network: nn.Module) -> Any:
+        raise RuntimeError("ComfyUI's own samplers run only in ComfyUI; use this pack's solver node for the sampler")
 
     def progress(self, total: int) -> Progress:
         return self._progress(total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +57,11 @@ class Host(Protocol):
         memory: bytes that the work needs beside the weights. After the block the host decides whether they stay.
         Blocks may nest: an inner one never takes the modules of an outer one away.
         """
+        ...
+
+    def sampling_patcher(self, network: nn.Module) -> Any:
+        """ComfyUI's patcher for a network, which its samplers and previews read the latent format and the noise levels
+        from. Raises RuntimeError where there is no ComfyUI."""
         ...
 
     def progress(self, total: int) -> Progress: ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -24,17 +26,17 @@ class Predictor:
         condition: Condition,
         context: Tensor,
         negative: Condition | None = None,
-        negative_weight: float = 1.0,
+        negative_weights: Sequence[float] = (1.0,),
     ) -> None:
         """context: ``[b t 2c]``; condition and negative: batch b or 1.
 
-        The unconditional velocity is negative_weight times the negative condition's and the rest the null condition's;
-        without a negative condition it is the null condition's.
+        The unconditional velocity of item i is negative_weights[i] of the negative condition's and the rest of the null
+        condition's; without a negative condition it is the null condition's.
         """
         decoder = network.decoder
         self._decoder = decoder
         self._context = context.to(next(decoder.parameters()).dtype)
-        self._weight = 0.0 if negative is None else negative_weight
+        self._weights = (0.0,) if negative is None else tuple(negative_weights)
         with torch.no_grad():
             self._condition = decoder.remember(condition.states, condition.mask)
             self._null = decoder.remember_constant(network.null_condition_emb)
@@ -48,12 +50,13 @@ class Predictor:
         return velocity, self._unconditional(x, t) if unconditional else None
 
     def _unconditional(self, x: Tensor, t: float) -> Tensor:
-        if self._negative is None or self._weight == 0:
+        if self._negative is None or not any(self._weights):
             return self._velocity(x, t, self._null)
         negative = self._velocity(x, t, self._negative)
-        if self._weight == 1:
+        if all(weight == 1 for weight in self._weights):
             return negative
-        return torch.lerp(self._velocity(x, t, self._null), negative, self._weight)
+        weight = torch.tensor(self._weights, dtype=x.dtype, device=x.device)[:, None, None]
+        return torch.lerp(self._velocity(x, t, self._null), negative, weight)
 
     def _velocity(self, x: Tensor, t: float, condition: list[LayerCondition]) -> Tensor:
         time = torch.full((1,), t, dtype=torch.float32, device=x.device)

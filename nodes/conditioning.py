@@ -35,7 +35,8 @@ Conditioning = list[list[Any]]
 class Prompted:
     """One CONDITIONING, checked. text: ``[b n d]``, lyrics: ``[b m d]`` with bool masks; references: ``[1 c t]`` each;
     codes: 5 Hz audio codes per item, as ComfyUI's language model writes them. released: the caption states, with their
-    mask, for the part of a run after the source is let go. task: what it was encoded for, None from other nodes."""
+    mask, for the part of a run after the source is let go. task: what it was encoded for, None from other nodes.
+    empty: per item, whether it says nothing, which as a negative prompt means the null condition."""
 
     text: Tensor
     text_mask: Tensor
@@ -45,7 +46,7 @@ class Prompted:
     codes: tuple[tuple[int, ...], ...]
     released: tuple[Tensor, Tensor]
     task: str | None
-    is_empty: bool
+    empty: tuple[bool, ...]
 
     @property
     def batch(self) -> int:
@@ -72,8 +73,11 @@ def join(first: Conditioning, second: Conditioning) -> Conditioning:
     """Two CONDITIONINGs as one batch, the shorter padded and masked. What belongs to a whole run must be equal."""
     (text_a, a), (text_b, b) = first[0], second[0]
     one, two = read(first, "first"), read(second, "second")
-    if (one.task, len(one.references), bool(one.codes)) != (two.task, len(two.references), bool(two.codes)):
-        raise ValueError("prompts of one batch need the same task and the same number of timbre references and codes")
+    if (one.task, bool(one.codes)) != (two.task, bool(two.codes)):
+        raise ValueError("prompts of one batch need the same task, and audio codes in both or in neither")
+    same = len(one.references) == len(two.references) and all(map(torch.equal, one.references, two.references))
+    if not same:
+        raise ValueError("prompts of one batch need the same timbre references; add them after the batch node")
     text, text_mask = _stack(text_a, one.text_mask, text_b, two.text_mask)
     lyrics, lyrics_mask = _stack(one.lyrics, one.lyrics_mask, two.lyrics, two.lyrics_mask)
     released, released_mask = _stack(*one.released, *two.released)
@@ -98,7 +102,8 @@ def read(conditioning: Conditioning, name: str) -> Prompted:
     if lyrics is None:
         raise ValueError(f"{name} has no lyrics ({LYRICS}): it was not made by an ACE-Step 1.5 text encode node")
     text_mask, released = _mask(extra.get(CAPTION_MASK), text), extra.get(RELEASED)
-    captions = extra.get(CAPTION)
+    # Other nodes do not tell the caption; core zeroes a conditioning to mean the null condition.
+    captions = extra.get(CAPTION) or ("unknown",) * len(text)
     return Prompted(
         text,
         text_mask,
@@ -108,8 +113,7 @@ def read(conditioning: Conditioning, name: str) -> Prompted:
         tuple(tuple(item) for item in extra.get(CODES) or ()),
         (text, text_mask) if released is None else (released, _mask(extra.get(RELEASED_MASK), released)),
         extra.get(TASK),
-        # Core zeroes a conditioning to mean the null condition.
-        not bool(text.any()) or (captions is not None and not any(caption.strip() for caption in captions)),
+        tuple(not bool(item.any()) or not caption.strip() for item, caption in zip(text, captions, strict=True)),
     )
 
 

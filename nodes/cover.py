@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from .. import parameters
-from ..audio.timeline import Span, parse_regions
+from ..audio.timeline import END, Span, parse_regions
 from . import source
 from .edit import EDIT, LENGTH, Edit
-from .repaint import frame_mask
+from .repaint import frame_mask, region_problem
 
 SOURCES = {
     "audio": ("AUDIO", {"tooltip": "The source, at any rate; it is brought to 48 kHz."}),
@@ -82,6 +82,10 @@ class Tracks:
             "optional": dict(SOURCES),
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, regions: str | None) -> bool | str:
+        return region_problem(regions) if regions and regions.strip() else True
+
     def make(
         self,
         task: str,
@@ -96,15 +100,14 @@ class Tracks:
         if task != "lego":
             raise ValueError(f"regions are {regions!r} and the task is {task}: only lego works on a part of its source")
         found = source.read(vae, audio, latent, parse_regions(regions))
-        edit = Edit(task, frame_mask(found.plan), 1.0)
+        edit = Edit(task, frame_mask(found.plan), 1.0, beside=found.beside)
         return _latent(edit, found, batch_size)
 
 
 def _whole(
     edit: Edit, vae: Any, audio: dict[str, Any] | None, latent: dict[str, Any] | None, batch_size: int
 ) -> tuple[dict[str, Any], float]:
-    everything = (Span(0, source.seconds(audio, latent)),)
-    return _latent(edit, source.read(vae, audio, latent, everything), batch_size)
+    return _latent(edit, source.read(vae, audio, latent, (Span(0, END),)), batch_size)
 
 
 def _latent(edit: Edit, found: source.Source, batch_size: int) -> tuple[dict[str, Any], float]:

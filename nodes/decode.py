@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from .. import parameters
 from ..audio.loudness import finish
 from . import vae as vae_socket
-from .edit import LENGTH
+from .edit import length
 
 
 class Decode:
@@ -36,7 +36,7 @@ class Decode:
         self, latent: dict[str, Any], vae: Any, normalize: bool, peak_db: float, fade_in: float, fade_out: float
     ) -> tuple[dict[str, Any]]:
         # A source's length need not be whole latent frames; the song is cut to it.
-        waveform = vae_socket.decode(vae, latent["samples"])[..., : latent.get(LENGTH)]
+        waveform = vae_socket.decode(vae, latent["samples"])[..., : length(latent)]
         waveform = finish(
             waveform,
             parameters.SAMPLE_RATE,

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import parameters
 from ..audio.timeline import Plan
 from ..model import context
 from ..model.network import AceStep
@@ -26,9 +27,9 @@ BASE_TASKS = ("lego", "extract", "complete")
 class Edit:
     """How a source is used.
 
-    mask: ``[1 t 1]``, 1 where music is made, or None for everywhere. strength: fraction of the steps that use the
-    source. blend: latent frames over which a repaint fades into the source. source_start: how much of the source the
-    run starts from, 0 = none.
+    mask: ``[1 t 1]`` or ``[b t 1]``, 1 where music is made, or None for everywhere. strength: fraction of the steps
+    that use the source. blend: latent frames over which a repaint fades into the source. source_start: how much of the
+    source the run starts from, 0 = none. beside: frames that the source says nothing of; they are silence.
     """
 
     task: str
@@ -36,6 +37,7 @@ class Edit:
     strength: float
     blend: int = 0
     source_start: float = 0.0
+    beside: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,22 +69,34 @@ def find(latent: dict[str, Any], frames: int) -> Edit | None:
     edit = latent.get(EDIT)
     if edit is not None or latent.get("noise_mask") is None:
         return edit
-    mask = latent["noise_mask"].float().reshape(-1, 1, latent["noise_mask"].shape[-1])
+    mask = latent["noise_mask"].float()
+    # One row per song: ComfyUI's masks have a height, which a song has not. A column counts where any row is painted.
+    mask = mask.reshape(len(mask), -1, mask.shape[-1]).amax(dim=1, keepdim=True)
     if mask.shape[-1] != frames:
         mask = F.interpolate(mask, size=frames, mode="nearest")
-    return Edit("repaint", mask[:1].transpose(1, 2), strength=1.0)
+    return Edit("repaint", mask.transpose(1, 2), strength=1.0)
 
 
-def check(edit: Edit, network: AceStep, task: str | None) -> str | None:
+def length(latent: dict[str, Any]) -> int | None:
+    """Samples of a song that a LATENT knows of, unless another node has cut or joined it since."""
+    samples = latent.get(LENGTH)
+    frames = latent["samples"].shape[-1]
+    return samples if samples is not None and -(-samples // parameters.FRAME_SAMPLES) == frames else None
+
+
+def check(edit: Edit | None, network: AceStep, task: str | None) -> str | None:
     """Refuse what the checkpoint was not trained for; returns a hint where prompt and source disagree."""
-    if edit.task in BASE_TASKS and network.training_kind in ("sft", "turbo"):
+    done = "text2music" if edit is None else edit.task
+    if done in BASE_TASKS and network.training_kind in ("sft", "turbo"):
         raise ValueError(
-            f"{edit.task} needs a base checkpoint: this one is {network.name}, which was not trained for it. Load "
-            "one such as acestep_v1.5_xl_base_bf16.safetensors"
+            f"{done} needs a base checkpoint: this one is {network.name}, which was not trained for it. Load one such "
+            "as acestep_v1.5_xl_base_bf16.safetensors"
         )
-    if task is not None and task != edit.task:
-        return f"the prompt was encoded for {task} and the source is set up for {edit.task}; set the encode node's task"
-    return None
+    if task is None or task == done:
+        return None
+    return (
+        f"the prompt was encoded for {task} and the source is set up for {done}; set the encode node's task to {done}"
+    )
 
 
 def prepare(
@@ -90,12 +104,15 @@ def prepare(
 ) -> Job:
     """Turn an edit into a run. noise and source: ``[b t c]`` on the run's device."""
     frames = source.shape[1]
-    source = _extended(source, network, noise.shape[1])
+    source = source.clone()
+    for first, end in edit.beside:
+        source[:, first:end] = network.silent(end)[first:].to(source)
+    source = extended(source, network, noise.shape[1])
     mask = None if edit.mask is None else F.pad(edit.mask.to(source), (0, 0, 0, noise.shape[1] - frames))
     sigmas = _from_source(sigmas, edit.source_start)
     x = start(noise, source, sigmas[0])
     predictor = make(_context(edit.task, network, source, mask), False)
-    if edit.task == "repaint" and mask is not None:
+    if mask is not None and edit.task == "repaint":
         return Job(predictor, x, sigmas, Region(source, mask, noise, edit.strength, edit.blend), None)
     kept = int((len(sigmas) - 1) * edit.strength)
     released = None if kept == len(sigmas) - 1 else make(context.text_to_music(network, noise.shape[1]), True)
@@ -120,10 +137,10 @@ def _from_source(sigmas: list[float], share: float) -> list[float]:
     return sigmas[first:]
 
 
-def _extended(source: Tensor, network: AceStep, frames: int) -> Tensor:
-    """The source brought to the shortest length the network runs at, with silence after it."""
+def extended(source: Tensor, network: AceStep, frames: int) -> Tensor:
+    """The source brought to the shortest length the network runs at, with silence from its beginning after it."""
     missing = frames - source.shape[1]
     if missing == 0:
         return source
-    silence = network.silent(frames)[source.shape[1] :].to(source)
+    silence = network.silent(missing).to(source)
     return torch.cat([source, silence.expand(len(source), -1, -1)], dim=1)

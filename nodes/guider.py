@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import parameters
@@ -19,7 +18,7 @@ from ..sampler.guidance import Guidance
 from ..sampler.solver import solver
 from . import conditioning
 from .conditioning import Conditioning, Prompted
-from .edit import Edit, Job, prepare
+from .edit import Edit, Job, extended, prepare
 
 
 @dataclass(frozen=True)
@@ -65,24 +64,24 @@ class Guider:
 
     def _job(self, noise: Tensor, latents: Tensor, sigmas: list[float], edit: Edit | None) -> Job:
         batch, frames, _ = noise.shape
-        positive, negative = self._condition(self.positive, batch, noise.device), self._negative(batch, noise.device)
 
         def make(context: Tensor, released: bool) -> Predictor:
-            condition = positive
+            positive, negative = self.positive, self.negative
             if released:
-                condition = self._condition(conditioning.let_go(self.positive), batch, noise.device)
-            return Predictor(self.network, condition, context, negative, self.negative_weight)
+                positive = conditioning.let_go(positive)
+                negative = None if negative is None else conditioning.let_go(negative)
+            condition = self._condition(positive, batch, noise.device)
+            if negative is None or all(negative.empty):
+                return Predictor(self.network, condition, context)
+            against = self._condition(negative, batch, noise.device)
+            weights = [0.0 if empty else self.negative_weight for empty in negative.empty]
+            return Predictor(self.network, condition, context, against, weights)
 
         if edit is not None:
             return prepare(edit, self.network, make, noise, latents, sigmas)
-        padded = F.pad(latents, (0, 0, 0, frames - latents.shape[1]))
+        x = start(noise, extended(latents, self.network, frames), sigmas[0])
         context = conditioning.source_context(self.network, self.positive, frames)
-        return Job(make(context, False), start(noise, padded, sigmas[0]), sigmas, None, None)
-
-    def _negative(self, batch: int, device: torch.device) -> Condition | None:
-        if self.negative is None or self.negative.is_empty:
-            return None
-        return self._condition(self.negative, batch, device)
+        return Job(make(context, False), x, sigmas, None, None)
 
     def _condition(self, prompted: Prompted, batch: int, device: torch.device) -> Condition:
         if prompted.batch not in (1, batch):

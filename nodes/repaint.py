@@ -14,6 +14,8 @@ from .edit import EDIT, LENGTH, SPLICE, Edit, Splice
 
 # Official inference fades a repaint over at most this many frames, in proportion to how firmly the source holds.
 MOST_BLEND = 25
+# ComfyUI hands a connected input to the check as None and leaves an unconnected one out.
+UNCONNECTED = object()
 STRENGTHS = {"conservative": 1.0, "aggressive": 0.0}
 
 
@@ -49,13 +51,8 @@ class Repaint:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, regions: str) -> bool | str:
-        # A connected text arrives as None and is checked when it runs.
-        try:
-            parse_regions(regions or "0-1")
-        except ValueError as error:
-            return str(error)
-        return True
+    def VALIDATE_INPUTS(cls, regions: str | None, mask: object = UNCONNECTED) -> bool | str:
+        return True if mask is not UNCONNECTED else region_problem(regions)
 
     def make(
         self,
@@ -72,15 +69,27 @@ class Repaint:
         if mask is None:
             spans = parse_regions(regions)
         else:
-            spans = mask_spans(mask.reshape(-1, mask.shape[-1])[0].tolist(), source.seconds(audio, latent))
+            # A brush need not reach every row; a column counts where any is painted.
+            columns = mask.reshape(-1, mask.shape[-1]).amax(dim=0).tolist()
+            spans = mask_spans(columns, source.seconds(audio, latent))
         found = source.read(vae, audio, latent, spans)
         strength = STRENGTHS.get(mode, strength)
-        edit = Edit("repaint", frame_mask(found.plan), strength, round(MOST_BLEND * strength))
+        mask = frame_mask(found.plan)
+        edit = Edit("repaint", mask, strength, round(MOST_BLEND * strength), beside=found.beside)
         made: dict[str, Any] = {"samples": source.repeat(found.latents, batch_size), "type": "audio", EDIT: edit}
-        made |= {LENGTH: found.plan.total, "noise_mask": edit.mask.transpose(1, 2) if edit.mask is not None else None}
+        made |= {LENGTH: found.plan.total, "noise_mask": mask.transpose(1, 2)}
         if found.waveform is not None:
             made[SPLICE] = Splice(found.plan, source.repeat(found.waveform, batch_size), crossfade)
         return made, found.plan.total / parameters.SAMPLE_RATE
+
+
+def region_problem(regions: str | None) -> bool | str:
+    """What is wrong with a region text, or True. A connected text arrives as None and is checked when it runs."""
+    try:
+        parse_regions("0-1" if regions is None else regions)
+    except ValueError as error:
+        return str(error)
+    return True
 
 
 def frame_mask(plan: Plan) -> Tensor:

@@ -51,7 +51,7 @@ class Sampler:
         batch, frames, channels = latents.shape
         wanted = edit.find(latent, frames)
         place = host.current()
-        hint = None if wanted is None else edit.check(wanted, guider.network, guider.positive.task)
+        hint = edit.check(wanted, guider.network, guider.positive.task)
         if hint is not None:
             place.warn(hint)
         # The network was never trained on less than about five seconds, so a shorter song is cut from one that long.

@@ -14,17 +14,21 @@ from ..audio.resample import resample, to_stereo
 from ..audio.splice import place
 from ..audio.timeline import Plan, Span, plan
 from ..audio.waveform import non_finite
+from . import edit
 from . import vae as vae_socket
+
+NO_SOURCE = "no source: connect audio, or the latent of an earlier run"
 
 
 @dataclass(frozen=True)
 class Source:
     """latents: ``[b 64 t]`` on the new timeline. waveform: the source itself, ``[b c n]`` at 48 kHz with its own
-    channels, or None when it came as latents alone."""
+    channels, or None when it came as latents alone. beside: frames (start, end) that the latents say nothing of."""
 
     plan: Plan
     latents: Tensor
     waveform: Tensor | None
+    beside: tuple[tuple[int, int], ...]
 
 
 def read(vae: Any, audio: dict[str, Any] | None, latent: dict[str, Any] | None, spans: tuple[Span, ...]) -> Source:
@@ -33,17 +37,17 @@ def read(vae: Any, audio: dict[str, Any] | None, latent: dict[str, Any] | None, 
     A LATENT goes in as it is, without a trip through the VAE; an AUDIO beside it is then only what the splice puts
     back. Raises ValueError for neither, for NaN, and where the two do not belong together.
     """
+    waveform = None if audio is None else at_48_khz(audio)
     if latent is not None:
-        return _from_latent(latent["samples"], audio, spans)
-    if audio is None:
-        raise ValueError("no source: connect audio, or the latent of an earlier run")
+        return _from_latent(latent, waveform, spans)
+    if waveform is None:
+        raise ValueError(NO_SOURCE)
     if vae is None:
         raise ValueError("source audio needs the VAE: connect the loader's vae")
-    waveform = at_48_khz(audio)
     planned = plan(waveform.shape[-1], spans, whole_frames=False)
     # The VAE was trained on full scale; only what it sees is limited, the splice keeps the source's own samples.
     latents = vae_socket.encode(vae, to_stereo(place(waveform, planned)).clamp(-1, 1))
-    return Source(planned, latents, waveform)
+    return Source(planned, latents, waveform, ())
 
 
 def at_48_khz(audio: dict[str, Any]) -> Tensor:
@@ -59,29 +63,41 @@ def at_48_khz(audio: dict[str, Any]) -> Tensor:
     return resample(waveform, audio["sample_rate"], parameters.SAMPLE_RATE)
 
 
-def _from_latent(latents: Tensor, audio: dict[str, Any] | None, spans: tuple[Span, ...]) -> Source:
-    if latents.ndim != 3 or latents.shape[1] != parameters.LATENT_CHANNELS:
+def _from_latent(latent: dict[str, Any], waveform: Tensor | None, spans: tuple[Span, ...]) -> Source:
+    latents, hop = _checked(latent), parameters.FRAME_SAMPLES
+    frames = latents.shape[-1]
+    samples = edit.length(latent) or frames * hop
+    if waveform is not None:
+        samples = waveform.shape[-1]
+        heard = math.ceil(samples / hop)
+        if heard != frames:
+            raise ValueError(
+                f"source audio is {heard} latent frames long, the source latent {frames}: they are not one song; "
+                "connect the audio decoded from this latent, or one of the two"
+            )
+    planned = plan(samples, spans, whole_frames=True)
+    left = planned.left // hop
+    placed = torch.zeros(*latents.shape[:2], planned.frames)
+    placed[..., left : left + frames] = latents
+    beside = ((0, left), (left + frames, planned.frames))
+    return Source(planned, placed, waveform, tuple(span for span in beside if span[0] < span[1]))
+
+
+def _checked(latent: dict[str, Any]) -> Tensor:
+    """The latents of a source, ``[b 64 t]`` float32 on the CPU, refused when they are none."""
+    if edit.EDIT in latent:
+        raise ValueError(
+            "source latent is set up for another edit and has not been sampled: put a sampler between the two nodes"
+        )
+    latents = latent["samples"]
+    if latents.ndim != 3 or latents.shape[1] != parameters.LATENT_CHANNELS or 0 in latents.shape:
         raise ValueError(
             f"source latent has shape {list(latents.shape)}, expected [songs {parameters.LATENT_CHANNELS} frames]"
         )
-    hop = parameters.FRAME_SAMPLES
-    planned = plan(latents.shape[-1] * hop, spans, whole_frames=True)
-    left = planned.left // hop
-    # What is new has no source; zeros stand there only until the context puts silence in their place.
-    placed = torch.zeros(*latents.shape[:2], planned.frames)
-    placed[..., left : left + latents.shape[-1]] = latents.float().cpu()
-    if audio is None:
-        return Source(planned, placed, None)
-    waveform = at_48_khz(audio)
-    frames = math.ceil(waveform.shape[-1] / hop)
-    if frames != latents.shape[-1]:
-        raise ValueError(
-            f"source audio is {frames} latent frames long, the source latent {latents.shape[-1]}: they are not one "
-            "song; connect the audio decoded from this latent, or one of the two"
-        )
-    whole = torch.zeros(*waveform.shape[:2], frames * hop)
-    whole[..., : waveform.shape[-1]] = waveform
-    return Source(planned, placed, whole)
+    bad = non_finite(latents)
+    if bad:
+        raise ValueError(f"source latent contains {bad}; run what made it again")
+    return latents.detach().float().cpu()
 
 
 def seconds(audio: dict[str, Any] | None, latent: dict[str, Any] | None) -> float:
@@ -89,7 +105,7 @@ def seconds(audio: dict[str, Any] | None, latent: dict[str, Any] | None) -> floa
     if latent is not None:
         return latent["samples"].shape[-1] / parameters.FRAME_RATE
     if audio is None:
-        raise ValueError("no source: connect audio, or the latent of an earlier run")
+        raise ValueError(NO_SOURCE)
     return audio["waveform"].shape[-1] / audio["sample_rate"]
 
 

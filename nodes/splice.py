@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
+from torch import Tensor
+
 from .. import parameters
-from ..audio.loudness import guard, limit_peak
+from ..audio.loudness import guard
 from ..audio.splice import splice
+from ..audio.timeline import Plan
 from .edit import SPLICE, Splice
 
 
@@ -42,5 +46,12 @@ class SpliceNode:
             )
         if audio["sample_rate"] != parameters.SAMPLE_RATE:
             raise ValueError(f"the decoded audio is at {audio['sample_rate']} Hz, expected {parameters.SAMPLE_RATE}")
-        new = limit_peak(guard(audio["waveform"]))
-        return ({"waveform": splice(new, found.source, found.plan, found.crossfade), "sample_rate": 48000},)
+        new = _limited(guard(audio["waveform"]), found.plan)
+        song = splice(new, found.source, found.plan, found.crossfade)
+        return ({"waveform": song, "sample_rate": parameters.SAMPLE_RATE},)
+
+
+def _limited(new: Tensor, plan: Plan) -> Tensor:
+    """New music that goes beyond full scale inside its regions, brought back to it; the source is never touched."""
+    inside = torch.cat([new[..., start:end] for start, end in plan.spans], dim=-1)
+    return new / inside.abs().amax(dim=(1, 2), keepdim=True).clamp(min=1)

@@ -24,6 +24,8 @@ from .kind import (
 from .output import OUTPUT
 from .prompt import PROMPT
 from .sampling import SAMPLING
+from .scheduler import SCHEDULER
+from .schedules import SCHEDULES
 
 __all__ = [
     "AUTO",
@@ -40,7 +42,7 @@ __all__ = [
     "widget",
 ]
 
-PARAMETERS: dict[str, Parameter] = {p.name: p for p in (*PROMPT, *SAMPLING, *EDITING, *OUTPUT)}
+PARAMETERS: dict[str, Parameter] = {p.name: p for p in (*PROMPT, *SAMPLING, *SCHEDULER, *SCHEDULES, *EDITING, *OUTPUT)}
 
 
 def widget(name: str) -> tuple[Any, dict[str, Any]]:

@@ -17,7 +17,7 @@ EDITING = (
         "CHOICE",
         "balanced",
         "balanced: strength decides. conservative: the source holds the new part closely (strength 1). aggressive: the "
-        "source is only seen, never put back (strength 0).",
+        "source is seen but not put back before the end (strength 0).",
         choices=("balanced", "conservative", "aggressive"),
     ),
     Parameter(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from . import schedule
 from .guidance import Guidance, GuidanceRun
+from .modifiers import Modifier
 from .noise import mix
 from .region import Region
 from .solver import Solver
@@ -60,13 +61,15 @@ def denoise(
     solver: Solver,
     region: Region | None = None,
     switch: Switch | None = None,
+    modifiers: Sequence[Modifier] = (),
     on_step: Callable[[Step], None] | None = None,
 ) -> Tensor:
     """Follow the velocity from ``sigmas[0]`` to ``sigmas[-1]``.
 
     x: ``[b t c]`` at level ``sigmas[0]``: noise, or ``start`` for a first level below 1. The unconditional velocity is
-    asked for in guided steps only. on_step is called after every step; what it raises ends the run at once. Nothing
-    here waits for the device. NaN is not looked for: it arrives in the result.
+    asked for in guided steps only. modifiers change the velocity or a step's result; their memory lasts for this run.
+    on_step is called after every step; what it raises ends the run at once. Nothing here waits for the device. NaN is
+    not looked for: it arrives in the result.
 
     Raises ValueError for levels that do not fall strictly inside 0 .. 1, or that end above 0 with a region.
     """
@@ -76,16 +79,20 @@ def denoise(
     region = region.to(x) if region is not None else None
     steps = len(sigmas) - 1
     injected = region.injected_steps(steps) if region is not None else 0
-    stepper, guide = solver(), guidance.begin()
+    stepper, guide, changes = solver(), guidance.begin(), [modifier.begin() for modifier in modifiers]
     for index, (t, t_next) in enumerate(pairwise(sigmas)):
         current = switch.predictor if switch is not None and index >= switch.step else predictor
-        evaluate = _Evaluation(current, guide, guidance.active(t))
+        evaluate = _Evaluation(current, guide, guidance.active(t), changes)
         before, x = x, stepper(evaluate, x, t, t_next)
+        x0 = before - evaluate.first() * t
+        for change in changes:
+            x = change.step(x, x0, t)
         if region is not None and index < injected:
             x = region.inject(x, t_next)
         if on_step is not None:
-            on_step(Step(index, steps, t, t_next, x, x0=before - evaluate.first() * t))
-    return x if region is None else region.blend(x)
+            on_step(Step(index, steps, t, t_next, x, x0))
+    # A source put back after the last step is clean already, and a soft mask must not be applied twice.
+    return x if region is None or injected == steps else region.blend(x)
 
 
 def start(noise: Tensor, source: Tensor, t0: float) -> Tensor:
@@ -98,22 +105,30 @@ def start(noise: Tensor, source: Tensor, t0: float) -> Tensor:
 
 
 class _Evaluation:
-    """The guided velocity during one step. Whether it is guided is settled by the step's start, for all evaluations."""
+    """The guided and modified velocity during one step.
 
-    def __init__(self, predictor: Predictor, guide: GuidanceRun, guided: bool) -> None:
+    Whether it is guided is settled by the step's start, for all evaluations.
+    """
+
+    def __init__(self, predictor: Predictor, guide: GuidanceRun, guided: bool, modifiers: Sequence[Modifier]) -> None:
         self._predictor = predictor
         self._guide = guide
         self._guided = guided
+        self._modifiers = modifiers
         self._first: Tensor | None = None
 
     def __call__(self, x: Tensor, t: float) -> Tensor:
         cond, uncond = self._predictor(x, t, unconditional=self._guided)
-        velocity = cond
+        velocity, advance = cond, self._first is None
         if self._guided:
             if uncond is None:
                 raise ValueError("the predictor was asked for the unconditional velocity and returned none")
-            velocity = self._guide.combine(cond, uncond, x, t, advance=self._first is None)
-        if self._first is None:
+            velocity = self._guide.combine(cond, uncond, x, t, advance=advance)
+            for modifier in self._modifiers:
+                velocity = modifier.guided(velocity, cond, x, t)
+        for modifier in self._modifiers:
+            velocity = modifier.velocity(velocity, x, t, advance)
+        if advance:
             self._first = velocity
         return velocity
 

@@ -6,15 +6,16 @@ Everything is computed per batch item, so an item never depends on its neighbour
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import parameters
+from .limits import problem
 
 _PARAMETERS = {
     "type": "guidance_type",
@@ -34,12 +35,31 @@ _SMALL_SINE = 1e-3
 
 
 @dataclass(frozen=True)
+class ScaleCurve:
+    """How the guidance scale moves while guidance is on: from the run's scale to ``end_scale``.
+
+    shape: a key of ``CURVES``; constant stays at the run's scale. Raises ValueError for values out of range, all at
+    once.
+    """
+
+    shape: str
+    end_scale: float
+
+    def __post_init__(self) -> None:
+        fields = {"shape": "guidance_curve", "end_scale": "guidance_end_scale"}
+        problems = [p for field, name in fields.items() if (p := problem(field, name, getattr(self, field)))]
+        if problems:
+            raise ValueError("guidance curve: " + "; ".join(problems))
+
+
+@dataclass(frozen=True)
 class Guidance:
     """How a run is guided. Ranges are those of ``parameters``; values outside raise ValueError, all at once.
 
     type: a key of ``GUIDANCE``. scale: 1 is no guidance. start, end: the interval of progress (0 first step, 1 last;
     1 - t at the step's start) in which guidance applies. momentum, norm_threshold (0 = no limit), eta: APG.
-    angle_clip in radians, adg_variant: ADG.
+    angle_clip in radians, adg_variant: ADG. curve: how the scale moves, from ``scale`` at the interval's start, over
+    progress.
     """
 
     type: str
@@ -51,9 +71,10 @@ class Guidance:
     eta: float
     angle_clip: float
     adg_variant: str
+    curve: ScaleCurve = ScaleCurve("constant", 1.0)
 
     def __post_init__(self) -> None:
-        problems = [p for field, name in _PARAMETERS.items() if (p := _problem(field, name, getattr(self, field)))]
+        problems = [p for field, name in _PARAMETERS.items() if (p := problem(field, name, getattr(self, field)))]
         if self.start > self.end:
             problems.append(f"start {self.start} lies after end {self.end}: swap them")
         if problems:
@@ -62,20 +83,17 @@ class Guidance:
     def active(self, t: float) -> bool:
         """Whether a step that starts at level t is guided; when not, the unconditional velocity is not needed."""
         progress = 1 - t
-        return self.scale > 1 and self.start - _ROUNDING <= progress <= self.end + _ROUNDING
+        return self.scale_at(t) > 1 and self.start - _ROUNDING <= progress <= self.end + _ROUNDING
+
+    def scale_at(self, t: float) -> float:
+        """The scale at level t. Outside the interval it is that of the nearer end."""
+        length = self.end - self.start
+        way = min(max((1 - t - self.start) / length, 0.0), 1.0) if length > 0 else 0.0
+        return self.scale + CURVES[self.curve.shape](way) * (self.curve.end_scale - self.scale)
 
     def begin(self) -> GuidanceRun:
         """The guidance of one run, with a memory of its own."""
         return guidance(self.type)(self)
-
-
-def _problem(field: str, name: str, value: Any) -> str | None:
-    parameter = parameters.get(name)
-    if parameter.choices:
-        return None if value in parameter.choices else f"{field} is {value!r}, known: {', '.join(parameter.choices)}"
-    low, high = parameter.minimum, parameter.maximum
-    assert low is not None and high is not None, f"parameter {name} has no range"
-    return None if low <= value <= high else f"{field} is {value}, allowed {low:g} to {high:g}"
 
 
 class GuidanceRun(Protocol):
@@ -95,10 +113,10 @@ class Cfg:
     """Classifier-free guidance (Ho and Salimans 2022): ``u + g (c - u)``."""
 
     def __init__(self, guidance: Guidance) -> None:
-        self._scale = guidance.scale
+        self._scale_at = guidance.scale_at
 
     def combine(self, cond: Tensor, uncond: Tensor, x: Tensor, t: float, advance: bool = True) -> Tensor:
-        return uncond + self._scale * (cond - uncond)
+        return uncond + self._scale_at(t) * (cond - uncond)
 
 
 class Apg:
@@ -126,7 +144,7 @@ class Apg:
             length = difference.norm(dim=1, keepdim=True)
             difference = difference * (settings.norm_threshold / length).clamp(max=1)
         parallel, orthogonal = _split(difference, cond)
-        return cond + (settings.scale - 1) * (orthogonal + settings.eta * parallel)
+        return cond + (settings.scale_at(t) - 1) * (orthogonal + settings.eta * parallel)
 
 
 def _split(difference: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,7 +165,7 @@ class Adg:
     """
 
     def __init__(self, guidance: Guidance) -> None:
-        self._weight = max(guidance.scale - 1, 0) + 1e-3
+        self._scale_at = guidance.scale_at
         self._clip = None if guidance.adg_variant == "unclipped" else guidance.angle_clip
         self._normalise = guidance.adg_variant == "normalised"
         self._plain = Cfg(guidance)
@@ -157,11 +175,12 @@ class Adg:
             return self._plain.combine(cond, uncond, x, t, advance)
         clean, other = x - t * cond, x - t * uncond
         angle = _angle(clean, other)
-        turned = self._weight * angle
+        weight = max(self._scale_at(t) - 1, 0) + 1e-3
+        turned = weight * angle
         if self._clip is not None:
             turned = turned.clamp(max=self._clip)
         sine = angle.sin()
-        gain = torch.where(sine > _SMALL_SINE, turned.sin() / sine, self._weight)
+        gain = torch.where(sine > _SMALL_SINE, turned.sin() / sine, weight)
         guided = turned.cos().to(x.dtype) * clean + gain.to(x.dtype) * _perpendicular(clean - other, other)
         if self._normalise:
             guided = guided * (clean.norm(dim=1, keepdim=True) / guided.norm(dim=1, keepdim=True))
@@ -185,6 +204,12 @@ def _wide(x: Tensor) -> torch.dtype:
     return torch.float32 if x.device.type == "mps" else torch.float64
 
 
+# From 0 at the interval's start to 1 at its end: how far the scale has moved from its start to its end.
+CURVES: dict[str, Callable[[float], float]] = {
+    "constant": lambda way: 0.0,
+    "linear": lambda way: way,
+    "cosine": lambda way: (1 - math.cos(math.pi * way)) / 2,
+}
 GUIDANCE: dict[str, Callable[[Guidance], GuidanceRun]] = {"apg": Apg, "cfg": Cfg, "adg": Adg}
 
 

@@ -72,4 +72,23 @@ def ramps(mask: Tensor, frames: int) -> Tensor:
     place = torch.arange(mask.shape[1], dtype=torch.float64)[:, None]
     after = (height + place).cummax(dim=1).values - place
     before = (height - place).flip(1).cummax(dim=1).values.flip(1) + place
-    return torch.maximum(after, before).clamp(min=0) / (frames + 1)
+    weight = torch.maximum(after, before).clamp(min=0) / (frames + 1)
+    for item, inside in zip(weight[..., 0], mask.cpu()[..., 0], strict=True):
+        _use_the_room(item, inside, frames)
+    return weight
+
+
+def _use_the_room(weight: Tensor, inside: Tensor, frames: int) -> None:
+    """Make the slopes towards the song's start and end no longer than the room there, in place (official inference).
+
+    weight and inside: ``[t]``, the mask with its slopes and without.
+    """
+    found = inside.nonzero()[:, 0].tolist()
+    if not found:
+        return
+    first, last = found[0], found[-1]
+    after = len(inside) - 1 - last
+    if first < frames:
+        weight[:first] = inside[first] * torch.arange(1, first + 1) / (first + 1)
+    if after < frames:
+        weight[last + 1 :] = inside[last] * torch.arange(after, 0, -1) / (after + 1)

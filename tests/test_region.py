@@ -100,6 +100,13 @@ def test_ramps_of_neighbours_join_at_the_larger_and_stop_at_the_ends():
 def test_ramps_against_the_distance_to_every_frame(values, frames):
     mask = torch.tensor(values, dtype=torch.float64)[None, :, None]
     expected = [max(max(m - abs(i - j) / (frames + 1) for j, m in enumerate(values)), 0.0) for i in range(len(values))]
+    # Towards the ends of the song a slope takes the room there is, if that is less.
+    inside = [j for j, m in enumerate(values) if m]
+    if inside and inside[0] < frames:
+        expected[: inside[0]] = [values[inside[0]] * (i + 1) / (inside[0] + 1) for i in range(inside[0])]
+    room = len(values) - 1 - inside[-1] if inside else 0
+    if inside and room < frames:
+        expected[inside[-1] + 1 :] = [values[inside[-1]] * (room - i) / (room + 1) for i in range(room)]
     weights = ramps(mask, frames)
     torch.testing.assert_close(weights[0, :, 0], torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-12)
 

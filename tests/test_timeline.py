@@ -244,10 +244,10 @@ def test_what_cannot_be_a_song_is_refused_with_everything_wrong(source, spans, w
     assert all(word in str(error.value) for word in words)
 
 
-def test_latents_of_part_of_a_frame_are_refused():
-    with pytest.raises(ValueError, match="latents are whole frames of 1920 samples, not 96001 samples"):
-        plan(2 * RATE + 1, [Span(0, 1)], whole_frames=True)
-    assert plan(2 * RATE + 1, [Span(0, 1)], whole_frames=False).source == 2 * RATE + 1
+def test_a_latent_source_may_end_inside_its_last_frame():
+    made = plan(96001, (Span(-1.01, 0), Span(1.5, END)), whole_frames=True)
+    assert made.left == 26 * 1920 and made.source == 96001 and made.right == 0
+    assert made.spans == ((0, 26 * 1920), (26 * 1920 + 72000, made.total))
 
 
 def test_the_limits_themselves_are_allowed():
