@@ -51,11 +51,13 @@ class Splice:
 
 @dataclass(frozen=True)
 class Job:
-    """One run, ready for the sampler. x: ``[b t c]`` at ``sigmas[0]``."""
+    """One run, ready for the sampler. x: ``[b t c]`` at ``sigmas[0]``, made of noise and source."""
 
     predictor: Predictor
     x: Tensor
     sigmas: list[float]
+    noise: Tensor
+    source: Tensor
     region: Region | None
     switch: Switch | None
 
@@ -113,10 +115,10 @@ def prepare(
     x = start(noise, source, sigmas[0])
     predictor = make(_context(edit.task, network, source, mask), False)
     if mask is not None and edit.task == "repaint":
-        return Job(predictor, x, sigmas, Region(source, mask, noise, edit.strength, edit.blend), None)
+        return Job(predictor, x, sigmas, noise, source, Region(source, mask, noise, edit.strength, edit.blend), None)
     kept = int((len(sigmas) - 1) * edit.strength)
     released = None if kept == len(sigmas) - 1 else make(context.text_to_music(network, noise.shape[1]), True)
-    return Job(predictor, x, sigmas, None, None if released is None else Switch(kept, released))
+    return Job(predictor, x, sigmas, noise, source, None, None if released is None else Switch(kept, released))
 
 
 def _context(task: str, network: AceStep, source: Tensor, mask: Tensor | None) -> Tensor:

@@ -9,16 +9,19 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .. import parameters
+from .. import host, parameters
+from ..model.checkpoint import first_damaged
 from ..model.condition import Condition
 from ..model.network import AceStep
 from ..model.predictor import Predictor
-from ..sampler.denoise import Step, denoise, start
+from ..sampler import schedule
+from ..sampler.denoise import denoise, start
 from ..sampler.guidance import Guidance
-from ..sampler.solver import solver
-from . import conditioning
+from ..sampler.modifiers import Modifier
+from . import conditioning, core_sampling
 from .conditioning import Conditioning, Prompted
-from .edit import Edit, Job, extended, prepare
+from .edit import Edit, Job, extended, find, prepare
+from .solver import SolverSampler
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Guider:
     negative: Prompted | None
     guidance: Guidance
     negative_weight: float = 1.0
+    modifiers: tuple[Modifier, ...] = ()
 
     def memory(self, batch: int, frames: int) -> int:
         """Bytes a run needs beside the weights: the widest layer's activations, twice where guidance is on."""
@@ -38,31 +42,53 @@ class Guider:
         channels = 3 * width.intermediate + 8 * width.hidden + 8 * width.heads * width.head_dim
         return tokens * channels * torch.finfo(self.network.null_condition_emb.dtype).bits // 8
 
-    def run(
-        self,
-        noise: Tensor,
-        latents: Tensor,
-        sigmas: list[float],
-        edit: Edit | None,
-        on_step: Callable[[Step], None],
-        device: torch.device,
-    ) -> Tensor:
-        """Denoise ``[b t c]`` noise. The latents are an edit's source and may be shorter than the noise; without an
-        edit they are where a schedule that begins below 1 starts from."""
-        noise, latents = noise.to(device), latents.to(device)
-        job = self._job(noise, latents, sigmas, edit)
+    @property
+    def model_patcher(self) -> Any:
+        """What ComfyUI's sampler nodes ask a GUIDER for; only ComfyUI has it."""
+        return host.current().sampling_patcher(self.network)
+
+    def run(self, job: Job, sampler: Any, seeds: list[int], tick: Callable[[int, int], None]) -> Tensor:
+        """Denoise a job with our solver or one of ComfyUI's samplers; ``tick(index, total)`` after every step."""
+        if not isinstance(sampler, SolverSampler):
+            return core_sampling.sample(job, self, sampler, lambda i, x0, x, total: tick(i, total))
         return denoise(
             job.predictor,
             job.x,
             job.sigmas,
             guidance=self.guidance,
-            solver=solver("euler"),
+            solver=sampler.solver(seeds),
             region=job.region,
             switch=job.switch,
-            on_step=on_step,
+            modifiers=self.modifiers,
+            on_step=lambda step: tick(step.index, step.total),
         )
 
-    def _job(self, noise: Tensor, latents: Tensor, sigmas: list[float], edit: Edit | None) -> Job:
+    def sample(
+        self,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: Any,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None = None,
+        callback: Any = None,
+        disable_pbar: bool = False,
+        seed: int | None = None,
+    ) -> Tensor:
+        """ComfyUI's GUIDER contract, for its own sampler nodes: latents ``[b 64 t]`` in and out, on the CPU.
+
+        A denoise mask is a repaint that keeps everything outside.
+        """
+        levels = sigmas.tolist()
+        schedule.check(levels)
+        wanted = find({"samples": latent_image, "noise_mask": denoise_mask}, latent_image.shape[-1])
+        with host.current().resident([self.network], self.memory(len(noise), noise.shape[-1])) as device:
+            x, source = (y.transpose(1, 2).float().to(device) for y in (noise, latent_image))
+            result = core_sampling.sample(self.job(x, source, levels, wanted), self, sampler, callback).cpu()
+        refuse_damaged(result, self.network)
+        return result.transpose(1, 2).contiguous()
+
+    def job(self, noise: Tensor, latents: Tensor, sigmas: list[float], edit: Edit | None) -> Job:
+        """What the sampler needs for these latents; everything that stays the same during a run is computed here."""
         batch, frames, _ = noise.shape
 
         def make(context: Tensor, released: bool) -> Predictor:
@@ -81,12 +107,25 @@ class Guider:
             return prepare(edit, self.network, make, noise, latents, sigmas)
         x = start(noise, extended(latents, self.network, frames), sigmas[0])
         context = conditioning.source_context(self.network, self.positive, frames)
-        return Job(make(context, False), x, sigmas, None, None)
+        return Job(make(context, False), x, sigmas, noise, latents, None, None)
 
     def _condition(self, prompted: Prompted, batch: int, device: torch.device) -> Condition:
         if prompted.batch not in (1, batch):
             raise ValueError(f"the conditioning holds {prompted.batch} prompts for {batch} songs; give 1 or {batch}")
         return conditioning.encode(self.network, prompted, device)
+
+
+def refuse_damaged(result: Tensor, network: AceStep) -> None:
+    """NaN never leaves as a song; say where it came from."""
+    if bool(torch.isfinite(result).all()):
+        return
+    damaged = first_damaged(network)
+    if damaged is not None:
+        raise ValueError(f"the checkpoint is damaged: {damaged} holds NaN or infinity; fetch the file again")
+    raise ValueError(
+        f"the network produced NaN or infinity in {network.null_condition_emb.dtype}; choose precision bf16 or fp32 in "
+        "the loader"
+    )
 
 
 class GuiderNode:

@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 
 from .. import host, parameters
-from ..model.checkpoint import first_damaged
-from ..model.network import AceStep
 from ..sampler import schedule
-from ..sampler.denoise import Step
 from ..sampler.noise import draw, seeds_for
 from . import edit
-from .guider import Guider
+from .guider import Guider, refuse_damaged
+from .solver import SolverSampler
 
 
 class Sampler:
@@ -39,11 +37,18 @@ class Sampler:
             },
             "optional": {
                 "noise": ("NOISE", {"tooltip": "Start noise from another node, in place of the seed."}),
+                "sampler": ("SAMPLER", {"tooltip": "Solver, from our node or core's. Unconnected: euler."}),
             },
         }
 
     def sample(
-        self, guider: Guider, sigmas: Tensor, latent: dict[str, Any], seed: int, noise: Any = None
+        self,
+        guider: Guider,
+        sigmas: Tensor,
+        latent: dict[str, Any],
+        seed: int,
+        noise: Any = None,
+        sampler: Any = None,
     ) -> tuple[dict[str, Any]]:
         levels = sigmas.tolist()
         schedule.check(levels)
@@ -56,19 +61,21 @@ class Sampler:
             place.warn(hint)
         # The network was never trained on less than about five seconds, so a shorter song is cut from one that long.
         run_frames = max(frames, parameters.MINIMUM_FRAMES)
-        start = _noise((batch, run_frames, channels), latent, seed, noise)
+        seeds = _seeds(latent, batch, seed if noise is None else noise.seed)
+        start = _noise((batch, run_frames, channels), latent, seeds, noise)
         with (
             place.resident([guider.network], guider.memory(batch, run_frames)) as device,
             place.progress(len(levels) - 1) as bar,
         ):
 
-            def on_step(step: Step) -> None:
+            def tick(index: int, total: int) -> None:
                 place.check_interrupted()
                 # A run that starts from its source skips the first steps; they count as done.
-                bar.update(len(levels) - step.total + step.index)
+                bar.update(len(levels) - total + index)
 
-            result = guider.run(start, latents, levels, wanted, on_step, device)[:, :frames].cpu()
-        _refuse_damaged(result, guider.network)
+            job = guider.job(start.to(device), latents.to(device), levels, wanted)
+            result = guider.run(job, sampler or SolverSampler("euler", 0.0), seeds, tick)[:, :frames].cpu()
+        refuse_damaged(result, guider.network)
         left = {key: value for key, value in latent.items() if key not in (edit.EDIT, "noise_mask")}
         return ({**left, "samples": result.transpose(1, 2).contiguous(), "type": "audio"},)
 
@@ -85,25 +92,16 @@ def _latents(guider: Guider, latent: dict[str, Any]) -> Tensor:
     return samples.transpose(1, 2).float()
 
 
-def _noise(shape: tuple[int, int, int], latent: dict[str, Any], seed: int, noise: Any) -> Tensor:
+def _seeds(latent: dict[str, Any], batch: int, seed: int) -> list[int]:
+    """One seed per song: seed, seed + 1, ... by the song's place in its batch, also when it was taken out of one."""
+    index = latent.get("batch_index") or list(range(batch))
+    return [seeds_for(seed, i + 1)[-1] for i in index]
+
+
+def _noise(shape: tuple[int, int, int], latent: dict[str, Any], seeds: list[int], noise: Any) -> Tensor:
     """Start noise ``[b t c]``: drawn per song on the CPU from its seed, or by the connected NOISE."""
     batch, frames, channels = shape
     if noise is None:
-        index = latent.get("batch_index") or list(range(batch))
-        seeds = [seeds_for(seed, i + 1)[-1] for i in index]
         return draw(seeds, frames, channels)
     drawn = noise.generate_noise({**latent, "samples": torch.zeros(batch, channels, frames)})
     return drawn.transpose(1, 2).float().cpu()
-
-
-def _refuse_damaged(result: Tensor, network: AceStep) -> None:
-    """NaN never leaves as a song; say where it came from."""
-    if bool(torch.isfinite(result).all()):
-        return
-    damaged = first_damaged(network)
-    if damaged is not None:
-        raise ValueError(f"the checkpoint is damaged: {damaged} holds NaN or infinity; fetch the file again")
-    raise ValueError(
-        f"the network produced NaN or infinity in {network.null_condition_emb.dtype}; choose precision bf16 or fp32 in "
-        "the loader"
-    )

@@ -6,6 +6,13 @@ from .kind import Parameter
 
 SCHEDULER = (
     Parameter(
+        "recipe",
+        "STRING",
+        "DPM++ 2M Karras",
+        'A name such as DPM++ 2M Karras, or an object such as {"solver": {"type": "heun"}}. Empty is the official way.',
+        multiline=True,
+    ),
+    Parameter(
         "schedule_type",
         "CHOICE",
         "linear",

@@ -1,51 +1,78 @@
-"""Solvers: how a run gets from one noise level to the next along the velocity.
+"""Solvers by name: how a run gets from one noise level to the next along the velocity.
 
-The flow is dx/dt = v(x, t) with v = noise - data, followed from t = 1 down to 0.
+A solver makes one stepper per run; ``solvers/contract.py`` says what a stepper may rely on. All coefficients are Python
+floats, so nothing waits for the device. Any falling levels work: one step, 300, evenly spaced or not.
 
-A solver makes one stepper per run, so a stepper may remember earlier velocities, and no run sees another's. What a
-solver needs besides (the seeds of a stochastic one) is bound to it before the run.
+Not here: STORK-4 (Tan et al. 2025). Its inner stages never see the latents they make, only a polynomial through earlier
+velocities, and a sum of such stages is that polynomial's integral: Adams-Bashforth, without any gain in stability.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from torch import Tensor
+from .solvers.adams import ab2, ab3
+from .solvers.contract import Evaluate, Solver, Stepper
+from .solvers.log_snr import dpmpp_2m, dpmpp_3m, unipc
+from .solvers.runge_kutta import euler, heun, midpoint, rk4
+from .solvers.stochastic import dpmpp_2m_sde, euler_ancestral, sde
 
-Evaluate = Callable[[Tensor, float], Tensor]
-
-
-class Stepper(Protocol):
-    """One run's steps."""
-
-    def __call__(self, evaluate: Evaluate, x: Tensor, t: float, t_next: float) -> Tensor:
-        """Take x ``[b t c]`` from level t to t_next < t.
-
-        ``evaluate(x, t)`` is the guided velocity. The first evaluation of every step is at the step's own (x, t): it
-        is the one that advances the memory of the guidance and that the estimate of the clean latents is made from.
-        Further evaluations may be anywhere and see the same memory.
-        """
-        ...
+__all__ = ["SOLVERS", "Evaluate", "Solver", "SolverKind", "Stepper", "euler", "make_solver", "solver"]
 
 
-Solver = Callable[[], Stepper]
+@dataclass(frozen=True)
+class SolverKind:
+    """What the table knows of a solver.
 
+    make: from one seed per batch item and eta, which only a stochastic one uses. order: the error falls as the step
+    length to this power; of a stochastic one, that at eta 0; of those over the signal-to-noise ratio (dpmpp, unipc),
+    that between levels inside 0 .. 1, while a whole run is of order 2. evaluations: of the network, per step. source:
+    where it comes from.
+    """
 
-def euler() -> Stepper:
-    """First order, one evaluation per step; the official default."""
-
-    def step(evaluate: Evaluate, x: Tensor, t: float, t_next: float) -> Tensor:
-        return x - evaluate(x, t) * (t - t_next)
-
-    return step
-
-
-SOLVERS: dict[str, Solver] = {"euler": euler}
+    make: Callable[[Sequence[int], float], Solver]
+    order: int
+    evaluations: int
+    stochastic: bool
+    source: str
 
 
 def solver(name: str) -> Solver:
-    """A solver by name."""
+    """A deterministic solver by name."""
+    kind = _kind(name)
+    if kind.stochastic:
+        raise ValueError(f"the solver {name} draws noise: make it with make_solver, from one seed per item")
+    return kind.make((), 0.0)
+
+
+def make_solver(name: str, seeds: Sequence[int], eta: float) -> Solver:
+    """Any solver by name. A stochastic one draws the noise of item i from ``seeds[i]`` and replaces the share eta of it
+    per step, 0 .. 1; a deterministic one has no use for either."""
+    return _kind(name).make(seeds, eta)
+
+
+def _kind(name: str) -> SolverKind:
     if name not in SOLVERS:
         raise ValueError(f"unknown solver {name!r}; known: {', '.join(SOLVERS)}")
     return SOLVERS[name]
+
+
+def _deterministic(made: Solver, order: int, evaluations: int, source: str) -> SolverKind:
+    return SolverKind(lambda seeds, eta: made, order, evaluations, False, source)
+
+
+SOLVERS: dict[str, SolverKind] = {
+    "euler": _deterministic(euler, 1, 1, "official inference, mode ode"),
+    "heun": _deterministic(heun, 2, 2, "Heun 1900; official inference, sampler mode heun"),
+    "midpoint": _deterministic(midpoint, 2, 2, "Runge 1895"),
+    "rk4": _deterministic(rk4, 4, 4, "Kutta 1901"),
+    "ab2": _deterministic(ab2, 2, 1, "Bashforth and Adams 1883"),
+    "ab3": _deterministic(ab3, 3, 1, "Bashforth and Adams 1883"),
+    "dpmpp_2m": _deterministic(dpmpp_2m, 2, 1, "Lu et al. 2022, DPM-Solver++"),
+    "dpmpp_3m": _deterministic(dpmpp_3m, 3, 1, "Lu et al. 2022, DPM-Solver++"),
+    "unipc": _deterministic(unipc, 3, 1, "Zhao et al. 2023, UniPC"),
+    "euler_ancestral": SolverKind(euler_ancestral, 1, 1, True, "k-diffusion, in the form for rectified flows"),
+    "sde": SolverKind(sde, 1, 1, True, "official inference, mode sde, on the real schedule"),
+    "dpmpp_2m_sde": SolverKind(dpmpp_2m_sde, 2, 1, True, "Lu et al. 2022, SDE-DPM-Solver++"),
+}

@@ -283,6 +283,7 @@ def test_a_solver_of_two_evaluations_gets_one_velocity_per_step_and_one_memory()
 
 
 def test_solver_table():
-    assert solver("euler") is SOLVERS["euler"] is euler
+    assert solver("euler") is euler
+    assert not SOLVERS["euler"].stochastic
     with pytest.raises(ValueError, match="'eular'; known: euler"):
         solver("eular")

@@ -87,7 +87,7 @@ def test_a_batch_of_different_prompts_is_its_single_runs(guidance: str) -> None:
     prompts = [Prompt(c, y, language, Metadata(duration=6.0), instruction("text2music")) for c, y, language in PROMPTS]
 
     def song(states: Any, seed: int, batch: int) -> torch.Tensor:
-        positive = conditioning.write(states, "text2music", ["x"])
+        positive = conditioning.write(states, "text2music", ["x"] * len(states.caption))
         (guider,) = GuiderNode().make(network, positive, guidance, 5.0, 0.0, 1.0, -0.75, 2.5, 0.0, 0.5, "standard", 1.0)
         latent = {"samples": torch.zeros(batch, 64, 150)}
         with hosts.use(HeadlessHost([], Path("unused"), device="cpu")):

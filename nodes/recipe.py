@@ -1,0 +1,71 @@
+"""Node: recipe, the whole scheduler as one JSON object."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from .. import host, parameters
+from ..sampler import recipe
+from .guider import Guider
+from .retake import RetakeNoise
+from .solver import SolverSampler
+
+
+class Recipe:
+    """The modular scheduler as text."""
+
+    CATEGORY = "audio/ACE-Step XL"
+    DESCRIPTION = (
+        "Schedule, solver, guidance curve, modifiers and retake noise from one JSON object, the service's "
+        "modularScheduler, or from a name such as DPM++ 2M Karras. See docs/modular-scheduler.md."
+    )
+    FUNCTION = "make"
+    RETURN_TYPES = ("GUIDER", "SIGMAS", "SAMPLER", "NOISE")
+    RETURN_NAMES = ("guider", "sigmas", "sampler", "noise")
+    OUTPUT_TOOLTIPS = ("Guidance with the recipe's curve and modifiers.", "Its schedule.", "Its solver.", "Its noise.")
+    SEARCH_ALIASES: ClassVar = ["modular scheduler", "dpm++ 2m karras", "scheduler json"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "guider": ("GUIDER", {"tooltip": "From the guidance node."}),
+                "recipe": parameters.widget("recipe"),
+                "steps": parameters.widget("steps"),
+                "shift": parameters.widget("shift"),
+                "seed": parameters.widget("seed"),
+            }
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, recipe: str | None) -> bool | str:
+        try:
+            _read(recipe or "")
+        except ValueError as error:
+            return str(error)
+        return True
+
+    def make(
+        self, guider: Guider, recipe: str, steps: int, shift: float, seed: int
+    ) -> tuple[Guider, Tensor, SolverSampler, RetakeNoise]:
+        found = _read(recipe)
+        for modifier in found.modifiers:
+            if modifier.WARNING is not None:
+                host.current().warn(modifier.WARNING)
+        guided = replace(
+            guider,
+            guidance=found.guidance(guider.guidance),
+            modifiers=(*guider.modifiers, *found.modifiers),
+        )
+        again = found.retake
+        noise = RetakeNoise(seed, seed, 0.0) if again is None else RetakeNoise(seed, again.seed, again.variance)
+        solver = SolverSampler(found.solver.type, found.solver.settings.get("eta", 0.0))
+        return guided, torch.tensor(found.sigmas(steps, shift)), solver, noise
+
+
+def _read(text: str) -> recipe.Recipe:
+    return recipe.read(text)

@@ -1,0 +1,100 @@
+"""Node: solver. A SAMPLER that our sampler node and ComfyUI's own both take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from .. import parameters
+from ..sampler.noise import seeds_for
+from ..sampler.solver import SOLVERS, Solver, make_solver
+
+# A velocity is (x - x0) / t of another model's estimate; nearer to 0 than this the division says nothing.
+SMALLEST_LEVEL = 1e-4
+
+
+@dataclass(frozen=True)
+class SolverSampler:
+    """A solver by name. eta: share of fresh noise per step, for the solvers that add any."""
+
+    name: str
+    eta: float
+
+    def solver(self, seeds: list[int]) -> Solver:
+        """The solver of a run whose item i has ``seeds[i]``."""
+        return make_solver(self.name, seeds, self.eta)
+
+    def sample(
+        self,
+        model_wrap: Any,
+        sigmas: Tensor,
+        extra_args: dict[str, Any],
+        callback: Any,
+        noise: Tensor,
+        latent_image: Tensor | None = None,
+        denoise_mask: Tensor | None = None,
+        disable_pbar: bool = False,
+    ) -> Tensor:
+        """ComfyUI's contract of a SAMPLER: run another model's guider with this solver.
+
+        noise and latent_image: ``[b ...]``. Only for flow models, whose latent at a level is that share of noise.
+        """
+        _require_flow(model_wrap.inner_model.model_sampling)
+        source = torch.zeros_like(noise) if latent_image is None else latent_image
+        levels = [float(level) for level in sigmas]
+        flat = noise.flatten(1).shape
+        options, seed = extra_args.get("model_options", {}), extra_args.get("seed") or 0
+        estimate = noise  # of the clean latent; every step makes one before anyone reads it
+
+        def evaluate(y: Tensor, t: float) -> Tensor:
+            nonlocal estimate
+            level = max(t, SMALLEST_LEVEL)
+            x, sigma = y.reshape(noise.shape), torch.full((len(noise),), level, device=noise.device)
+            if denoise_mask is not None:
+                x = torch.lerp(level * noise + (1 - level) * source, x, denoise_mask)
+            estimate = model_wrap(x, sigma, model_options=options, seed=seed)
+            if denoise_mask is not None:
+                estimate = torch.lerp(source, estimate, denoise_mask)
+            return ((x - estimate) / level).reshape(y.shape)
+
+        stepper = self.solver(seeds_for(seed, len(noise)))()
+        y = (levels[0] * noise + (1 - levels[0]) * source).reshape(*flat, 1)
+        for index, (t, t_next) in enumerate(pairwise(levels)):
+            y = stepper(evaluate, y, t, t_next)
+            if callback is not None:
+                callback(index, estimate, y.reshape(noise.shape), len(levels) - 1)
+        return y.reshape(noise.shape)
+
+
+class SolverNode:
+    """How a step is taken."""
+
+    CATEGORY = "audio/ACE-Step XL"
+    DESCRIPTION = "The solver, for our sampler node, and for core's sampler nodes with any flow model."
+    FUNCTION = "make"
+    RETURN_TYPES = ("SAMPLER",)
+    RETURN_NAMES = ("sampler",)
+    OUTPUT_TOOLTIPS = ("For a sampler node's sampler input.",)
+    SEARCH_ALIASES: ClassVar = ["ace step solver", "euler", "heun", "dpm++", "unipc", "sampler select"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"solver": parameters.widget("solver_type"), "eta": parameters.widget("solver_eta")}}
+
+    def make(self, solver: str, eta: float) -> tuple[SolverSampler]:
+        if solver not in SOLVERS:
+            raise ValueError(f"unknown solver {solver!r}; known: {', '.join(SOLVERS)}")
+        return (SolverSampler(solver, eta),)
+
+
+def _require_flow(model_sampling: Any) -> None:
+    """ComfyUI marks flow models by a base class called CONST."""
+    if not any(base.__name__ == "CONST" for base in type(model_sampling).__mro__):
+        raise ValueError(
+            f"this solver is for flow models, and the model's noise levels are {type(model_sampling).__name__}: use "
+            "one of core's samplers for it"
+        )
