@@ -85,7 +85,7 @@ def _torchaudio_resample() -> Callable[[Tensor, int, int], Tensor] | None:
     # Absent: ImportError. Built for another torch or CUDA: OSError from the loader, or RuntimeError from torchaudio's
     # own comparison of the two CUDA versions.
     except (ImportError, OSError, RuntimeError) as error:
-        logger.info("resampling with %s because torchaudio does not import: %s", PYAV, error)
+        logger.warning("resampling with %s because torchaudio does not import: %s", PYAV, error)
         return None
     return torchaudio_resample
 

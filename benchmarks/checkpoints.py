@@ -77,7 +77,7 @@ def write_weights(path: Path, shapes: Shapes, dtype: torch.dtype) -> None:
         for shape in shapes.values():
             for count in _chunks(math.prod(shape)):
                 weights = torch.empty(count, dtype=dtype).normal_(0, 0.02, generator=generator)
-                file.write(weights.view(torch.uint8).numpy())
+                file.write(weights.view(torch.uint8).numpy().tobytes())
         file.flush()
         os.fsync(file.fileno())  # pages that are not on the disk yet can't be dropped from the cache
     unfinished.replace(path)

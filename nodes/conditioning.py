@@ -53,13 +53,14 @@ class Prompted:
         return len(self.text)
 
 
-def write(states: TextStates, task: str, captions: Sequence[str], released: TextStates | None = None) -> Conditioning:
+def write(states: TextStates, task: str, said: Sequence[str], released: TextStates | None = None) -> Conditioning:
     """A CONDITIONING from encoded prompts, on the CPU. Masks are written only where something is padded.
 
-    released: the same prompts encoded as text to music, for tasks that let their source go part-way.
+    said: their captions. released: the same prompts encoded as text to music, for tasks that let their source go
+    part-way.
     """
     extra: dict[str, Any] = {"pooled_output": None, LYRICS: states.lyrics.cpu(), TASK: task}
-    extra[CAPTION] = tuple(captions)
+    extra[CAPTION] = tuple(said)
     if released is not None:
         extra |= {RELEASED: released.caption.cpu(), RELEASED_MASK: released.caption_mask.cpu()}
     if not bool(states.caption_mask.all()):
@@ -73,7 +74,8 @@ def join(first: Conditioning, second: Conditioning) -> Conditioning:
     """Two CONDITIONINGs as one batch, the shorter padded and masked. What belongs to a whole run must be equal."""
     (text_a, a), (text_b, b) = first[0], second[0]
     one, two = read(first, "first"), read(second, "second")
-    if (one.task, bool(one.codes)) != (two.task, bool(two.codes)):
+    tasks = {one.task, two.task} - {None}  # core's text encode node does not tell its task
+    if len(tasks) > 1 or bool(one.codes) != bool(two.codes):
         raise ValueError("prompts of one batch need the same task, and audio codes in both or in neither")
     same = len(one.references) == len(two.references) and all(map(torch.equal, one.references, two.references))
     if not same:
@@ -82,7 +84,7 @@ def join(first: Conditioning, second: Conditioning) -> Conditioning:
     lyrics, lyrics_mask = _stack(one.lyrics, one.lyrics_mask, two.lyrics, two.lyrics_mask)
     released, released_mask = _stack(*one.released, *two.released)
     extra = {**a, **b, LYRICS: lyrics, LYRICS_MASK: lyrics_mask, CAPTION_MASK: text_mask}
-    extra |= {RELEASED: released, RELEASED_MASK: released_mask, CAPTION: (*a.get(CAPTION, ()), *b.get(CAPTION, ()))}
+    extra |= {RELEASED: released, RELEASED_MASK: released_mask, CAPTION: (*captions(a, text_a), *captions(b, text_b))}
     if one.codes:
         extra[CODES] = [*map(list, one.codes), *map(list, two.codes)]
     if one.references:
@@ -102,8 +104,8 @@ def read(conditioning: Conditioning, name: str) -> Prompted:
     if lyrics is None:
         raise ValueError(f"{name} has no lyrics ({LYRICS}): it was not made by an ACE-Step 1.5 text encode node")
     text_mask, released = _mask(extra.get(CAPTION_MASK), text), extra.get(RELEASED)
-    # Other nodes do not tell the caption; core zeroes a conditioning to mean the null condition.
-    captions = extra.get(CAPTION) or ("unknown",) * len(text)
+    # Core zeroes a conditioning to mean the null condition.
+    said = captions(extra, text)
     return Prompted(
         text,
         text_mask,
@@ -113,8 +115,13 @@ def read(conditioning: Conditioning, name: str) -> Prompted:
         tuple(tuple(item) for item in extra.get(CODES) or ()),
         (text, text_mask) if released is None else (released, _mask(extra.get(RELEASED_MASK), released)),
         extra.get(TASK),
-        tuple(not bool(item.any()) or not caption.strip() for item, caption in zip(text, captions, strict=True)),
+        tuple(not bool(item.any()) or not caption.strip() for item, caption in zip(text, said, strict=True)),
     )
+
+
+def captions(extra: dict[str, Any], text: Tensor) -> tuple[str, ...]:
+    """The captions of a CONDITIONING's items; other packs' nodes do not tell theirs."""
+    return tuple(extra.get(CAPTION) or ("unknown",) * len(text))
 
 
 def let_go(prompted: Prompted) -> Prompted:

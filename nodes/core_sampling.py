@@ -69,11 +69,12 @@ class GuidedModel:
         return abs(reached[-1] - t) <= SAME_LEVEL
 
 
-def sample(job: Job, guider: Guider, sampler: Any, callback: Any) -> Tensor:
+def sample(job: Job, guider: Guider, sampler: Any, seed: int, callback: Any) -> Tensor:
     """Run a job with one of ComfyUI's SAMPLERs; returns ``[b t c]``.
 
-    callback: ComfyUI's ``(step, x0, x, total)`` or None. A region is held as ComfyUI holds a noise mask, at every
-    evaluation, for the share of the steps that the edit asks for, and blended at the end.
+    seed: for samplers that draw noise of their own. callback: ComfyUI's ``(step, x0, x, total)`` or None. A region is
+    held as ComfyUI holds a noise mask, at every evaluation, for the share of the steps that the edit asks for, and
+    blended at the end.
     """
     sigmas = torch.tensor(job.sigmas, device=job.noise.device)
     options: dict[str, Any] = {"transformer_options": {"sample_sigmas": sigmas}}
@@ -82,7 +83,7 @@ def sample(job: Job, guider: Guider, sampler: Any, callback: Any) -> Tensor:
         mask = job.region.mask.transpose(1, 2).expand(len(job.noise), job.noise.shape[2], -1).to(job.noise)
         options["denoise_mask_function"] = _Hold(job)
     noise, source = (y.transpose(1, 2).contiguous() for y in (job.noise, job.source))
-    extra = {"model_options": options, "seed": None}
+    extra = {"model_options": options, "seed": seed}
     result = sampler.sample(GuidedModel(job, guider), sigmas, extra, callback, noise, source, mask, True)
     result = result.transpose(1, 2)
     return result if job.region is None else job.region.to(result).blend(result)

@@ -96,9 +96,9 @@ def check(edit: Edit | None, network: AceStep, task: str | None) -> str | None:
         )
     if task is None or task == done:
         return None
-    return (
-        f"the prompt was encoded for {task} and the source is set up for {done}; set the encode node's task to {done}"
-    )
+    if edit is None:
+        return f"the prompt was encoded for {task} and no source is set up; set the encode node's task to text2music"
+    return f"the prompt was encoded for {task} and the source is set up for {done}; set the encode node's task to it"
 
 
 def prepare(

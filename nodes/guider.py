@@ -50,7 +50,7 @@ class Guider:
     def run(self, job: Job, sampler: Any, seeds: list[int], tick: Callable[[int, int], None]) -> Tensor:
         """Denoise a job with our solver or one of ComfyUI's samplers; ``tick(index, total)`` after every step."""
         if not isinstance(sampler, SolverSampler):
-            return core_sampling.sample(job, self, sampler, lambda i, x0, x, total: tick(i, total))
+            return core_sampling.sample(job, self, sampler, seeds[0], lambda i, x0, x, total: tick(i, total))
         return denoise(
             job.predictor,
             job.x,
@@ -83,7 +83,8 @@ class Guider:
         wanted = find({"samples": latent_image, "noise_mask": denoise_mask}, latent_image.shape[-1])
         with host.current().resident([self.network], self.memory(len(noise), noise.shape[-1])) as device:
             x, source = (y.transpose(1, 2).float().to(device) for y in (noise, latent_image))
-            result = core_sampling.sample(self.job(x, source, levels, wanted), self, sampler, callback).cpu()
+            job = self.job(x, source, levels, wanted)
+            result = core_sampling.sample(job, self, sampler, seed or 0, callback).cpu()
         refuse_damaged(result, self.network)
         return result.transpose(1, 2).contiguous()
 

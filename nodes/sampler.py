@@ -56,7 +56,9 @@ class Sampler:
         batch, frames, channels = latents.shape
         wanted = edit.find(latent, frames)
         place = host.current()
-        hint = edit.check(wanted, guider.network, guider.positive.task)
+        # Audio codes in the prompt are a cover without a source of its own.
+        task = None if wanted is None and guider.positive.codes else guider.positive.task
+        hint = edit.check(wanted, guider.network, task)
         if hint is not None:
             place.warn(hint)
         # The network was never trained on less than about five seconds, so a shorter song is cut from one that long.

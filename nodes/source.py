@@ -64,7 +64,7 @@ def at_48_khz(audio: dict[str, Any]) -> Tensor:
 
 
 def _from_latent(latent: dict[str, Any], waveform: Tensor | None, spans: tuple[Span, ...]) -> Source:
-    latents, hop = _checked(latent), parameters.FRAME_SAMPLES
+    latents, hop = checked(latent), parameters.FRAME_SAMPLES
     frames = latents.shape[-1]
     samples = edit.length(latent) or frames * hop
     if waveform is not None:
@@ -83,7 +83,7 @@ def _from_latent(latent: dict[str, Any], waveform: Tensor | None, spans: tuple[S
     return Source(planned, placed, waveform, tuple(span for span in beside if span[0] < span[1]))
 
 
-def _checked(latent: dict[str, Any]) -> Tensor:
+def checked(latent: dict[str, Any]) -> Tensor:
     """The latents of a source, ``[b 64 t]`` float32 on the CPU, refused when they are none."""
     if edit.EDIT in latent:
         raise ValueError(
@@ -102,11 +102,12 @@ def _checked(latent: dict[str, Any]) -> Tensor:
 
 def seconds(audio: dict[str, Any] | None, latent: dict[str, Any] | None) -> float:
     """Length of a source in seconds."""
-    if latent is not None:
-        return latent["samples"].shape[-1] / parameters.FRAME_RATE
-    if audio is None:
+    if audio is not None:
+        return audio["waveform"].shape[-1] / audio["sample_rate"]
+    if latent is None:
         raise ValueError(NO_SOURCE)
-    return audio["waveform"].shape[-1] / audio["sample_rate"]
+    samples = edit.length(latent) or latent["samples"].shape[-1] * parameters.FRAME_SAMPLES
+    return samples / parameters.SAMPLE_RATE
 
 
 def repeat(tensor: Tensor, batch: int) -> Tensor:

@@ -62,7 +62,7 @@ def _latents(audio: dict[str, Any] | None, latent: dict[str, Any] | None, vae: A
     if (audio is None) == (latent is None):
         raise ValueError("connect one of audio and latent to the timbre reference")
     if latent is not None:
-        return latent["samples"][:1]
+        return source.checked(latent)[:1]
     if vae is None:
         raise ValueError("a timbre reference from audio needs the VAE: connect the loader's vae")
     waveform = to_stereo(source.at_48_khz(audio or {})[:1]).clamp(-1, 1)

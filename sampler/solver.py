@@ -3,6 +3,9 @@
 A solver makes one stepper per run; ``solvers/contract.py`` says what a stepper may rely on. All coefficients are Python
 floats, so nothing waits for the device. Any falling levels work: one step, 300, evenly spaced or not.
 
+Solvers that remember earlier steps (ab, dpmpp, unipc) take a jump of the velocity, where guidance begins or ends or a
+cover lets go of its source, for a slope, until one or two steps later it is forgotten.
+
 Not here: STORK-4 (Tan et al. 2025). Its inner stages never see the latents they make, only a polynomial through earlier
 velocities, and a sum of such stages is that polynomial's integral: Adams-Bashforth, without any gain in stability.
 """

@@ -19,6 +19,7 @@ from acestep_xl.host import use
 from acestep_xl.model import demo
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.vae import Oobleck
+from acestep_xl.nodes.edit import LENGTH
 from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS
 from acestep_xl.runner.execute import NodeError
 from acestep_xl.runner.graph import read_workflow
@@ -308,6 +309,22 @@ def test_a_mask_over_a_latent(tmp_path: Path) -> None:
     graph |= {"s": SOURCE, "mask": edits.given("mask")}
     result = edits.latents(tmp_path, graph, objects={"s": {"samples": samples}, "mask": mask})
     assert (result != samples).any(dim=1)[0].nonzero().flatten().tolist() == list(range(20, 30))
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_mask_over_a_latent_that_ends_inside_a_frame(tmp_path: Path, beside: bool) -> None:
+    """Its columns are spread over the song, not over the frames that hold it; else its end would append samples."""
+    length = 50 * FRAME + 777
+    latent = {"samples": torch.zeros(1, 64, 51), LENGTH: length}
+    mask = torch.zeros(1, 1, 200)
+    mask[..., 100:199] = 1
+    graph = edits.without_splice(edits.repaint("", latent=["s", 0], mask=["mask", 0]))
+    graph |= {"s": SOURCE, "mask": edits.given("mask"), "heard": edits.given("heard")}
+    if beside:
+        graph["edit"]["inputs"]["audio"] = ["heard", 0]
+    objects = {"s": latent, "mask": mask, "heard": edits.audio(edits.hiss(2, length))}
+    (file,) = edits.run(tmp_path, graph, objects=objects).files
+    assert soundfile.info(file).frames == length
 
 
 def test_a_mask_painted_in_some_rows_only(tmp_path: Path) -> None:

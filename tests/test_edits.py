@@ -534,6 +534,30 @@ def test_a_batch_of_prompts_is_its_single_runs(tmp_path: Path, kind: str) -> Non
         song(3)
 
 
+@pytest.mark.parametrize("socket", ["positive", "negative"])
+def test_a_batch_with_a_prompt_of_a_core_node(tmp_path: Path, socket: str) -> None:
+    """Core's encode node writes none of the keys that are ours alone."""
+    encoded = edits.run(tmp_path, text_to_music(2.0), probes=("text",)).kept["text"]
+    text, extra = encoded[0]
+    core = [[text, {key: value for key, value in extra.items() if not key.startswith("acestep_xl")}]]
+
+    def song(name: str, batch: int, seed: int) -> Tensor:
+        graph = two_prompts(text_to_music(2.0, empty_batch_size=batch)) | {"core": edits.given("core")}
+        graph["other"]["inputs"]["task"] = "text2music"
+        graph["both"]["inputs"] = {"first": ["core", 0], "second": ["other", 0]}
+        graph["guider"]["inputs"] |= {"positive": ["text", 0], socket: [name, 0]}
+        return edits.latents(tmp_path, graph, {"sample.seed": seed}, objects={"core": core})
+
+    single = torch.cat([song("core", 1, 3), song("other", 1, 4)])
+    try:
+        both = song("both", 2, 3)
+    except NodeError as error:
+        # A batch needs the same task, and core's prompts tell none.
+        assert "need the same task" in str(error)
+        return
+    torch.testing.assert_close(both, single, rtol=1e-5, atol=1e-5)
+
+
 def test_negative_prompts_of_a_batch_may_be_empty(tmp_path: Path) -> None:
     """An empty negative prompt is the null condition, in a batch as alone."""
 

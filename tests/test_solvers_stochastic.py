@@ -102,6 +102,16 @@ def test_sde_is_the_clean_estimate_noised_to_the_real_level():
         x = after
 
 
+@pytest.mark.parametrize(("eta", "t_down"), [(1.0, 0.36 / 0.9), (0.5, (0.36 / 0.9 + 0.6) / 2)])
+def test_euler_ancestral_goes_down_to_the_level_of_k_diffusion(eta, t_down):
+    # At eta 1 to t_next^2 / t, as ancestral sampling of diffusions does.
+    x, scale = cloud(8), 0.4 / (1 - t_down)
+    (after,) = steps("euler_ancestral", eta, curved, x, [0.9, 0.6])
+    down = x - (0.9 - t_down) * curved(x, 0.9)
+    expected = scale * down + math.sqrt(0.36 - (scale * t_down) ** 2) * fresh_noise(SEEDS)(x)
+    torch.testing.assert_close(after, expected)
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # from inside diffusers
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_dpmpp_2m_sde_steps_are_those_of_diffusers(shift):

@@ -1,0 +1,210 @@
+"""Draws a workflow JSON as the picture in the README: python docs/draw_workflow.py
+
+Only the standard library; the same file in gives the same bytes out, so that a test can tell a stale picture.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+WORKFLOW = ROOT / "workflows" / "text_to_music.json"
+PICTURE = ROOT / "docs" / "images" / "text_to_music.svg"
+
+TITLE, SLOT, ROW, GAP, LINE, MARGIN = 36, 23, 25, 4, 19, 32
+# A README shows it at about half its size, so the text is larger than on the canvas, the nodes narrower and taller.
+SQUEEZE, STRETCH = 0.8, 1.16
+HEAD, BODY = 16, 15
+FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
+CHARACTER = 8.1  # width that a letter of BODY takes in the widest of these fonts, on average
+# ComfyUI's own colours where it has one for the type.
+COLOURS = {
+    "ACESTEP_MODEL": "#b39ddb",
+    "ACESTEP_TEXT_ENCODER": "#ffd500",
+    "VAE": "#ff6e6e",
+    "CONDITIONING": "#ffa931",
+    "LATENT": "#ff9cf9",
+    "SIGMAS": "#b8f2b0",
+    "GUIDER": "#66e0e0",
+    "NOISE": "#b0b0b0",
+    "AUDIO": "#6cb8ff",
+    "FLOAT": "#9adf7b",
+}
+DEFAULT_COLOUR = "#9a9a9a"
+MULTILINE = {"caption", "lyrics"}
+
+
+@dataclass(frozen=True)
+class Socket:
+    """A place where a link ends: its type, and where it is."""
+
+    type: str
+    x: float
+    y: float
+
+
+class Node:
+    """One node of the file, laid out as ComfyUI lays it out."""
+
+    def __init__(self, data: dict[str, Any], title: str) -> None:
+        self.id: int = data["id"]
+        self.title = title
+        self.x, self.y = data["pos"][0] * SQUEEZE, data["pos"][1] * STRETCH
+        self.width, self.height = data["size"][0] * SQUEEZE, data["size"][1] * STRETCH
+        slots = [entry for entry in data["inputs"] if "widget" not in entry]
+        widgets = [entry for entry in data["inputs"] if "widget" in entry]
+        self.rows = list(self._rows(widgets, data["widgets_values"], max(len(slots), len(data["outputs"]))))
+        places = {entry["name"]: self._slot_y(i) for i, entry in enumerate(slots)}
+        places |= {name: y + height / 2 for name, _, y, height in self.rows}
+        self.inputs = [Socket(entry["type"], self.x, places[entry["name"]]) for entry in data["inputs"]]
+        self.outputs = [
+            Socket(entry["type"], self.x + self.width, self._slot_y(i)) for i, entry in enumerate(data["outputs"])
+        ]
+        self.labels = [(entry["name"], places[entry["name"]], entry["link"] is not None) for entry in slots]
+        self.results = [entry["name"] for entry in data["outputs"]]
+        self.driven = {entry["name"] for entry in widgets if entry["link"] is not None}
+
+    def _slot_y(self, index: int) -> float:
+        return self.y + 8 + SLOT * (index + 0.5)
+
+    def _rows(self, widgets: list[Any], values: list[Any], slots: int) -> Iterator[tuple[str, Any, float, float]]:
+        """Name, value, top and height of every widget; ComfyUI adds one below the seed."""
+        names = [name for entry in widgets for name in _with_control(entry["name"])]
+        top = self.y + 8 + slots * SLOT + GAP
+        lines = {name: len(self._lines(values[names.index(name)])) + 0.6 for name in names if name in MULTILINE}
+        spare = self.y + self.height - 12 - top - len(names) * (ROW + GAP) + len(lines) * ROW
+        for name, value in zip(names, values, strict=True):
+            height = spare * lines[name] / sum(lines.values()) if name in MULTILINE else ROW
+            yield name, value, top, height
+            top += height + GAP
+
+    def _lines(self, text: str) -> list[str]:
+        return [row for line in text.split("\n") for row in textwrap.wrap(line, _letters(self.width - 28)) or [""]]
+
+    def draw(self) -> Iterator[str]:
+        x, y, width = self.x, self.y, self.width
+        yield f'<g id="node{self.id}">'
+        height = self.height + TITLE
+        for spread in (2, 4, 6):  # a shadow; not every viewer knows the filter that would do it
+            edges = (x - spread, y - TITLE - spread + 3, width + 2 * spread, height + 2 * spread)
+            yield _rect(*edges, 9 + spread, "#000", 'fill-opacity="0.15"')
+        yield _rect(x, y - TITLE, width, height, 9, "#2f3136")
+        yield f'<path d="M{x} {y} v{9 - TITLE} q0 -9 9 -9 h{width - 18} q9 0 9 9 v{TITLE - 9} z" fill="#3d4048"/>'
+        yield _text(x + 14, y - TITLE / 2 + 6, self.title, HEAD, "#f2f2f4", 'font-weight="600"')
+        for name, value, top, height in self.rows:
+            yield from self._widget(name, value, top, height)
+        for name, at, linked in self.labels:
+            yield _text(x + 14, at + 5, name, BODY, "#d6d7db" if linked else "#8d9099")
+        for name, socket in zip(self.results, self.outputs, strict=True):
+            yield _text(x + width - 14, socket.y + 5, name, BODY, "#d6d7db", 'text-anchor="end"')
+        yield "</g>"
+
+    def _widget(self, name: str, value: Any, top: float, height: float) -> Iterator[str]:
+        left, width = self.x + 14, self.width - 28
+        yield _rect(left, top, width, height, 6, "#1f2024", 'stroke="#44474f"')
+        if name in MULTILINE:
+            lines, room = self._lines(value), int((height - 8) // LINE)
+            shown = lines if len(lines) <= room else [*lines[: room - 1], "…"]
+            for i, line in enumerate(shown):
+                yield _text(left + 10, top + 20 + LINE * i, line, BODY, "#e3e4e8")
+            return
+        colour = "#6f727a" if name in self.driven else "#e3e4e8"
+        yield _text(left + 10, top + 18, name, BODY, "#9a9da6")
+        room = _letters(width - CHARACTER * len(name) - 16)
+        yield _text(left + width - 10, top + 18, _shown(value, room), BODY, colour, 'text-anchor="end"')
+
+
+def _with_control(name: str) -> tuple[str, ...]:
+    return (name, "control after generate") if name == "seed" else (name,)
+
+
+def _letters(width: float) -> int:
+    return int((width - 20) / CHARACTER)
+
+
+def _shown(value: Any, room: int) -> str:
+    text = f"{value:.2f}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def _rect(x: float, y: float, width: float, height: float, radius: int, fill: str, more: str = "") -> str:
+    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius}" fill="{fill}" {more}/>'
+
+
+def _text(x: float, y: float, text: str, size: int, fill: str, more: str = "") -> str:
+    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" fill="{fill}" {more}>{escape(text)}</text>'
+
+
+def _link(start: Socket, end: Socket) -> str:
+    bend = max(50.0, abs(end.x - start.x) * 0.45)
+    curve = f"M{start.x:g} {start.y:g} C{start.x + bend:g} {start.y:g} {end.x - bend:g} {end.y:g} {end.x:g} {end.y:g}"
+    shape = f'<path d="{curve}" fill="none" stroke-linecap="round"'
+    colour = COLOURS.get(start.type, DEFAULT_COLOUR)
+    return f'{shape} stroke="#101114" stroke-width="6"/>{shape} stroke="{colour}" stroke-width="2.6"/>'
+
+
+def _dots(nodes: list[Node], links: list[list[Any]]) -> Iterator[str]:
+    """Sockets: filled where a link ends, hollow elsewhere. A widget's socket shows only when it is linked."""
+    ends = {(link[3], link[4]) for link in links}
+    for node in nodes:
+        slots = {y for _, y, _ in node.labels}
+        for index, socket in enumerate(node.inputs):
+            linked = (node.id, index) in ends
+            if linked or socket.y in slots:
+                yield _dot(socket, filled=linked)
+        for socket in node.outputs:
+            yield _dot(socket, filled=True)
+
+
+def _dot(socket: Socket, filled: bool) -> str:
+    colour = COLOURS.get(socket.type, DEFAULT_COLOUR)
+    inside = colour if filled else "#1f2024"
+    return f'<circle cx="{socket.x:g}" cy="{socket.y:g}" r="5" fill="{inside}" stroke="{colour}" stroke-width="2"/>'
+
+
+def draw(workflow: dict[str, Any], titles: dict[str, str]) -> str:
+    """The picture of a workflow as ComfyUI saves it. titles: node class to name; other nodes, such as notes, are left
+    out."""
+    nodes = [
+        Node(data, data.get("title") or titles[data["type"]]) for data in workflow["nodes"] if data["type"] in titles
+    ]
+    by_id = {node.id: node for node in nodes}
+    left = min(node.x for node in nodes) - MARGIN
+    top = min(node.y for node in nodes) - TITLE - MARGIN
+    width = max(node.x + node.width for node in nodes) + MARGIN - left
+    height = max(node.y + node.height for node in nodes) + MARGIN - top
+    links = workflow["links"]
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left:g} {top:g} {width:g} {height:g}" '
+        f'width="{width:g}" height="{height:g}" font-family="{FONT}" role="img">',
+        "<title>The text to music workflow: eight nodes from the loader to the saved file</title>",
+        '<defs><pattern id="grid" width="20" height="20" patternUnits="userSpaceOnUse">'
+        '<circle cx="10" cy="10" r="1" fill="#33353b"/></pattern></defs>',
+        # Its own background, so that it reads the same on a light page and on a dark one.
+        _rect(left, top, width, height, 16, "#1a1b1f"),
+        _rect(left, top, width, height, 16, "url(#grid)"),
+        # Links run behind the nodes, as on ComfyUI's canvas, so that no text is crossed out.
+        *(_link(by_id[a].outputs[i], by_id[b].inputs[j]) for _, a, i, b, j, _ in links),
+        *(part for node in nodes for part in node.draw()),
+        *_dots(nodes, links),
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def main() -> None:
+    from acestep_xl.nodes.table import NODE_DISPLAY_NAME_MAPPINGS
+
+    workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    PICTURE.write_text(draw(workflow, NODE_DISPLAY_NAME_MAPPINGS), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""What pip installs: the right packages and data, and dependencies that leave a ComfyUI install as it is."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pytest brings it where Python does not
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+NOT_SHIPPED = {"tests", "benchmarks", "docs", "build", "dist"}
+DATA_FOLDERS = ("workflows", "web", "locales")
+
+# The requirements.txt of ComfyUI 0.20, without its own comfyui-* packages and the non-essential ones, and with what
+# transformers itself requires of these.
+COMFYUI_BRINGS = set(
+    "torch torchsde torchvision torchaudio numpy einops transformers tokenizers sentencepiece safetensors aiohttp yarl "
+    "pyyaml pillow scipy tqdm psutil alembic sqlalchemy filelock av requests simpleeval blake3".split()
+) | {"huggingface-hub"}
+
+
+@pytest.fixture(scope="module")
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def named(requirements: list[str]) -> dict[str, Requirement]:
+    return {normal(entry.name): entry for entry in map(Requirement, requirements)}
+
+
+def source_files(suffix: str) -> list[Path]:
+    """Files of the pack below the root, relative to it; folders that begin with a dot or hold a venv are not."""
+    found = []
+    for place, folders, files in os.walk(ROOT):
+        inside = Path(place).relative_to(ROOT)
+        skipped = NOT_SHIPPED if Path(place) == ROOT else set()
+        folders[:] = [
+            name
+            for name in folders
+            if name not in skipped
+            and not name.startswith((".", "__"))
+            and not name.endswith(".egg-info")
+            and not (Path(place) / name / "pyvenv.cfg").exists()
+        ]
+        found += [inside / name for name in files if name.endswith(suffix)]
+    return found
+
+
+def test_every_folder_with_python_files_is_a_package(pyproject: dict[str, Any]) -> None:
+    folders = {path.parent for path in source_files(".py")}
+    expected = {".".join(("acestep_xl", *folder.parts)) for folder in folders}
+    assert set(pyproject["tool"]["setuptools"]["packages"]) == expected
+    assert [str(folder) for folder in folders if not (ROOT / folder / "__init__.py").is_file()] == []
+
+
+def test_dependencies_are_what_comfyui_brings_anyway(pyproject: dict[str, Any]) -> None:
+    wanted = named(pyproject["project"]["dependencies"])
+    assert set(wanted) <= COMFYUI_BRINGS
+    assert not {"torch", "torchaudio", "torchvision"} & set(wanted), "ComfyUI brings the build that fits the card"
+    capped = [
+        str(entry) for entry in wanted.values() if any(s.operator in ("==", "<", "<=", "~=") for s in entry.specifier)
+    ]
+    assert capped == [], "an upper bound would make pip change a ComfyUI install"
+
+
+def test_dependencies_are_imported_and_imports_are_dependencies(pyproject: dict[str, Any]) -> None:
+    text = "\n".join((ROOT / path).read_text("utf-8") for path in source_files(".py"))
+    imported = {normal(name) for name in re.findall(r"^\s*(?:from|import) ([A-Za-z_]\w*)", text, re.MULTILINE)}
+    core = set(named(pyproject["project"]["dependencies"]))
+    standalone = set(named(pyproject["project"]["optional-dependencies"]["standalone"]))
+    assert core | standalone <= imported
+    third_party = imported - {normal(name) for name in sys.stdlib_module_names} - {"comfy", "folder-paths"}
+    assert third_party <= core | standalone
+
+
+def test_standalone_pins_a_torch_and_a_torchaudio_that_load_together(pyproject: dict[str, Any]) -> None:
+    pair = named(pyproject["project"]["optional-dependencies"]["standalone"])
+    assert set(pair) == {"torch", "torchaudio"}
+    assert pair["torch"].specifier == pair["torchaudio"].specifier
+    (pin,) = pair["torch"].specifier
+    assert pin.operator == "==" and pin.version.endswith(".*"), "a whole minor version, so that fixes arrive"
+    assert len(Version(pin.version.removesuffix(".*")).release) == 2
+
+
+def test_the_command_is_declared(pyproject: dict[str, Any]) -> None:
+    assert pyproject["project"]["scripts"] == {"acestep-xl": "acestep_xl.runner.cli:main"}
+    assert pyproject["project"]["requires-python"] == ">=3.10"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree's wheel, built in a copy so that the tree gets no build folder."""
+    tree, out = tmp_path_factory.mktemp("tree") / "pack", tmp_path_factory.mktemp("wheel")
+
+    def skip(folder: str, names: list[str]) -> set[str]:
+        heavy = {n for n in names if n.startswith(".") or n.endswith(".egg-info") or n in ("golden", "build", "dist")}
+        return heavy | {name for name in names if (Path(folder) / name / "pyvenv.cfg").exists()}
+
+    shutil.copytree(ROOT, tree, ignore=skip)
+    assert list(tree.glob("tests/test_*.py")), "the check for tests in the wheel would see nothing"
+    build = f"from setuptools import build_meta; build_meta.build_wheel({str(out)!r})"
+    done = subprocess.run([sys.executable, "-c", build], cwd=tree, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_pack_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    inside = {name.removeprefix("acestep_xl/") for name in names if name.startswith("acestep_xl/")}
+    sources = {path.as_posix() for path in source_files(".py")}
+    data = {
+        path.relative_to(ROOT).as_posix()
+        for folder in DATA_FOLDERS
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert "workflows/text_to_music.json" in data
+    assert inside == sources | data
+    assert {name.split("/")[0] for name in names} - {"acestep_xl"} == {f"{wheel.name.rsplit('-', 3)[0]}.dist-info"}
+
+
+@pytest.mark.slow
+def test_the_wheel_runs_from_where_it_is_unpacked(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    script = (
+        "import acestep_xl.runner.cli as cli, sys; print(cli.__file__); sys.exit(cli.main(['run', 'no-such-workflow']))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert Path(done.stdout.strip()).is_relative_to(tmp_path)
+    assert "text_to_music" in done.stderr, "the message lists the shipped workflows"
