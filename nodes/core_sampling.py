@@ -76,6 +76,7 @@ def sample(job: Job, guider: Guider, sampler: Any, seed: int, callback: Any) -> 
     held as ComfyUI holds a noise mask, at every evaluation, for the share of the steps that the edit asks for, and
     blended at the end.
     """
+    model = GuidedModel(job, guider)
     sigmas = torch.tensor(job.sigmas, device=job.noise.device)
     options: dict[str, Any] = {"transformer_options": {"sample_sigmas": sigmas}}
     mask = None
@@ -84,7 +85,7 @@ def sample(job: Job, guider: Guider, sampler: Any, seed: int, callback: Any) -> 
         options["denoise_mask_function"] = _Hold(job)
     noise, source = (y.transpose(1, 2).contiguous() for y in (job.noise, job.source))
     extra = {"model_options": options, "seed": seed}
-    result = sampler.sample(GuidedModel(job, guider), sigmas, extra, callback, noise, source, mask, True)
+    result = sampler.sample(model, sigmas, extra, callback, noise, source, mask, True)
     result = result.transpose(1, 2)
     return result if job.region is None else job.region.to(result).blend(result)
 

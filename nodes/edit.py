@@ -20,6 +20,7 @@ from ..sampler.region import Region
 
 # Keys on the LATENT. The sampler takes EDIT off, so that its result can go into the next edit.
 EDIT, SPLICE, LENGTH = "acestep_xl_edit", "acestep_xl_splice", "acestep_xl_samples"
+TRACE = "acestep_xl_trace"  # what a run of our sampler did, for the plot
 BASE_TASKS = ("lego", "extract", "complete")
 
 

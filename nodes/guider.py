@@ -15,9 +15,10 @@ from ..model.condition import Condition
 from ..model.network import AceStep
 from ..model.predictor import Predictor
 from ..sampler import schedule
-from ..sampler.denoise import denoise, start
+from ..sampler.denoise import Step, denoise, start
 from ..sampler.guidance import Guidance
 from ..sampler.modifiers import Modifier
+from ..sampler.plot import Trace, Tracer
 from . import conditioning, core_sampling
 from .conditioning import Conditioning, Prompted
 from .edit import Edit, Job, extended, find, prepare
@@ -47,11 +48,22 @@ class Guider:
         """What ComfyUI's sampler nodes ask a GUIDER for; only ComfyUI has it."""
         return host.current().sampling_patcher(self.network)
 
-    def run(self, job: Job, sampler: Any, seeds: list[int], tick: Callable[[int, int], None]) -> Tensor:
-        """Denoise a job with our solver or one of ComfyUI's samplers; ``tick(index, total)`` after every step."""
+    def run(
+        self, job: Job, sampler: Any, seeds: list[int], tick: Callable[[int, int], None]
+    ) -> tuple[Tensor, Trace | None]:
+        """Denoise a job with our solver or one of ComfyUI's samplers; ``tick(index, total)`` after every step.
+
+        Returns ``[b t c]`` and what our solver's steps did; ComfyUI's samplers do not tell.
+        """
         if not isinstance(sampler, SolverSampler):
-            return core_sampling.sample(job, self, sampler, seeds[0], lambda i, x0, x, total: tick(i, total))
-        return denoise(
+            return core_sampling.sample(job, self, sampler, seeds[0], lambda i, x0, x, total: tick(i, total)), None
+        tracer = Tracer()
+
+        def on_step(step: Step) -> None:
+            tick(step.index, step.total)
+            tracer.add(step)
+
+        result = denoise(
             job.predictor,
             job.x,
             job.sigmas,
@@ -60,8 +72,9 @@ class Guider:
             region=job.region,
             switch=job.switch,
             modifiers=self.modifiers,
-            on_step=lambda step: tick(step.index, step.total),
+            on_step=on_step,
         )
+        return result, tracer.finish()
 
     def sample(
         self,

@@ -76,9 +76,11 @@ class Sampler:
                 bar.update(len(levels) - total + index)
 
             job = guider.job(start.to(device), latents.to(device), levels, wanted)
-            result = guider.run(job, sampler or SolverSampler("euler", 0.0), seeds, tick)[:, :frames].cpu()
+            result, trace = guider.run(job, sampler or SolverSampler("euler", 0.0), seeds, tick)
+            result = result[:, :frames].cpu()
         refuse_damaged(result, guider.network)
-        left = {key: value for key, value in latent.items() if key not in (edit.EDIT, "noise_mask")}
+        left = {key: value for key, value in latent.items() if key not in (edit.EDIT, edit.TRACE, "noise_mask")}
+        left |= {} if trace is None else {edit.TRACE: trace}
         return ({**left, "samples": result.transpose(1, 2).contiguous(), "type": "audio"},)
 
 

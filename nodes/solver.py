@@ -13,7 +13,8 @@ from .. import parameters
 from ..sampler.noise import seeds_for
 from ..sampler.solver import SOLVERS, Solver, make_solver
 
-# A velocity is (x - x0) / t of another model's estimate; nearer to 0 than this the division says nothing.
+# A velocity is (x - x0) / t of another model's estimate; nearer to 0 than this the division says nothing, and the last
+# velocity stands for it. So Heun's last step is Euler's, as it is in core.
 SMALLEST_LEVEL = 1e-4
 
 
@@ -48,18 +49,21 @@ class SolverSampler:
         levels = [float(level) for level in sigmas]
         flat = noise.flatten(1).shape
         options, seed = extra_args.get("model_options", {}), extra_args.get("seed") or 0
-        estimate = noise  # of the clean latent; every step makes one before anyone reads it
+        # Every step's first evaluation is above 0, so both are set before anyone reads them.
+        estimate, velocity = noise, noise
 
         def evaluate(y: Tensor, t: float) -> Tensor:
-            nonlocal estimate
-            level = max(t, SMALLEST_LEVEL)
-            x, sigma = y.reshape(noise.shape), torch.full((len(noise),), level, device=noise.device)
+            nonlocal estimate, velocity
+            if t < SMALLEST_LEVEL:
+                return velocity.reshape(y.shape)
+            x, sigma = y.reshape(noise.shape), torch.full((len(noise),), t, device=noise.device)
             if denoise_mask is not None:
-                x = torch.lerp(level * noise + (1 - level) * source, x, denoise_mask)
+                x = torch.lerp(t * noise + (1 - t) * source, x, denoise_mask)
             estimate = model_wrap(x, sigma, model_options=options, seed=seed)
             if denoise_mask is not None:
                 estimate = torch.lerp(source, estimate, denoise_mask)
-            return ((x - estimate) / level).reshape(y.shape)
+            velocity = (x - estimate) / t
+            return velocity.reshape(y.shape)
 
         stepper = self.solver(seeds_for(seed, len(noise)))()
         y = (levels[0] * noise + (1 - levels[0]) * source).reshape(*flat, 1)

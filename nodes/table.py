@@ -10,6 +10,7 @@ from . import (
     load_audio,
     loader,
     modifiers,
+    plot,
     prompts,
     recipe,
     repaint,
@@ -47,6 +48,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "AceStepXLGuidanceRescale": modifiers.RescaleNode,
     "AceStepXLWavelet": modifiers.WaveletNode,
     "AceStepXLRecipe": recipe.Recipe,
+    "AceStepXLPlot": plot.Plot,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -73,4 +75,5 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "AceStepXLGuidanceRescale": "Guidance Rescale (ACE-Step)",
     "AceStepXLWavelet": "Wavelet Correction (ACE-Step)",
     "AceStepXLRecipe": "Scheduler Recipe (ACE-Step)",
+    "AceStepXLPlot": "Plot Schedule and Run (ACE-Step)",
 }

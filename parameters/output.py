@@ -53,6 +53,12 @@ OUTPUT = (
         "Start of the file name, inside the output folder; may contain folders.",
     ),
     Parameter(
+        "plot_prefix",
+        "STRING",
+        "plots/acestep",
+        "Start of the picture's name, inside the output folder; may contain folders.",
+    ),
+    Parameter(
         "audio_format",
         "CHOICE",
         "flac",

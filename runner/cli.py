@@ -1,4 +1,4 @@
-"""The command line: acestep-xl run, models, download. Heavy imports wait until a command needs them."""
+"""The command line: acestep-xl run, plot, models, download. Heavy imports wait until a command needs them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None, table: NodeTable | None = None) -> i
 
 
 def _carry_out(arguments: argparse.Namespace, table: NodeTable | None) -> int:
-    if arguments.command == "run":
+    if arguments.command in ("run", "plot"):
         return run(arguments, table)
     return _models(arguments) if arguments.command == "models" else _download(arguments)
 
@@ -58,19 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     runs = commands.add_parser("run", help="run a workflow", description="Run a ComfyUI workflow without ComfyUI.")
-    runs.add_argument("workflow", metavar="WORKFLOW", help="a workflow JSON, or the name of a shipped one")
-    runs.add_argument("--demo", action="store_true", help="use a tiny built-in network: proves the pipeline, no music")
-    runs.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NODE.INPUT=VALUE",
-        dest="settings",
-        help="set an input; NODE is an id, title or class (repeatable)",
+    plots = commands.add_parser(
+        "plot",
+        help="run a workflow and draw its schedules and runs",
+        description="Run a workflow and draw, for every sampler, its schedule and what guidance did.",
     )
-    runs.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="where files go (./output)")
-    runs.add_argument("--device", metavar="D", help="cuda, cuda:1, xpu, mps or cpu (the best one present)")
-    runs.add_argument("--json", action="store_true", help="print one JSON object instead of file names")
+    for command in (runs, plots):
+        _add_run_arguments(command)
 
     models = commands.add_parser("models", help="say which model files are found and where it looked")
 
@@ -78,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("name", nargs="?", metavar="NAME", help=", ".join(BUNDLES))
     fetch.add_argument("--list", action="store_true", help="list the bundles and their files")
 
-    for command in (runs, models, fetch):
+    for command in (runs, plots, models, fetch):
         command.add_argument(
             "--models",
             action="append",
@@ -88,6 +82,24 @@ def _parser() -> argparse.ArgumentParser:
             help="a folder with ComfyUI's model subfolders, searched first (repeatable)",
         )
     return parser
+
+
+def _add_run_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("workflow", metavar="WORKFLOW", help="a workflow JSON, or the name of a shipped one")
+    command.add_argument(
+        "--demo", action="store_true", help="use a tiny built-in network: proves the pipeline, no music"
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NODE.INPUT=VALUE",
+        dest="settings",
+        help="set an input; NODE is an id, title or class (repeatable)",
+    )
+    command.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="where files go (./output)")
+    command.add_argument("--device", metavar="D", help="cuda, cuda:1, xpu, mps or cpu (the best one present)")
+    command.add_argument("--json", action="store_true", help="print one JSON object instead of file names")
 
 
 def _models(arguments: argparse.Namespace) -> int:

@@ -30,7 +30,10 @@ MISSING_FILE_NOTE = (
 
 
 def run(arguments: argparse.Namespace, table: NodeTable | None) -> int:
-    """Carry out `acestep-xl run` and return the exit code. Raises UsageError before anything has run."""
+    """Carry out `acestep-xl run`, or `plot`, which also draws what the samplers did, and return the exit code.
+
+    Raises UsageError before anything has run.
+    """
     from .graph import WorkflowError, load_json
     from .settings import parse_setting
 
@@ -80,6 +83,7 @@ def _prepare(
 ) -> Workflow:
     """The workflow with the demo network and settings applied. Raises UsageError with everything wrong."""
     from .graph import WorkflowError, read_workflow
+    from .plots import add_plots
     from .settings import apply_settings, use_demo
     from .validate import validate
 
@@ -91,6 +95,8 @@ def _prepare(
     if arguments.demo:
         problems += use_demo(workflow.graph, table)
     problems += apply_settings(workflow.graph, settings, table)
+    if arguments.command == "plot":
+        problems += add_plots(workflow.graph, f"plots/{Path(arguments.workflow).stem}")
     problems += validate(workflow.graph, table)
     if problems:
         faults = [str(problem) for problem in problems]

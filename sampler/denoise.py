@@ -41,7 +41,8 @@ class Switch:
 @dataclass(frozen=True)
 class Step:
     """What is known after a step: its index out of total, from level t to t_next, the latent x ``[b t c]`` it arrived
-    at, and x0 ``[b t c]``, the estimate of the clean latent made at its start."""
+    at, and x0 ``[b t c]``, the estimate of the clean latent made at its start from the velocity there; conditional is
+    the velocity of the prompt alone."""
 
     index: int
     total: int
@@ -49,6 +50,8 @@ class Step:
     t_next: float
     x: Tensor
     x0: Tensor
+    velocity: Tensor
+    conditional: Tensor
 
 
 @torch.no_grad()
@@ -84,13 +87,14 @@ def denoise(
         current = switch.predictor if switch is not None and index >= switch.step else predictor
         evaluate = _Evaluation(current, guide, guidance.active(t), changes)
         before, x = x, stepper(evaluate, x, t, t_next)
-        x0 = before - evaluate.first() * t
+        velocity, conditional = evaluate.first()
+        x0 = before - velocity * t
         for change in changes:
             x = change.step(x, x0, t)
         if region is not None and index < injected:
             x = region.inject(x, t_next)
         if on_step is not None:
-            on_step(Step(index, steps, t, t_next, x, x0))
+            on_step(Step(index, steps, t, t_next, x, x0, velocity, conditional))
     # A source put back after the last step is clean already, and a soft mask must not be applied twice.
     return x if region is None or injected == steps else region.blend(x)
 
@@ -115,7 +119,7 @@ class _Evaluation:
         self._guide = guide
         self._guided = guided
         self._modifiers = modifiers
-        self._first: Tensor | None = None
+        self._first: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, x: Tensor, t: float) -> Tensor:
         cond, uncond = self._predictor(x, t, unconditional=self._guided)
@@ -129,10 +133,10 @@ class _Evaluation:
         for modifier in self._modifiers:
             velocity = modifier.velocity(velocity, x, t, advance)
         if advance:
-            self._first = velocity
+            self._first = velocity, cond
         return velocity
 
-    def first(self) -> Tensor:
-        """The velocity at the step's start."""
+    def first(self) -> tuple[Tensor, Tensor]:
+        """The velocity at the step's start, and the conditional one it was made of."""
         assert self._first is not None, "a solver evaluates the velocity in every step"
         return self._first

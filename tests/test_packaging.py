@@ -83,11 +83,12 @@ def test_dependencies_are_what_comfyui_brings_anyway(pyproject: dict[str, Any]) 
 def test_dependencies_are_imported_and_imports_are_dependencies(pyproject: dict[str, Any]) -> None:
     text = "\n".join((ROOT / path).read_text("utf-8") for path in source_files(".py"))
     imported = {normal(name) for name in re.findall(r"^\s*(?:from|import) ([A-Za-z_]\w*)", text, re.MULTILINE)}
-    core = set(named(pyproject["project"]["dependencies"]))
-    standalone = set(named(pyproject["project"]["optional-dependencies"]["standalone"]))
+    extras = pyproject["project"]["optional-dependencies"]
+    core, standalone = set(named(pyproject["project"]["dependencies"])), set(named(extras["standalone"]))
+    imported = {"pillow" if name == "pil" else name for name in imported}
     assert core | standalone <= imported
     third_party = imported - {normal(name) for name in sys.stdlib_module_names} - {"comfy", "folder-paths"}
-    assert third_party <= core | standalone
+    assert third_party <= core | standalone | set(named(extras["pictures"]))
 
 
 def test_standalone_pins_a_torch_and_a_torchaudio_that_load_together(pyproject: dict[str, Any]) -> None:

@@ -1,0 +1,61 @@
+"""Node: plot of a schedule, and of a run's trace."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .. import host, parameters
+from ..audio.files import numbered_path
+from ..sampler import plot
+from ..sampler.solver import SOLVERS
+from .edit import TRACE
+from .solver import SolverSampler
+
+
+class Plot:
+    """Draws noise levels, evaluations, and what guidance did."""
+
+    CATEGORY = "audio/ACE-Step XL"
+    DESCRIPTION = (
+        "A picture of a schedule and of the levels the solver evaluates; with the sampler's latent also the lengths of "
+        "velocity and guidance update and their angle at every step. Needs matplotlib (pip install matplotlib)."
+    )
+    FUNCTION = "draw"
+    OUTPUT_NODE = True
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("image",)
+    OUTPUT_TOOLTIPS = ("The picture.",)
+    SEARCH_ALIASES: ClassVar = ["plot sigmas", "schedule graph", "guidance norms"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "sigmas": ("SIGMAS", {"tooltip": "The schedule."}),
+                "filename_prefix": parameters.widget("plot_prefix"),
+            },
+            "optional": {
+                "sampler": ("SAMPLER", {"tooltip": "Our solver, to mark what it evaluates. Unconnected: euler."}),
+                "latent": ("LATENT", {"tooltip": "The sampler's latent, which remembers its run."}),
+            },
+        }
+
+    def draw(
+        self, sigmas: Tensor, filename_prefix: str, sampler: Any = None, latent: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        name = sampler.name if isinstance(sampler, SolverSampler) else "euler"
+        trace = None if latent is None else latent.get(TRACE)
+        if latent is not None and trace is None:
+            raise ValueError("this latent remembers no run: connect our sampler node's latent")
+        pixels = plot.draw(sigmas.tolist(), name, SOLVERS[name].evaluations, trace)
+        folder = host.current().output_directory()
+        path = numbered_path(folder, filename_prefix, "png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+        inside = path.relative_to(folder).parent.as_posix().lstrip(".")
+        shown = {"filename": path.name, "subfolder": inside, "type": "output"}
+        return {"ui": {"images": [shown]}, "result": (torch.from_numpy(pixels)[None] / 255.0,)}
