@@ -61,13 +61,7 @@ class Pooler(EncoderStack):
     """Summarises each window of frames in a class token."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__(
-            config.encoder,
-            config.pooler_layers,
-            window=config.sliding_window,
-            theta=config.rope_theta,
-            eps=config.norm_eps,
-        )
+        super().__init__(config, config.pooler_layers)
         self.embed_tokens = nn.Linear(config.encoder.hidden, config.encoder.hidden)
         self.special_token = nn.Parameter(torch.empty(1, 1, config.encoder.hidden))
 
@@ -100,13 +94,7 @@ class Detokenizer(EncoderStack):
     """ACE-Step's ``detokenizer``: one quantized vector to five latent frames."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__(
-            config.encoder,
-            config.pooler_layers,
-            window=config.sliding_window,
-            theta=config.rope_theta,
-            eps=config.norm_eps,
-        )
+        super().__init__(config, config.pooler_layers)
         hidden = config.encoder.hidden
         self.embed_tokens = nn.Linear(hidden, hidden)
         self.special_tokens = nn.Parameter(torch.empty(1, config.pool_window, hidden))

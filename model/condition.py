@@ -26,13 +26,7 @@ class Condition:
 
 class LyricEncoder(EncoderStack):
     def __init__(self, config: Config) -> None:
-        super().__init__(
-            config.encoder,
-            config.lyric_layers,
-            window=config.sliding_window,
-            theta=config.rope_theta,
-            eps=config.norm_eps,
-        )
+        super().__init__(config, config.lyric_layers)
         self.embed_tokens = nn.Linear(config.text_dim, config.encoder.hidden)
 
     def forward(self, embeddings: Tensor, mask: Tensor) -> Tensor:
@@ -42,13 +36,7 @@ class LyricEncoder(EncoderStack):
 
 class TimbreEncoder(EncoderStack):
     def __init__(self, config: Config) -> None:
-        super().__init__(
-            config.encoder,
-            config.timbre_layers,
-            window=config.sliding_window,
-            theta=config.rope_theta,
-            eps=config.norm_eps,
-        )
+        super().__init__(config, config.timbre_layers)
         self.embed_tokens = nn.Linear(config.latent_channels, config.encoder.hidden)
         self.special_token = nn.Parameter(torch.empty(1, 1, config.encoder.hidden))
         self._prepend = config.timbre_class_token

@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .attention import Band, attend, attend_band, band, full_mask, rotary_table, rotate
-from .config import Width
+from .config import Config, Width
 
 Rotary = tuple[Tensor, Tensor]
 
@@ -88,17 +88,18 @@ class EncoderLayer(nn.Module):
 class EncoderStack(nn.Module):
     """Encoder layers that alternate sliding and full attention, and the final norm."""
 
-    def __init__(self, width: Width, layers: int, *, window: int, theta: float, eps: float) -> None:
+    def __init__(self, config: Config, layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(EncoderLayer(width, eps) for _ in range(layers))
-        self.norm = nn.RMSNorm(width.hidden, eps=eps)
-        self._window, self._theta, self._head_dim = window, theta, width.head_dim
+        self.layers = nn.ModuleList(EncoderLayer(config.encoder, config.norm_eps) for _ in range(layers))
+        self.norm = nn.RMSNorm(config.encoder.hidden, eps=config.norm_eps)
+        self._config = config
 
     def run(self, h: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """h: ``[b s hidden]``; key_mask: ``[b s]`` bool, False for padding."""
-        rotary = rotary_table(h.shape[1], self._head_dim, self._theta, h.device)
+        config = self._config
+        rotary = rotary_table(h.shape[1], config.encoder.head_dim, config.rope_theta, h.device)
         full = full_mask(key_mask)
-        sliding = band(h.shape[1], self._window, key_mask, h.device)
+        sliding = band(h.shape[1], config.sliding_window, key_mask, h.device)
         h = h.to(self.norm.weight.dtype)
         for i, layer in enumerate(self.layers):
             h = layer(h, rotary, sliding if i % 2 == 0 and sliding is not None else full)
