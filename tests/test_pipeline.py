@@ -295,6 +295,17 @@ def _guider() -> Any:
     return GuiderNode().make(network, positive, "apg", 7.0, 0.0, 1.0, -0.75, 2.5, 0.0, 0.5, "standard", 1.0)[0]
 
 
+def test_guidance_on_a_turbo_checkpoint_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    network, encoder, _ = demo.load()
+    states = encoder.encode([Prompt("a", "b", "en", Metadata(), instruction("text2music"))])
+    positive = conditioning.write(states, "text2music", ["a"])
+    for kind, scale, said in (("sft", 7.0, False), ("turbo", 1.0, False), ("turbo", 7.0, True)):
+        caplog.clear()
+        network.training_kind = kind
+        GuiderNode().make(network, positive, "apg", scale, 0.0, 1.0, -0.75, 2.5, 0.0, 0.5, "standard", 1.0)
+        assert any("without guidance" in record.getMessage() for record in caplog.records) == said
+
+
 def test_noise_of_another_node(tmp_path: Path) -> None:
     class Noise:
         seed = 5
