@@ -38,9 +38,9 @@ class Predictor:
         self._context = context.to(next(decoder.parameters()).dtype)
         self._weights = (0.0,) if negative is None else tuple(negative_weights)
         with torch.no_grad():
-            self._condition = decoder.remember(condition.states, condition.mask)
+            self._condition = decoder.remember(condition.states, _padding(condition))
             self._null = decoder.remember_constant(network.null_condition_emb)
-            self._negative = None if negative is None else decoder.remember(negative.states, negative.mask)
+            self._negative = None if negative is None else decoder.remember(negative.states, _padding(negative))
 
     @torch.no_grad()
     def __call__(self, x: Tensor, t: float, *, unconditional: bool) -> tuple[Tensor, Tensor | None]:
@@ -61,3 +61,8 @@ class Predictor:
     def _velocity(self, x: Tensor, t: float, condition: list[LayerCondition]) -> Tensor:
         time = torch.full((1,), t, dtype=torch.float32, device=x.device)
         return self._decoder(x, time, self._context.expand(len(x), -1, -1), condition).to(x.dtype)
+
+
+def _padding(condition: Condition) -> Tensor | None:
+    """The mask of a condition that has padding. One without needs none, and attention without a mask is faster."""
+    return None if condition.mask is None or bool(condition.mask.all()) else condition.mask

@@ -197,7 +197,7 @@ class GuiderNode:
         guidance = Guidance(type, scale, start, end, momentum, norm_threshold, eta, angle_clip, adg_variant)
         if model.training_kind == "turbo" and scale > 1:
             host.current().warn(
-                f"{model.name} was trained to run without guidance and turns harsh with it: set scale to 1, not {scale:g}"
+                f"{model.name} was trained to run without guidance and turns harsh with it: set scale to 1"
             )
         against = None if negative is None else conditioning.read(negative, "negative")
         return (Guider(model, conditioning.read(positive, "positive"), against, guidance, negative_weight),)
