@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -110,12 +111,15 @@ class Transformer(nn.Module):
     def remember(self, states: Tensor, mask: Tensor | None) -> list[LayerCondition]:
         """Every layer's view of a packed condition. states: ``[b e d]``; mask: ``[b e]`` bool or None."""
         embedded = linear_in(self.condition_embedder, states)
-        return [layer.cross_attn.remember(embedded, mask) for layer in self.layers]  # type: ignore[union-attr]
+        return [cross.remember(embedded, mask) for cross in self._cross_attentions()]
 
     def remember_constant(self, token: Tensor) -> list[LayerCondition]:
         """Every layer's view of a condition that repeats one token ``[1 1 d]``, such as the null condition."""
         embedded = linear_in(self.condition_embedder, token)
-        return [layer.cross_attn.constant(embedded) for layer in self.layers]  # type: ignore[union-attr]
+        return [cross.constant(embedded) for cross in self._cross_attentions()]
+
+    def _cross_attentions(self) -> list[CrossAttention]:
+        return [cast(Layer, layer).cross_attn for layer in self.layers]
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor, condition: list[LayerCondition]) -> Tensor:
         """Velocity of x. x: ``[b t c]``; t: ``[1]`` or ``[b]`` in 1 (noise) .. 0; context: ``[b t 2c]``, src | mask."""
@@ -137,11 +141,11 @@ class Transformer(nn.Module):
 
     def _tokens(self, frames: Tensor) -> Tensor:
         """``[b t 3c]`` to ``[b s hidden]``, an odd end padded with one frame of zeros."""
-        conv = self.proj_in["1"]
+        conv = cast(nn.Conv1d, self.proj_in["1"])
         frames = F.pad(frames, (0, 0, 0, -frames.shape[1] % self.config.patch_size))
-        tokens = conv(frames.transpose(1, 2).to(conv.weight.dtype)).transpose(1, 2)  # type: ignore[arg-type]
+        tokens = conv(frames.transpose(1, 2).to(conv.weight.dtype)).transpose(1, 2)
         return tokens.to(self.norm_out.weight.dtype)
 
     def _frames(self, tokens: Tensor) -> Tensor:
-        conv = self.proj_out["1"]
-        return conv(tokens.transpose(1, 2).to(conv.weight.dtype)).transpose(1, 2)  # type: ignore[arg-type]
+        conv = cast(nn.ConvTranspose1d, self.proj_out["1"])
+        return conv(tokens.transpose(1, 2).to(conv.weight.dtype)).transpose(1, 2)

@@ -344,7 +344,8 @@ def test_comfy_host_in_a_real_comfyui(tmp_path: Path) -> None:
         assert reference() is None, "the patcher must not keep the network alive"
         print("ok")
     """
-    result = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], capture_output=True,
-                            text=True, check=False)  # fmt: skip
+    python = os.environ.get("COMFYUI_PYTHON", sys.executable)
+    command = [python, "-c", textwrap.dedent(code), str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().endswith("ok")

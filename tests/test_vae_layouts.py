@@ -227,7 +227,8 @@ save_file(vae.state_dict() | {f"test.{key}": value for key, value in results.ite
 def test_equals_comfyui(tmp_path: Path) -> None:
     file = tmp_path / "comfyui.safetensors"
     environment = os.environ | {"PYTHONPATH": os.environ["COMFYUI_PATH"]}
-    subprocess.run([sys.executable, "-c", COMFYUI_RUN, str(file)], env=environment, cwd=tmp_path, check=True)
+    python = os.environ.get("COMFYUI_PYTHON", sys.executable)
+    subprocess.run([python, "-c", COMFYUI_RUN, str(file)], env=environment, cwd=tmp_path, check=True)
     tensors = load_file(file)
     results = {key: tensors.pop(key) for key in list(tensors) if key.startswith("test.")}
     config = VAEConfig.from_state({key: tuple(value.shape) for key, value in tensors.items()})
