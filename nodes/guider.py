@@ -37,7 +37,7 @@ class Guider:
     modifiers: tuple[Modifier, ...] = ()
 
     def memory(self, batch: int, frames: int) -> int:
-        """Bytes a run needs beside the weights: the widest layer's activations, twice where guidance is on."""
+        """Bytes a run needs beside the weights: the widest layer's activations."""
         width = self.network.config.decoder
         tokens = batch * -(-frames // self.network.config.patch_size)
         channels = 3 * width.intermediate + 8 * width.hidden + 8 * width.heads * width.head_dim
@@ -119,9 +119,9 @@ class Guider:
 
         if edit is not None:
             return prepare(edit, self.network, make, noise, latents, sigmas)
-        x = start(noise, extended(latents, self.network, frames), sigmas[0])
+        source = extended(latents, self.network, frames)
         context = conditioning.source_context(self.network, self.positive, frames)
-        return Job(make(context, False), x, sigmas, noise, latents, None, None)
+        return Job(make(context, False), start(noise, source, sigmas[0]), sigmas, noise, source, None, None)
 
     def _condition(self, prompted: Prompted, batch: int, device: torch.device) -> Condition:
         if prompted.batch not in (1, batch):
