@@ -104,7 +104,6 @@ def read(conditioning: Conditioning, name: str) -> Prompted:
     if lyrics is None:
         raise ValueError(f"{name} has no lyrics ({LYRICS}): it was not made by an ACE-Step 1.5 text encode node")
     text_mask, released = _mask(extra.get(CAPTION_MASK), text), extra.get(RELEASED)
-    # Core zeroes a conditioning to mean the null condition.
     said = captions(extra, text)
     return Prompted(
         text,
@@ -115,6 +114,7 @@ def read(conditioning: Conditioning, name: str) -> Prompted:
         tuple(tuple(item) for item in extra.get(CODES) or ()),
         (text, text_mask) if released is None else (released, _mask(extra.get(RELEASED_MASK), released)),
         extra.get(TASK),
+        # Core zeroes a conditioning to mean the null condition.
         tuple(not bool(item.any()) or not caption.strip() for item, caption in zip(text, said, strict=True)),
     )
 

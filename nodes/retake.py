@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from .. import parameters
-from ..sampler.noise import draw, retake, seeds_for
+from ..sampler.noise import draw, retake, seeds_at
 
 
 class RetakeNoise:
@@ -21,10 +21,8 @@ class RetakeNoise:
     def generate_noise(self, input_latent: dict[str, Any]) -> Tensor:
         """ComfyUI's NOISE contract: noise ``[b c t]`` for a LATENT."""
         batch, channels, frames = input_latent["samples"].shape
-        index = input_latent.get("batch_index") or list(range(batch))
-        base, other = (
-            draw([seeds_for(seed, i + 1)[-1] for i in index], frames, channels) for seed in (self.seed, self._other)
-        )
+        places = input_latent.get("batch_index") or range(batch)
+        base, other = (draw(seeds_at(seed, places), frames, channels) for seed in (self.seed, self._other))
         return retake(base, other, self._variance).transpose(1, 2)
 
 

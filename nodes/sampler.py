@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import host, parameters
 from ..sampler import schedule
-from ..sampler.noise import draw, seeds_for
+from ..sampler.noise import draw, seeds_at
 from . import edit
 from .guider import Guider, refuse_damaged
 from .solver import SolverSampler
@@ -98,8 +98,7 @@ def _latents(guider: Guider, latent: dict[str, Any]) -> Tensor:
 
 def _seeds(latent: dict[str, Any], batch: int, seed: int) -> list[int]:
     """One seed per song: seed, seed + 1, ... by the song's place in its batch, also when it was taken out of one."""
-    index = latent.get("batch_index") or list(range(batch))
-    return [seeds_for(seed, i + 1)[-1] for i in index]
+    return seeds_at(seed, latent.get("batch_index") or range(batch))
 
 
 def _noise(shape: tuple[int, int, int], latent: dict[str, Any], seeds: list[int], noise: Any) -> Tensor:

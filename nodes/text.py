@@ -66,12 +66,12 @@ class Encode:
         )
         named = [track.strip() for track in tracks.split(",") if track.strip()]
         prompt = Prompt(caption, lyrics, language, metadata, instruction(task, named))
-        # For the part of a run after its source is let go.
         plain = replace(prompt, instruction=instruction("text2music"))
         place = host.current()
         with place.resident([text_encoder.model], MEMORY):
             states = text_encoder.encode([prompt])
-            released = text_encoder.encode([plain])
+            # For the part of a run after its source is let go.
+            released = None if plain == prompt else text_encoder.encode([plain])
         for warning in states.warnings:
             place.warn(warning)
         return (conditioning.write(states, task, [caption], released),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -49,7 +49,12 @@ def _scramble(seed: int) -> int:
 
 def seeds_for(seed: int, batch: int) -> list[int]:
     """The seeds of a batch: seed, seed + 1, ...; after 2^64 - 1 comes 0."""
-    return [(seed + i) % _SEEDS for i in range(batch)]
+    return seeds_at(seed, range(batch))
+
+
+def seeds_at(seed: int, places: Iterable[int]) -> list[int]:
+    """The seeds of the items at these places of a batch whose first item has ``seed``."""
+    return [(seed + place) % _SEEDS for place in places]
 
 
 def retake(noise: Tensor, other: Tensor, variance: float) -> Tensor:
