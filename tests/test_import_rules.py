@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-NOT_THE_PACK = {"tests", "benchmarks", "docs", "build", "dist", "web"}
+NOT_THE_PACK = {"tests", "benchmarks", "docs", "training", "build", "dist", "web"}
 FUNCTION_LINES, FILE_LINES = 60, 350
 
 # The top-level modules of ComfyUI that other packs are known to import.
@@ -41,10 +41,11 @@ RULES: dict[str, Rule] = {
     "audio": Rule(libraries=("av", "numpy", "torch", "torchaudio")),
     "host": Rule(libraries=("torch",)),
     "host.comfy": Rule(libraries=("torch", *COMFYUI)),
-    "nodes": Rule(pack=("model", "sampler", "audio", "host"), libraries=("torch",)),
+    "transfer": Rule(libraries=("aiohttp",)),
+    "nodes": Rule(pack=("model", "sampler", "audio", "transfer", "host"), libraries=("torch",)),
     "nodes.plot": Rule(pack=("sampler", "audio", "host"), libraries=("PIL", "torch")),
     "runner": Rule(pack=("nodes.table", "host"), libraries=("huggingface_hub", "torch", "tqdm")),
-    "service": Rule(pack=("runner", "audio", "host"), libraries=("aiohttp", "torch")),
+    "service": Rule(pack=("runner", "audio", "transfer", "host"), libraries=("aiohttp", "pydantic", "torch")),
     "workflows": Rule(),
 }
 

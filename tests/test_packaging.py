@@ -21,14 +21,14 @@ else:  # pytest brings it where Python does not
     import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent
-NOT_SHIPPED = {"tests", "benchmarks", "docs", "build", "dist"}
+NOT_SHIPPED = {"tests", "benchmarks", "docs", "training", "build", "dist"}
 DATA_FOLDERS = ("workflows", "web", "locales")
 
-# The requirements.txt of ComfyUI 0.20, without its own comfyui-* packages and the non-essential ones, and with what
-# transformers itself requires of these.
+# The requirements.txt of ComfyUI 0.20, without its own comfyui-* packages and those that only single features need, and
+# with what transformers itself requires of these.
 COMFYUI_BRINGS = set(
     "torch torchsde torchvision torchaudio numpy einops transformers tokenizers sentencepiece safetensors aiohttp yarl "
-    "pyyaml pillow scipy tqdm psutil alembic sqlalchemy filelock av requests simpleeval blake3".split()
+    "pyyaml pillow scipy tqdm psutil alembic sqlalchemy filelock av requests simpleeval blake3 pydantic".split()
 ) | {"huggingface-hub"}
 
 

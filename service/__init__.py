@@ -1,0 +1,1 @@
+"""The task API: request schema, durable queue, delivery, HTTP and WebSocket."""
