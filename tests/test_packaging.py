@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
+from PIL import Image
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -151,3 +152,26 @@ def test_the_wheel_runs_from_where_it_is_unpacked(wheel: Path, tmp_path: Path) -
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert Path(done.stdout.strip()).is_relative_to(tmp_path)
     assert "text_to_music" in done.stderr, "the message lists the shipped workflows"
+
+
+def test_the_registry_gets_what_it_asks_for(pyproject: dict[str, Any]) -> None:
+    project, comfy = pyproject["project"], pyproject["tool"]["comfy"]
+    assert re.fullmatch(r"[a-z][a-z0-9-]{2,99}", project["name"]) and "comfyui" not in project["name"]
+    assert Version(project["version"]).release == tuple(map(int, project["version"].split(".")))
+    assert comfy["PublisherId"] and comfy["DisplayName"] and project["urls"]["Repository"]
+    assert re.fullmatch(r">=\d+\.\d+\.\d+", comfy["requires-comfyui"])
+    for key, wide, high in (("Icon", 1, 1), ("Banner", 21, 9)):
+        repository, branch = project["urls"]["Repository"], "main"
+        base = repository.replace("github.com", "raw.githubusercontent.com")
+        path = ROOT / comfy[key].removeprefix(f"{base}/{branch}/")
+        with Image.open(path) as picture:
+            assert picture.width * high == picture.height * wide, key
+            assert key != "Icon" or picture.width <= 400
+
+
+def test_the_published_pack_holds_what_runs_and_nothing_else() -> None:
+    lines = (ROOT / ".comfyignore").read_text("utf-8").splitlines()
+    ignored = {line.rstrip("/") for line in lines if line and not line.startswith("#")}
+    assert {"tests", "benchmarks", "docs", "training"} <= ignored
+    assert not ignored & {folder.parts[0] for folder in map(Path, source_files(".py")) if len(folder.parts) > 1}
+    assert not ignored & {"web", "locales", "workflows", "pyproject.toml", "README.md", "LICENSE"}
