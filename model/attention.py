@@ -73,10 +73,9 @@ def _windows(y: Tensor, chunk: int) -> Tensor:
 
 
 def rotary_table(length: int, head_dim: int, theta: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """cos and sin ``[length head_dim]`` in float32; both halves carry the same angles (not interleaved)."""
+    """cos and sin ``[length head_dim/2]`` in float32; both halves of a head carry the same angles (not interleaved)."""
     frequency = theta ** (-torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim)
     angle = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequency
-    angle = torch.cat([angle, angle], dim=-1)
     return angle.cos(), angle.sin()
 
 
@@ -84,4 +83,4 @@ def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
     """Apply the rotary embedding to ``[b h s d]``."""
     cos, sin = (y.to(x.dtype) for y in table)
     left, right = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-right, left], dim=-1) * sin
+    return torch.cat([torch.addcmul(left * cos, right, sin, value=-1), torch.addcmul(right * cos, left, sin)], dim=-1)

@@ -67,7 +67,7 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(self.gate_proj.weight.dtype)
         wide = self.down_proj.weight.dtype
-        return self.down_proj(F.silu(self.gate_proj(x)).to(wide) * self.up_proj(x).to(wide))
+        return self.down_proj(F.silu(self.gate_proj(x)).to(wide).mul_(self.up_proj(x)))
 
 
 class EncoderLayer(nn.Module):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from .condition import Condition
 from .network import AceStep
-from .transformer import LayerCondition
+from .transformer import Halves, LayerCondition, Moment
 
 
 class Predictor:
@@ -27,40 +28,64 @@ class Predictor:
         context: Tensor,
         negative: Condition | None = None,
         negative_weights: Sequence[float] = (1.0,),
+        together: bool | None = None,
     ) -> None:
         """context: ``[b t 2c]``; condition and negative: batch b or 1.
 
         The unconditional velocity of item i is negative_weights[i] of the negative condition's and the rest of the null
-        condition's; without a negative condition it is the null condition's.
+        condition's; without a negative condition it is the null condition's. together: compute the two velocities of a
+        guided step in one batch; None: except on a CPU, which is busy with one song already and only needs more memory.
         """
-        decoder = network.decoder
-        self._decoder = decoder
-        self._context = context.to(next(decoder.parameters()).dtype)
+        self._decoder = decoder = network.decoder
+        self._device = context.device
+        self._together = context.device.type != "cpu" if together is None else together
+        self._moments: dict[float, Moment] = {}
         self._weights = (0.0,) if negative is None else tuple(negative_weights)
         with torch.no_grad():
             self._condition = decoder.remember(condition.states, _padding(condition))
             self._null = decoder.remember_constant(network.null_condition_emb)
             self._negative = None if negative is None else decoder.remember(negative.states, _padding(negative))
+            self._setting = decoder.settle(context)
+
+    @torch.no_grad()
+    def expect(self, levels: Sequence[float]) -> None:
+        """Prepare for these noise levels all at once, which costs hardly more than one of them at its step.
+
+        Levels that were not announced are prepared when they come.
+        """
+        new = [t for t in dict.fromkeys(levels) if t not in self._moments]
+        if new:
+            moment = self._decoder.moment(torch.tensor(new, dtype=torch.float32, device=self._device))
+            embeddings, modulations = moment.embedding.split(1), moment.modulation.split(1)
+            self._moments |= {t: Moment(e, m) for t, e, m in zip(new, embeddings, modulations, strict=True)}
 
     @torch.no_grad()
     def __call__(self, x: Tensor, t: float, *, unconditional: bool) -> tuple[Tensor, Tensor | None]:
         """x: ``[b t c]``; t: 1 (noise) .. 0 (clean). Returns the conditional and, when asked, the unconditional
         velocity (noise - data), both ``[b t c]`` in the format of x."""
-        velocity = self._velocity(x, t, self._condition)
-        return velocity, self._unconditional(x, t) if unconditional else None
-
-    def _unconditional(self, x: Tensor, t: float) -> Tensor:
+        if not unconditional:
+            return self._velocity(x, t, self._condition), None
         if self._negative is None or not any(self._weights):
-            return self._velocity(x, t, self._null)
-        negative = self._velocity(x, t, self._negative)
+            return self._pair(x, t, self._null)
+        conditional, negative = self._pair(x, t, self._negative)
         if all(weight == 1 for weight in self._weights):
-            return negative
+            return conditional, negative
         weight = torch.tensor(self._weights, dtype=x.dtype, device=x.device)[:, None, None]
-        return torch.lerp(self._velocity(x, t, self._null), negative, weight)
+        return conditional, torch.lerp(self._velocity(x, t, self._null), negative, weight)
+
+    def _pair(self, x: Tensor, t: float, against: list[LayerCondition]) -> tuple[Tensor, Tensor]:
+        """The velocity under the condition and under another."""
+        if not self._together:
+            return self._velocity(x, t, self._condition), self._velocity(x, t, against)
+        halves: list[LayerCondition] = [Halves(a, b) for a, b in zip(self._condition, against, strict=True)]
+        conditional, other = self._velocity(torch.cat([x, x]), t, halves).chunk(2)
+        return conditional, other
 
     def _velocity(self, x: Tensor, t: float, condition: list[LayerCondition]) -> Tensor:
-        time = torch.full((1,), t, dtype=torch.float32, device=x.device)
-        return self._decoder(x, time, self._context.expand(len(x), -1, -1), condition).to(x.dtype)
+        self.expect((t,))
+        tokens = self._setting.tokens
+        setting = self._setting if len(tokens) in (1, len(x)) else replace(self._setting, tokens=tokens.repeat(2, 1, 1))
+        return self._decoder.velocity(x, self._moments[t], setting, condition).to(x.dtype)
 
 
 def _padding(condition: Condition) -> Tensor | None:

@@ -25,9 +25,35 @@ class Memory:
     mask: Tensor | None
 
 
+@dataclass(frozen=True)
+class Halves:
+    """Two conditions in one batch: the first half of its items reads the first, the second half the second."""
+
+    first: LayerCondition
+    second: LayerCondition
+
+
 # A layer reads a condition through its Memory. The null condition is one vector repeated, so attention over it is the
 # same constant for every query: a Tensor [1 1 hidden] that is simply added.
-LayerCondition = Memory | Tensor
+LayerCondition = Memory | Tensor | Halves
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the network makes of one noise level. embedding: ``[b 1 hidden]``; modulation: ``[b 6 hidden]``."""
+
+    embedding: Tensor
+    modulation: Tensor
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same at every step of a run. tokens: the context's share of the input tokens ``[b s hidden]``;
+    rotary: the table for their positions; sliding: the band of the layers with a window."""
+
+    tokens: Tensor
+    rotary: Rotary
+    sliding: Band | None
 
 
 class CrossAttention(Attention):
@@ -68,14 +94,20 @@ class Layer(nn.Module):
     ) -> Tensor:
         """h: ``[b s hidden]``; modulation: ``[b 6 hidden]``."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = (self.scale_shift_table + modulation).chunk(6, dim=1)
-        x = self.self_attn_norm(h) * (1 + scale) + shift
-        h = h + gate * self.self_attn(x, rotary, visible)
+        x = torch.addcmul(shift, self.self_attn_norm(h), 1 + scale)
+        h = torch.addcmul(h, gate, self.self_attn(x, rotary, visible))
+        h = self._read(h, condition)
+        x = torch.addcmul(mlp_shift, self.mlp_norm(h), 1 + mlp_scale)
+        return torch.addcmul(h, mlp_gate, self.mlp(x))
+
+    def _read(self, h: Tensor, condition: LayerCondition) -> Tensor:
+        """Add what the condition says."""
+        if isinstance(condition, Halves):
+            first, second = h.chunk(2)
+            return torch.cat([self._read(first, condition.first), self._read(second, condition.second)])
         if isinstance(condition, Memory):
-            h = h + self.cross_attn(self.cross_attn_norm(h), condition)
-        else:
-            h = h + condition
-        x = self.mlp_norm(h) * (1 + mlp_scale) + mlp_shift
-        return h + mlp_gate * self.mlp(x)
+            return h + self.cross_attn(self.cross_attn_norm(h), condition)
+        return h + condition
 
 
 class TimeEmbedding(nn.Module):
@@ -123,28 +155,39 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor, condition: list[LayerCondition]) -> Tensor:
         """Velocity of x. x: ``[b t c]``; t: ``[1]`` or ``[b]`` in 1 (noise) .. 0; context: ``[b t 2c]``, src | mask."""
-        frames = x.shape[1]
-        embedding, modulation = self._time(t)
-        h = self._tokens(torch.cat([context, x.to(context.dtype)], dim=-1))
-        rotary = rotary_table(h.shape[1], self.config.decoder.head_dim, self.config.rope_theta, h.device)
-        sliding = band(h.shape[1], self.config.sliding_window, None, h.device)
-        for i, layer in enumerate(self.layers):
-            h = layer(h, modulation, rotary, sliding if i % 2 == 0 else None, condition[i])
-        shift, scale = (self.scale_shift_table + embedding[:, None]).chunk(2, dim=1)
-        return self._frames(self.norm_out(h) * (1 + scale) + shift)[:, :frames]
+        return self.velocity(x, self.moment(t), self.settle(context), condition)
 
-    def _time(self, t: Tensor) -> tuple[Tensor, Tensor]:
+    def moment(self, t: Tensor) -> Moment:
+        """What the layers get of noise levels ``[b]``."""
         # The second embedding is of t - r, the span of a mean-flow step; sampling always has r = t, so it is of 0.
         embedding, modulation = self.time_embed(t)
-        embedding_r, modulation_r = self.time_embed_r(torch.zeros_like(t))
-        return embedding + embedding_r, modulation + modulation_r
+        embedding_r, modulation_r = self.time_embed_r(t.new_zeros(1))
+        return Moment((embedding + embedding_r)[:, None], modulation + modulation_r)
 
-    def _tokens(self, frames: Tensor) -> Tensor:
-        """``[b t 3c]`` to ``[b s hidden]``, an odd end padded with one frame of zeros."""
-        conv = cast(nn.Conv1d, self.proj_in["1"])
-        frames = F.pad(frames, (0, 0, 0, -frames.shape[1] % self.config.patch_size))
-        tokens = conv(frames.transpose(1, 2).to(conv.weight.dtype)).transpose(1, 2)
-        return tokens.to(self.norm_out.weight.dtype)
+    def settle(self, context: Tensor) -> Setting:
+        """Everything about a context ``[b t 2c]`` that no step changes."""
+        source = self._patches(context, slice(None, context.shape[2]))
+        bias = cast(Tensor, cast(nn.Conv1d, self.proj_in["1"]).bias)
+        tokens, config = source + bias, self.config
+        rotary = rotary_table(tokens.shape[1], config.decoder.head_dim, config.rope_theta, tokens.device)
+        return Setting(tokens, rotary, band(tokens.shape[1], config.sliding_window, None, tokens.device))
+
+    def velocity(self, x: Tensor, moment: Moment, setting: Setting, condition: list[LayerCondition]) -> Tensor:
+        """Velocity of x ``[b t c]`` at a moment of the run."""
+        h = (setting.tokens + self._patches(x, slice(-x.shape[2], None))).to(self.norm_out.weight.dtype)
+        for i, layer in enumerate(self.layers):
+            h = layer(h, moment.modulation, setting.rotary, setting.sliding if i % 2 == 0 else None, condition[i])
+        shift, scale = (self.scale_shift_table + moment.embedding).chunk(2, dim=1)
+        return self._frames(torch.addcmul(shift, self.norm_out(h), 1 + scale))[:, : x.shape[1]]
+
+    def _patches(self, frames: Tensor, channels: slice) -> Tensor:
+        """What these channels of the input, ``[b t c]``, contribute to the tokens ``[b s hidden]``.
+
+        An odd end is padded with one frame of zeros. The convolution is linear, so shares of it may be added up.
+        """
+        conv, patch = cast(nn.Conv1d, self.proj_in["1"]), self.config.patch_size
+        frames = F.pad(frames, (0, 0, 0, -frames.shape[1] % patch)).transpose(1, 2).to(conv.weight.dtype)
+        return F.conv1d(frames, conv.weight[:, channels], stride=patch).transpose(1, 2)
 
     def _frames(self, tokens: Tensor) -> Tensor:
         conv = cast(nn.ConvTranspose1d, self.proj_out["1"])
