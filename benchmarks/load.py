@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -25,13 +23,13 @@ from typing import Any
 import safetensors
 import torch
 from checkpoints import TINY, XL, forget, shapes_of, weight_files, write_shards, write_split
+from machine import GB, described, memory
 
 from acestep_xl.model.checkpoint import load_network
 from acestep_xl.model.layouts import recognise
 from acestep_xl.model.precision import DTYPES
 
 TARGET = 1.15  # peak memory of a bf16 load over the size of its file
-GB = 1e9
 FEW_LAYERS = {"num_hidden_layers": 4}  # of 32: all of XL in float32 shards is 20 GB
 
 
@@ -94,13 +92,6 @@ def measure(checkpoint: Path, case: Case) -> Load:
     now = memory()
     parameters = sum(value.numel() for value in network.parameters())
     return Load(parameters, seconds, baseline, now["VmHWM"], now["RssFile"], now["RssAnon"])
-
-
-def memory() -> dict[str, int]:
-    """This process's memory in bytes, by the kernel's names (proc(5)). VmHWM and not getrusage's ru_maxrss: that one
-    remembers the process that started this one."""
-    lines = [line.split() for line in Path("/proc/self/status").read_text().splitlines() if line.endswith("kB")]
-    return {name.rstrip(":"): int(value) * 1024 for name, value, _ in lines}
 
 
 def fresh(checkpoint: Path, case: Case) -> Load:
@@ -173,20 +164,8 @@ Peak memory of loading a bf16 XL file, over the size of the file: {verdict}.
 {table}
 
 {EXPLANATION}
-{machine()}
+{described(safetensors)}
 """
-
-
-def machine() -> str:
-    """What the numbers were measured on, without its name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return (
-        f"Machine: {cpu}, {os.cpu_count()} cores, {ram / GB:.1f} GB of memory, "
-        f"{platform.system()}; Python {platform.python_version()}, torch {torch.__version__}, "
-        f"safetensors {safetensors.__version__}."
-    )
 
 
 def main(arguments: list[str]) -> int:

@@ -1,0 +1,67 @@
+"""What a benchmark ran on: its name, its memory, and how fast it multiplies matrices."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+GB = 1e9
+
+
+def memory() -> dict[str, int]:
+    """This process's memory in bytes, by the kernel's names (proc(5)). VmHWM and not getrusage's ru_maxrss: that one
+    remembers the process that started this one."""
+    lines = [line.split() for line in Path("/proc/self/status").read_text().splitlines() if line.endswith("kB")]
+    return {name.rstrip(":"): int(value) * 1024 for name, value, _ in lines}
+
+
+def described(*packages: object) -> str:
+    """The machine without its name, and the versions of the given modules beside Python's and torch's."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    gpu = f"; {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    versions = "".join(f", {getattr(p, '__name__', p)} {getattr(p, '__version__', '?')}" for p in packages)
+    return (
+        f"Machine: {cpu}, {os.cpu_count()} cores, {ram / GB:.1f} GB of memory, {platform.system()}{gpu}; "
+        f"Python {platform.python_version()}, torch {torch.__version__}{versions}."
+    )
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """How long the work takes once."""
+    wait(device)
+    start = time.perf_counter()
+    work()
+    wait(device)
+    return time.perf_counter() - start
+
+
+def in_turn(contestants: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
+    """The best time of each. They take turns, so that what else the machine does falls on all of them; one round before
+    that is not counted."""
+    best = dict.fromkeys(contestants, float("inf"))
+    for number in range(rounds + 1):
+        for name, work in contestants.items():
+            took = seconds(work, device)
+            best[name] = min(best[name], took) if number else best[name]
+    return best
+
+
+def matrix_rate(rows: int, inner: int, columns: int, dtype: torch.dtype, device: torch.device) -> float:
+    """Floating-point operations per second of a matrix product of this shape, the best of ten."""
+    a = torch.randn(rows, inner, dtype=dtype, device=device)
+    b = torch.randn(columns, inner, dtype=dtype, device=device)
+    best = in_turn({"product": lambda: torch.nn.functional.linear(a, b)}, 10, device)["product"]
+    return 2 * rows * inner * columns / best

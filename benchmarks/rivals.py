@@ -1,0 +1,182 @@
+"""This project's network and diffusers' with the same random weights, and one guided step of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from checkpoints import XL
+from diffusers.models.autoencoders.autoencoder_oobleck import AutoencoderOobleck
+from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
+from torch import Tensor
+
+from acestep_xl.model import context
+from acestep_xl.model.condition import Condition
+from acestep_xl.model.config import Config, from_official
+from acestep_xl.model.network import AceStep
+from acestep_xl.model.predictor import Predictor
+from acestep_xl.model.vae import Oobleck, VAEConfig
+from acestep_xl.model.vae_keys import vae_state
+
+TOKENS = 500  # of the packed condition: a caption and the lyrics of a song
+SMALL_2B = XL | {
+    "hidden_size": 2048,
+    "intermediate_size": 6144,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 24,
+}
+TINY = XL | {
+    "hidden_size": 256,
+    "intermediate_size": 768,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "encoder_hidden_size": 128,
+    "encoder_intermediate_size": 384,
+    "encoder_num_attention_heads": 2,
+    "encoder_num_key_value_heads": 2,
+    "num_hidden_layers": 4,
+}
+SIZES: dict[str, dict[str, Any]] = {"tiny": TINY, "2B": SMALL_2B, "XL": XL}
+NAMES = {
+    ".q_proj.": ".to_q.",
+    ".k_proj.": ".to_k.",
+    ".v_proj.": ".to_v.",
+    ".o_proj.": ".to_out.0.",
+    ".q_norm.": ".norm_q.",
+    ".k_norm.": ".norm_k.",
+    "proj_in.1.": "proj_in_conv.",
+    "proj_out.1.": "proj_out_conv.",
+}
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Both transformers, weights shared. ``config`` has as many decoder layers as were asked for."""
+
+    config: Config
+    ours: AceStep
+    theirs: AceStepTransformer1DModel
+
+
+def rivals(size: str, layers: int | None, dtype: torch.dtype, device: torch.device) -> Rivals:
+    """A pair of a size of SIZES, with its own or fewer layers."""
+    official = SIZES[size] | ({} if layers is None else {"num_hidden_layers": layers})
+    # The encoders are no part of a step; one layer each keeps them out of memory.
+    official |= {f"num_{part}_hidden_layers": 1 for part in ("lyric_encoder", "timbre_encoder", "attention_pooler")}
+    config = from_official(official)
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        ours = AceStep(config, "sft")
+    ours = ours.to_empty(device=device).to(dtype).eval().requires_grad_(False)
+    for name, weight in ours.named_parameters():
+        _fill(name, weight)
+    ours.silence = torch.zeros(0, config.latent_channels, device=device)
+    with torch.device("meta"):
+        theirs = AceStepTransformer1DModel(**_diffusers_config(official))
+    theirs.load_state_dict(_renamed(ours.decoder.state_dict()), strict=True, assign=True)
+    return Rivals(config, ours, theirs.eval().requires_grad_(False))
+
+
+def _fill(name: str, weight: Tensor) -> None:
+    if "norm" in name and weight.ndim == 1:
+        weight.fill_(1)
+    else:
+        weight.normal_(0, 0.02)
+
+
+def _diffusers_config(official: Mapping[str, Any]) -> dict[str, Any]:
+    same = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+    return {key: official[key] for key in (*same, "head_dim", "encoder_hidden_size", "sliding_window")}
+
+
+def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    renamed = {}
+    for name, weight in state.items():
+        for mine, other in NAMES.items():
+            name = name.replace(mine, other)
+        renamed[name] = weight
+    return renamed
+
+
+class Song:
+    """A latent and its condition, for guided and unguided steps of both."""
+
+    def __init__(self, pair: Rivals, seconds: float, batch: int) -> None:
+        weight = pair.ours.null_condition_emb
+        frames, generator = round(25 * seconds), torch.Generator(weight.device).manual_seed(1)
+
+        def draw(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator, device=weight.device, dtype=weight.dtype)
+
+        self.pair = pair
+        self.x = draw(batch, frames, pair.config.latent_channels)
+        self.states = draw(batch, TOKENS, pair.config.encoder.hidden)
+        source = draw(1, frames, pair.config.latent_channels)
+        self.context = context.join(source, torch.ones_like(source[..., :1])).expand(batch, -1, -1)
+        self.predictor = Predictor(pair.ours, Condition(self.states, None), self.context)
+
+    def ours(self, guided: bool) -> tuple[Tensor, Tensor | None]:
+        """The velocities of a step as this project computes them."""
+        return self.predictor(self.x, 0.5, unconditional=guided)
+
+    @torch.no_grad()
+    def theirs(self, guided: bool) -> tuple[Tensor, Tensor | None]:
+        """The velocities of a step as diffusers' pipeline asks for them: guided, both in one batch."""
+        null = self.pair.ours.null_condition_emb.expand(len(self.x), TOKENS, -1)
+        times = 2 if guided else 1
+        t = torch.full((times * len(self.x),), 0.5, device=self.x.device, dtype=self.x.dtype)
+        (velocity,) = self.pair.theirs(
+            hidden_states=torch.cat([self.x] * times),
+            timestep=t,
+            timestep_r=t,
+            encoder_hidden_states=torch.cat([self.states, null][:times]),
+            context_latents=torch.cat([self.context] * times),
+            return_dict=False,
+        )
+        first, *rest = velocity.chunk(times)
+        return first, rest[0] if rest else None
+
+
+def needed(config: Config, tokens: int, batch: int, guided: bool) -> float:
+    """Floating-point operations that a step can't do without, of matrix products and attention.
+
+    Counted as two per multiplication. Keys and values of the condition are not counted, for they are the same at every
+    step, and the null half reads a constant. A query of a sliding layer sees 2 * window + 1 keys at most.
+    """
+    width = config.decoder
+    inner, small = width.heads * width.head_dim, width.kv_heads * width.head_dim
+    own = width.hidden * (2 * inner + 2 * small) + 3 * width.hidden * width.intermediate
+    cross = 2 * width.hidden * inner + 2 * TOKENS * inner
+    seen = [min(tokens, 2 * config.sliding_window + 1), tokens]
+    attention = sum(2 * inner * seen[layer % 2] for layer in range(config.decoder_layers))
+    halves = 2 if guided else 1
+    return 2.0 * batch * tokens * (config.decoder_layers * (halves * own + cross) + halves * attention)
+
+
+@dataclass(frozen=True)
+class VAEs:
+    """Both autoencoders at full size with the same random weights, decoder only used."""
+
+    ours: Oobleck
+    theirs: Any
+
+
+def vaes(dtype: torch.dtype, device: torch.device) -> VAEs:
+    torch.manual_seed(0)
+    config = VAEConfig()
+    theirs: Any = AutoencoderOobleck(
+        encoder_hidden_size=config.encoder_channels,
+        downsampling_ratios=list(config.strides),
+        channel_multiples=list(config.channel_multiples),
+        decoder_channels=config.decoder_channels,
+        decoder_input_channels=config.latent_channels,
+        audio_channels=config.audio_channels,
+        sampling_rate=config.sample_rate,
+    )
+    theirs = theirs.eval().requires_grad_(False)
+    ours = Oobleck(config)
+    ours.load_state_dict(vae_state(theirs.state_dict()), strict=True)
+    return VAEs(ours.eval().requires_grad_(False).to(device, dtype), theirs.to(device, dtype))
