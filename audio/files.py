@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import io
-import json
 import logging
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path, PureWindowsPath
 
 import av
 import numpy as np
 import torch
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
 from torch import Tensor
 
-from . import formats
-from .waveform import as_float32, non_finite, require_rate
+from .encoding import encode
+from .waveform import non_finite
+
+__all__ = ["UnreadableAudio", "encode", "numbered_path", "read", "write", "write_bytes"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,23 +29,26 @@ READABLE = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,oma,tak,tta,voc,"
     "w64,wav,wv,xwma"
 )
-BLOCK = 1 << 16  # samples per channel converted and encoded at a time
 
-# FFmpeg's name of the layout that both FLAC and WAV give to a number of channels.
-LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+
+# Of a recording of bounded length, for each second: samples of all channels together (stereo at 96 kHz), and packets,
+# which in honest files last 2.5 ms or longer and here cost memory however few samples they hold.
+DENSEST, FINEST = 2 * 96000, 2000
 
 
 class UnreadableAudio(ValueError):  # noqa: N818 - says what the file is
     """A file that is missing, no audio, damaged, or holds no usable samples."""
 
 
-def read(path: str | Path) -> tuple[Tensor, int]:
+def read(path: str | Path, *, max_seconds: float | None = None) -> tuple[Tensor, int]:
     """Read the first audio stream of a file: float32 waveform `[1 c n]` and its sample rate in Hz.
 
     Integer samples become value / 2^(bits - 1), exact up to 24 bits; floating-point samples keep their values, also
     above full scale. Encoder delay is cut off where the file states it.
+    max_seconds: for recordings from strangers, whose small files may hold hours. A longer one is given up as soon as
+    that shows, and so is one with more samples or packets for each of these seconds than honest files have.
     Raises UnreadableAudio for a file that is missing, empty, no audio, damaged, shorter than its header says (WAV and
-    FLAC; other formats log a warning) or not finite.
+    FLAC; other formats log a warning), not finite, or too long.
     """
     # Absolute, because FFmpeg takes what stands before a colon in a relative name for a protocol.
     path = Path(path).absolute()
@@ -56,7 +59,7 @@ def read(path: str | Path) -> tuple[Tensor, int]:
         options = {"format_whitelist": READABLE, "protocol_whitelist": "file"}
         # Tags are not looked at, and old programs wrote them in any encoding.
         with av.open(str(path), options=options, metadata_errors="replace") as container:
-            samples, rate = _decode(container, path)
+            samples, rate = _decode(container, path, max_seconds)
     except FFmpegError as error:
         raise UnreadableAudio(
             f"{path} ({path.stat().st_size} bytes) cannot be read as audio: {error.strerror}. Readable containers: "
@@ -80,33 +83,28 @@ def write(
 ) -> Path:
     """Write a waveform `[c n]` at `sample_rate` Hz and return the path; folders are made, an old file is replaced.
 
-    format: a key of formats.FORMATS. bit_depth: 16, 24 or 32 (float, WAV only); ignored by formats without one (MP3).
-    Integers are rounded to nearest and clipped to their range, without dither; 32-bit float keeps every value.
-    metadata: tags. FLAC and MP3 keep any name; WAV drops names it does not know, so all of them go into its comment
-    tag as one JSON object. bitrate_kbps: constant bitrate of MP3; None for the highest its sample rate allows (320
-    from 32 kHz on). The file appears under its name only when it is complete.
-    Raises ValueError that lists everything the format cannot do.
+    The arguments are those of `encode`, and so are the errors. The file appears under its name only when it is
+    complete.
     """
-    target = formats.get(format)
-    samples = _checked(waveform, sample_rate)
-    tags = dict(metadata or {})
-    problems = formats.encoding_problems(format, len(samples), sample_rate, bit_depth, bitrate_kbps)
-    problems += formats.tag_problems(tags)
-    if problems:
-        raise ValueError(f"cannot write {Path(path).name}: {'; '.join(problems)}")
-    if tags and not target.free_tags:
-        # json.dumps stays in ASCII, which matters because RIFF tags state no encoding.
-        tags["comment"] = json.dumps(tags)
-    if target.bitrates and bitrate_kbps is None:
-        bitrate_kbps = target.bitrates[sample_rate][1]
-    depth = bit_depth if bit_depth in target.encoders else None
-    # Encoded in memory: FFmpeg reports a full disk late, in its own words, or not at all.
-    encoded = io.BytesIO()
-    with av.open(encoded, "w", format=format) as container:
-        container.metadata.update(tags)
-        _encode(container, samples, sample_rate, depth, target.encoders[depth], bitrate_kbps)
+    data = encode(
+        waveform, sample_rate, format=format, bit_depth=bit_depth, metadata=metadata, bitrate_kbps=bitrate_kbps
+    )
+    return write_bytes(path, data)
+
+
+def write_bytes(path: str | Path, data: bytes) -> Path:
+    """Write a file that takes its name only when it is complete, and is gone when it does not get there.
+
+    Folders are made, an old file is replaced; returns the absolute path. Raises OSError, for instance of a full disk.
+    """
     path = Path(path).absolute()
-    _write_whole(path, encoded.getbuffer())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
     return path
 
 
@@ -143,7 +141,7 @@ def _require_whole_riff(path: Path) -> None:
         raise UnreadableAudio(f"{path} is truncated: {size} of {promised} bytes; copy or export it again")
 
 
-def _decode(container: InputContainer, path: Path) -> tuple[np.ndarray, int]:
+def _decode(container: InputContainer, path: Path, max_seconds: float | None) -> tuple[np.ndarray, int]:
     """All samples of the first audio stream as float32 `[c n]`, and their rate."""
     if not container.streams.audio:
         found = sorted({stream.type for stream in container.streams})
@@ -156,8 +154,8 @@ def _decode(container: InputContainer, path: Path) -> tuple[np.ndarray, int]:
         stream.codec_context.options = {"err_detect": "crccheck+explode"}
     blocks: list[np.ndarray] = []
     kinds: set[tuple[int, int]] = set()
-    damaged = 0
-    for packet in container.demux(stream):
+    damaged = total = 0
+    for number, packet in enumerate(container.demux(stream)):
         try:
             frames = packet.decode()
         except InvalidDataError as error:
@@ -173,6 +171,9 @@ def _decode(container: InputContainer, path: Path) -> tuple[np.ndarray, int]:
             assert isinstance(frame, av.AudioFrame)
             blocks.append(_float_samples(frame))
             kinds.add((len(blocks[-1]), frame.sample_rate))
+            total += blocks[-1].size
+            if max_seconds is not None:
+                _require_short(path, number, total, *next(iter(kinds)), max_seconds)
     if not blocks:
         raise UnreadableAudio(f"{path} contains no audio samples")
     if len(kinds) > 1:
@@ -181,6 +182,19 @@ def _decode(container: InputContainer, path: Path) -> tuple[np.ndarray, int]:
     stated = Fraction(stream.duration or 0) * (stream.time_base or 0)
     _check_length(path, container.format.name, samples.shape[1], float(stated * rate), rate, damaged)
     return samples, rate
+
+
+def _require_short(path: Path, packets: int, total: int, channels: int, rate: int, max_seconds: float) -> None:
+    """Raise UnreadableAudio once there are more packets, or samples of all channels together, than there may be."""
+    if packets > FINEST * max_seconds:
+        raise UnreadableAudio(f"{path} is cut into more than {FINEST} packets a second; export it again")
+    if total > channels * rate * max_seconds:
+        raise UnreadableAudio(f"{path} is longer than the {max_seconds:g} seconds allowed; cut it")
+    if total > DENSEST * max_seconds:
+        raise UnreadableAudio(
+            f"{path} has {channels} channels at {rate} Hz, and so more than the {DENSEST * max_seconds:.0f} samples "
+            "allowed; export it as stereo at 48000 Hz"
+        )
 
 
 def _check_length(path: Path, container: str, samples: int, stated: float, rate: int, damaged: int) -> None:
@@ -209,70 +223,3 @@ def _float_samples(frame: av.AudioFrame) -> np.ndarray:
     scale = np.float32(2.0 ** (1 - 8 * array.dtype.itemsize))
     centred = array.astype(np.float32) - np.float32(128.0 if array.dtype == np.uint8 else 0.0)
     return centred * scale
-
-
-def _checked(waveform: Tensor, sample_rate: int) -> Tensor:
-    """The waveform `[c n]` as CPU float32, if there is something in it to write."""
-    require_rate("sample_rate", sample_rate)
-    if waveform.ndim != 2:
-        raise ValueError(f"one file holds one waveform [channels, samples]; got the shape {list(waveform.shape)}")
-    samples = as_float32(waveform[None])[0]
-    if samples.shape[1] == 0:
-        raise ValueError("there are no samples to write")
-    if bad := non_finite(samples):
-        raise ValueError(f"the waveform contains {bad}, which no file can hold; run loudness.guard on it first")
-    return samples
-
-
-def _write_whole(path: Path, data: memoryview) -> None:
-    """Write a file that takes its name only when it is complete, and is gone when it does not get there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _encode(
-    container: OutputContainer,
-    samples: Tensor,
-    sample_rate: int,
-    depth: int | None,
-    encoder: tuple[str, str],
-    bitrate_kbps: int | None,
-) -> None:
-    """Encode `[c n]` as the only stream of an opened container."""
-    name, sample_format = encoder
-    stream = container.add_stream(name, rate=sample_rate, layout=LAYOUTS[len(samples)])
-    assert isinstance(stream, av.AudioStream)
-    stream.codec_context.format = av.AudioFormat(sample_format)
-    if bitrate_kbps is not None:
-        stream.codec_context.bit_rate = bitrate_kbps * 1000
-    for frame in _frames(samples, sample_rate, depth, sample_format):
-        container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))
-
-
-def _frames(samples: Tensor, sample_rate: int, depth: int | None, sample_format: str) -> Iterator[av.AudioFrame]:
-    """Cut `[c n]` into encoder frames."""
-    layout, start = LAYOUTS[len(samples)], 0
-    for block in samples.split(BLOCK, dim=1):
-        array = _quantised(block, depth).numpy()
-        packed = array if sample_format.endswith("p") else array.T.reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(packed), format=sample_format, layout=layout)
-        frame.sample_rate, frame.time_base, frame.pts = sample_rate, Fraction(1, sample_rate), start
-        start += block.shape[1]
-        yield frame
-
-
-def _quantised(block: Tensor, depth: int | None) -> Tensor:
-    """Samples as FFmpeg's encoder wants them: 16 bits in int16, 24 in the upper part of int32, the rest float32."""
-    if depth == 32:
-        return block
-    if depth is None:
-        return block.clamp(-1.0, 1.0)
-    full = 2.0 ** (depth - 1)
-    integers = (block * full).round().clamp(-full, full - 1.0)
-    return integers.to(torch.int16) if depth == 16 else integers.to(torch.int32) * 256

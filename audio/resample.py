@@ -77,6 +77,19 @@ def to_stereo(waveform: Tensor) -> Tensor:
     return torch.einsum("sc,bcn->bsn", weights, waveform)
 
 
+def to_channels(waveform: Tensor, channels: int) -> Tensor:
+    """Mix `[b c n]` to `[b channels n]`: 2 as `to_stereo` does, 1 the average of its two sides.
+
+    A waveform with that many channels stays as it is. Raises ValueError for any other number of channels.
+    """
+    if waveform.shape[1] == channels:
+        return as_float32(waveform)
+    if channels not in (1, 2):
+        raise ValueError(f"{waveform.shape[1]} channels can be mixed to 1 or 2, not to {channels}")
+    stereo = to_stereo(waveform)
+    return stereo if channels == 2 else stereo.mean(dim=1, keepdim=True)
+
+
 @functools.cache
 def _torchaudio_resample() -> Callable[[Tensor, int, int], Tensor] | None:
     """torchaudio's resampler, or None (said once in the log) where torchaudio does not import."""

@@ -1,4 +1,4 @@
-"""Draws a workflow JSON as the picture in the README: python docs/draw_workflow.py
+"""Draws workflows as pictures, and text to music as the one in the README: python docs/draw_workflow.py
 
 Only the standard library; the same file in gives the same bytes out, so that a test can tell a stale picture.
 """
@@ -6,6 +6,7 @@ Only the standard library; the same file in gives the same bytes out, so that a 
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,9 +36,16 @@ COLOURS = {
     "NOISE": "#b0b0b0",
     "AUDIO": "#6cb8ff",
     "FLOAT": "#9adf7b",
+    "MASK": "#81c784",
+    "IMAGE": "#64b5f6",
+    "SAMPLER": "#ecb4b4",
+    "ACESTEP_ENCODED_AUDIO": "#8fd3c8",
 }
 DEFAULT_COLOUR = "#9a9a9a"
-MULTILINE = {"caption", "lyrics"}
+MULTILINE = {"caption", "lyrics", "recipe", "urls", "fields"}
+# Nodes below whose inputs the browser shows a sound's outline.
+SOUNDING = {"AceStepXLLoadAudio", "AceStepXLRepaint", "AceStepXLSave", "AceStepXLSaveEncoded"}
+CAPTION = "The text to music workflow: eight nodes from the loader to the saved file"
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class Node:
 
     def __init__(self, data: dict[str, Any], title: str) -> None:
         self.id: int = data["id"]
+        self.sounding = data["type"] in SOUNDING
         self.title = title
         self.x, self.y = data["pos"][0] * SQUEEZE, data["pos"][1] * STRETCH
         self.width, self.height = data["size"][0] * SQUEEZE, data["size"][1] * STRETCH
@@ -84,8 +93,8 @@ class Node:
             yield name, value, top, height
             top += height + GAP
 
-    def _lines(self, text: str) -> list[str]:
-        return [row for line in text.split("\n") for row in textwrap.wrap(line, _letters(self.width - 28)) or [""]]
+    def _lines(self, value: str) -> list[str]:
+        return [row for line in value.split("\n") for row in textwrap.wrap(line, _letters(self.width - 28)) or [""]]
 
     def draw(self) -> Iterator[str]:
         x, y, width = self.x, self.y, self.width
@@ -93,35 +102,51 @@ class Node:
         height = self.height + TITLE
         for spread in (2, 4, 6):  # a shadow; not every viewer knows the filter that would do it
             edges = (x - spread, y - TITLE - spread + 3, width + 2 * spread, height + 2 * spread)
-            yield _rect(*edges, 9 + spread, "#000", 'fill-opacity="0.15"')
-        yield _rect(x, y - TITLE, width, height, 9, "#2f3136")
+            yield rect(*edges, 9 + spread, "#000", 'fill-opacity="0.15"')
+        yield rect(x, y - TITLE, width, height, 9, "#2f3136")
         yield f'<path d="M{x} {y} v{9 - TITLE} q0 -9 9 -9 h{width - 18} q9 0 9 9 v{TITLE - 9} z" fill="#3d4048"/>'
-        yield _text(x + 14, y - TITLE / 2 + 6, self.title, HEAD, "#f2f2f4", 'font-weight="600"')
+        yield text(x + 14, y - TITLE / 2 + 6, self.title, HEAD, "#f2f2f4", 'font-weight="600"')
         for name, value, top, height in self.rows:
             yield from self._widget(name, value, top, height)
+        if self.sounding:
+            yield from self._outline()
         for name, at, linked in self.labels:
-            yield _text(x + 14, at + 5, name, BODY, "#d6d7db" if linked else "#8d9099")
+            yield text(x + 14, at + 5, name, BODY, "#d6d7db" if linked else "#8d9099")
         for name, socket in zip(self.results, self.outputs, strict=True):
-            yield _text(x + width - 14, socket.y + 5, name, BODY, "#d6d7db", 'text-anchor="end"')
+            yield text(x + width - 14, socket.y + 5, name, BODY, "#d6d7db", 'text-anchor="end"')
         yield "</g>"
 
     def _widget(self, name: str, value: Any, top: float, height: float) -> Iterator[str]:
         left, width = self.x + 14, self.width - 28
-        yield _rect(left, top, width, height, 6, "#1f2024", 'stroke="#44474f"')
+        yield rect(left, top, width, height, 6, "#1f2024", 'stroke="#44474f"')
         if name in MULTILINE:
             lines, room = self._lines(value), int((height - 8) // LINE)
             shown = lines if len(lines) <= room else [*lines[: room - 1], "…"]
             for i, line in enumerate(shown):
-                yield _text(left + 10, top + 20 + LINE * i, line, BODY, "#e3e4e8")
+                yield text(left + 10, top + 20 + LINE * i, line, BODY, "#e3e4e8")
             return
         colour = "#6f727a" if name in self.driven else "#e3e4e8"
-        yield _text(left + 10, top + 18, name, BODY, "#9a9da6")
+        yield text(left + 10, top + 18, name, BODY, "#9a9da6")
         room = _letters(width - CHARACTER * len(name) - 16)
-        yield _text(left + width - 10, top + 18, _shown(value, room), BODY, colour, 'text-anchor="end"')
+        yield text(left + width - 10, top + 18, _shown(value, room), BODY, colour, 'text-anchor="end"')
+
+    def _outline(self) -> Iterator[str]:
+        """A made-up sound in the room below the inputs."""
+        _, _, last, height = self.rows[-1]
+        left, top, width = self.x + 14, last + height + 14, self.width - 28
+        room = self.y + self.height - 14 - top
+        if room < LINE:
+            return
+        yield rect(left, top, width, room, 6, "#1f2024")
+        count = int(width // 4)
+        for i in range(count):
+            loud = 0.15 + 0.7 * abs(math.sin(0.31 * i) * math.sin(0.047 * i + 0.6)) ** 0.7
+            bar = round(room * loud, 1)
+            yield rect(round(left + 4 * i + 1, 1), round(top + (room - bar) / 2, 1), 2.5, bar, 1, "#6b7079")
 
 
 def _with_control(name: str) -> tuple[str, ...]:
-    return (name, "control after generate") if name == "seed" else (name,)
+    return (name, "control after generate") if name.endswith("seed") else (name,)
 
 
 def _letters(width: float) -> int:
@@ -129,16 +154,18 @@ def _letters(width: float) -> int:
 
 
 def _shown(value: Any, room: int) -> str:
-    text = f"{value:.2f}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= room else text[: room - 1] + "…"
+    shown = (
+        f"{value:.2f}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    )
+    return shown if len(shown) <= room else shown[: room - 1] + "…"
 
 
-def _rect(x: float, y: float, width: float, height: float, radius: int, fill: str, more: str = "") -> str:
+def rect(x: float, y: float, width: float, height: float, radius: int, fill: str, more: str = "") -> str:
     return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius}" fill="{fill}" {more}/>'
 
 
-def _text(x: float, y: float, text: str, size: int, fill: str, more: str = "") -> str:
-    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" fill="{fill}" {more}>{escape(text)}</text>'
+def text(x: float, y: float, words: str, size: int, fill: str, more: str = "") -> str:
+    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" fill="{fill}" {more}>{escape(words)}</text>'
 
 
 def _link(start: Socket, end: Socket) -> str:
@@ -157,20 +184,20 @@ def _dots(nodes: list[Node], links: list[list[Any]]) -> Iterator[str]:
         for index, socket in enumerate(node.inputs):
             linked = (node.id, index) in ends
             if linked or socket.y in slots:
-                yield _dot(socket, filled=linked)
+                yield dot(socket, filled=linked)
         for socket in node.outputs:
-            yield _dot(socket, filled=True)
+            yield dot(socket, filled=True)
 
 
-def _dot(socket: Socket, filled: bool) -> str:
+def dot(socket: Socket, filled: bool) -> str:
     colour = COLOURS.get(socket.type, DEFAULT_COLOUR)
     inside = colour if filled else "#1f2024"
     return f'<circle cx="{socket.x:g}" cy="{socket.y:g}" r="5" fill="{inside}" stroke="{colour}" stroke-width="2"/>'
 
 
-def draw(workflow: dict[str, Any], titles: dict[str, str]) -> str:
+def draw(workflow: dict[str, Any], titles: dict[str, str], caption: str = CAPTION) -> str:
     """The picture of a workflow as ComfyUI saves it. titles: node class to name; other nodes, such as notes, are left
-    out."""
+    out. caption: what a screen reader says of it."""
     nodes = [
         Node(data, data.get("title") or titles[data["type"]]) for data in workflow["nodes"] if data["type"] in titles
     ]
@@ -183,12 +210,12 @@ def draw(workflow: dict[str, Any], titles: dict[str, str]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left:g} {top:g} {width:g} {height:g}" '
         f'width="{width:g}" height="{height:g}" font-family="{FONT}" role="img">',
-        "<title>The text to music workflow: eight nodes from the loader to the saved file</title>",
+        f"<title>{escape(caption)}</title>",
         '<defs><pattern id="grid" width="20" height="20" patternUnits="userSpaceOnUse">'
         '<circle cx="10" cy="10" r="1" fill="#33353b"/></pattern></defs>',
         # Its own background, so that it reads the same on a light page and on a dark one.
-        _rect(left, top, width, height, 16, "#1a1b1f"),
-        _rect(left, top, width, height, 16, "url(#grid)"),
+        rect(left, top, width, height, 16, "#1a1b1f"),
+        rect(left, top, width, height, 16, "url(#grid)"),
         # Links run behind the nodes, as on ComfyUI's canvas, so that no text is crossed out.
         *(_link(by_id[a].outputs[i], by_id[b].inputs[j]) for _, a, i, b, j, _ in links),
         *(part for node in nodes for part in node.draw()),

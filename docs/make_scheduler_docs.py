@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -11,16 +10,15 @@ from typing import Any
 
 from acestep_xl import parameters
 from acestep_xl.sampler import recipe
-from acestep_xl.sampler.composite import ALONE, CURVES, NAMES, SAMPLERS
+from acestep_xl.sampler.composite import ALONE, CURVES, SAMPLERS
 from acestep_xl.sampler.modifiers import MODIFIERS
-from acestep_xl.sampler.reader import Part, Setting
+from acestep_xl.sampler.reader import MOST_LEVELS, Setting
+from acestep_xl.sampler.recipe_schema import LEVELS, paragraphs, schema, summary
 from acestep_xl.sampler.schedule import SCHEDULES
 from acestep_xl.sampler.solver import SOLVERS
 
 DOCS = Path(__file__).parent
 SCHEMA, PAGE = DOCS / "modular-scheduler.schema.json", DOCS / "modular-scheduler.md"
-OWN = "Absent: the run's own value."
-LEVELS = "Noise levels from 1 (noise) or below, falling strictly, to 0 (clean). They replace steps and shift."
 EXAMPLE: dict[str, Any] = {
     "version": 1,
     "schedule": {"type": "beta", "steps": 40, "shift": 3.0},
@@ -35,93 +33,6 @@ MISTAKES: dict[str, Any] = {
     "guidance": {"curve": "linear", "endScale": 99},
     "retake": {"variance": 0.3},
 }
-
-
-def schema() -> dict[str, Any]:
-    """JSON Schema of the object. It cannot say that levels fall and that values fit together; ``parse`` checks it."""
-    noisy = [name for name, kind in SOLVERS.items() if kind.stochastic]
-    properties = {
-        "version": {"const": recipe.VERSION, "default": recipe.VERSION},
-        "schedule": _part(recipe.SCHEDULE, {name: _summary(formula) for name, formula in SCHEDULES.items()}),
-        "solver": _part(recipe.SOLVER, {name: kind.source for name, kind in SOLVERS.items()}),
-        "guidance": _part(recipe.GUIDANCE, {}),
-        "modifiers": _modifiers(),
-        "retake": _object(recipe.RETAKE, {}) | {"description": "Start noise turned towards that of another seed."},
-    }
-    both = {
-        "properties": {
-            "solver": {"properties": {"type": {"enum": noisy}}, "required": ["type"]},
-            "modifiers": {"contains": {"properties": {"type": {"const": "wavelet"}}}},
-        },
-        "required": ["solver", "modifiers"],
-    }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": recipe.ROOT,
-        "description": "A name, or an object of which every part may be left out. Case does not matter in names.",
-        "oneOf": [
-            {"enum": list(NAMES)},
-            {"type": "object", "properties": properties, "additionalProperties": False, "not": both},
-        ],
-    }
-
-
-def _part(part: Part, descriptions: Mapping[str, str]) -> dict[str, Any]:
-    default = None if part.parameter is None else parameters.get(part.parameter).default
-    variants = []
-    for name, settings in part.variants.items():
-        selector: dict[str, Any] = {"const": name} | ({"default": name} if name == default else {})
-        made = _object(settings, {part.selector: selector})
-        if name != default:
-            made["required"] = [part.selector, *made.get("required", [])]
-        variants.append(made | ({"description": descriptions[name]} if name in descriptions else {}))
-    return {"oneOf": variants}
-
-
-def _modifiers() -> dict[str, Any]:
-    words = {name: f"{_summary(kind)} {kind.WARNING or ''}".strip() for name, kind in MODIFIERS.items()}
-    once = [
-        {"contains": {"properties": {"type": {"const": name}}}, "minContains": 0, "maxContains": 1}
-        for name in recipe.MODIFIER.variants
-    ]
-    return {"type": "array", "items": _part(recipe.MODIFIER, words), "allOf": once, "default": []}
-
-
-def _object(settings: Mapping[str, Setting], first: Mapping[str, Any]) -> dict[str, Any]:
-    required = [key for key, setting in settings.items() if setting.required]
-    properties = {**first, **{key: _setting(setting) for key, setting in settings.items()}}
-    made = {"type": "object", "properties": properties, "additionalProperties": False}
-    return made | ({"required": required} if required else {})
-
-
-def _setting(setting: Setting) -> dict[str, Any]:
-    if setting.parameter == "custom_sigmas":
-        return {
-            "type": "array",
-            "items": {"type": "number", "minimum": 0, "maximum": 1},
-            "minItems": 2,
-            "description": LEVELS,
-        }
-    parameter = parameters.get(setting.parameter)
-    made: dict[str, Any] = {"description": parameter.help + (f" {OWN}" if setting.own else "")}
-    if parameter.choices:
-        made["enum"] = list(parameter.choices)
-    else:
-        kind = "integer" if parameter.kind == "INT" else "number"
-        made |= {"type": kind, "minimum": parameter.minimum, "maximum": parameter.maximum}
-    if not setting.own and not setting.required:
-        made["default"] = parameter.default
-    return made
-
-
-def _summary(thing: Any) -> str:
-    """The first paragraph of a docstring as one line."""
-    return _paragraphs(thing)[0].split(" Raises ")[0]
-
-
-def _paragraphs(thing: Any) -> list[str]:
-    blocks = (inspect.getdoc(thing) or "").replace("``", "`").split("\n\n")
-    return [" ".join(block.split()) for block in blocks]
 
 
 def page() -> str:
@@ -167,7 +78,7 @@ def _schedules() -> Iterable[str]:
     yield "## schedule"
     yield _table(
         ("`type`", "Levels", "Settings"),
-        ([f"`{name}`", _summary(SCHEDULES[name]), _keys(keys)] for name, keys in recipe.SCHEDULE.variants.items()),
+        ([f"`{name}`", summary(SCHEDULES[name]), _keys(keys)] for name, keys in recipe.SCHEDULE.variants.items()),
     )
     yield _settings_table(recipe.SCHEDULE.variants.values())
 
@@ -215,7 +126,7 @@ def _modifier_section() -> Iterable[str]:
     )
     for name, kind in MODIFIERS.items():
         yield f"### {name}"
-        yield from _paragraphs(kind)
+        yield from paragraphs(kind)
         if kind.WARNING:
             yield f"**Warning:** {kind.WARNING}."
         yield _settings_table([recipe.MODIFIER.variants[name]])
@@ -255,7 +166,7 @@ def _settings_table(variants: Iterable[Mapping[str, Setting]]) -> str:
 
 def _row(setting: Setting) -> list[str]:
     if setting.parameter == "custom_sigmas":
-        return ["has to be given", "0 to 1, two or more", LEVELS]
+        return ["has to be given", f"0 to 1, two to {MOST_LEVELS}", LEVELS]
     parameter = parameters.get(setting.parameter)
     default = "has to be given" if setting.required else "the run's own" if setting.own else f"`{parameter.default}`"
     allowed = _keys(parameter.choices) or f"{parameter.minimum} to {parameter.maximum}"

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import comfy.latent_formats  # pyright: ignore[reportMissingImports]
 import comfy.model_management  # pyright: ignore[reportMissingImports]  # ComfyUI is not installable
 import comfy.model_patcher  # pyright: ignore[reportMissingImports]
 import comfy.model_sampling  # pyright: ignore[reportMissingImports]
+import comfy.ops  # pyright: ignore[reportMissingImports]
 import comfy.utils  # pyright: ignore[reportMissingImports]
 import folder_paths  # pyright: ignore[reportMissingImports]
 import torch
+from comfy.cli_args import LatentPreviewMethod  # pyright: ignore[reportMissingImports]
 from comfy.cli_args import args as comfy_args  # pyright: ignore[reportMissingImports]
+from comfy_execution.utils import get_executing_context  # pyright: ignore[reportMissingImports]
 from torch import nn
 
-from . import models
-from .protocol import Progress
+from . import models, streaming
+from .protocol import Progress, Role
 
 _logger = logging.getLogger("acestep_xl")
 _PATCHER = "_acestep_xl_patcher"
@@ -49,6 +54,7 @@ class ComfyHost:
 
     def __init__(self) -> None:
         self._held: list[nn.Module] = []  # the modules of the blocks open now
+        self._said: dict[str, tuple[str, list[str]]] = {}  # by node: the prompt it ran in and its hints
 
     def model_names(self, kind: str) -> list[str]:
         folders = models.folders_of(kind, self.searched())
@@ -68,19 +74,22 @@ class ComfyHost:
         shipped = Path(comfy.utils.__file__).parent / "text_encoders" / "qwen25_tokenizer"
         return [*own, shipped] if shipped.is_dir() else own
 
-    def compute_device(self) -> torch.device:
-        return comfy.model_management.get_torch_device()
+    def compute_device(self, role: Role = "network") -> torch.device:
+        return _DEVICES[role][0]()
 
     @contextmanager
-    def resident(self, modules: Sequence[nn.Module], memory: int) -> Iterator[torch.device]:
-        device = self.compute_device()
+    def resident(self, modules: Sequence[nn.Module], memory: int, role: Role = "network") -> Iterator[torch.device]:
+        own = [_patcher(module, role) for module in modules]
         # Modules of outer blocks are asked for again, or ComfyUI could unload them to make room for the new ones.
-        wanted = list({id(module): module for module in [*self._held, *modules]}.values())
-        _load([_patcher(module) for module in wanted], memory)
+        wanted = {id(patcher): patcher for patcher in [*map(_patcher, self._held), *own]}
+        comfy.model_management.load_models_gpu(list(wanted.values()), memory_required=memory)
+        for patcher in wanted.values():
+            _settle(patcher)
         held_before = len(self._held)
         self._held += modules
         try:
-            yield device
+            with streaming.stoppable(modules, self.check_interrupted):
+                yield self.compute_device(role)
         finally:
             del self._held[held_before:]
 
@@ -89,6 +98,9 @@ class ComfyHost:
 
     def progress(self, total: int) -> Progress:
         return ComfyProgress(total)
+
+    def preview_size(self) -> int | None:
+        return None if comfy_args.preview_method == LatentPreviewMethod.NoPreviews else comfy_args.preview_size
 
     def check_interrupted(self) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
@@ -107,6 +119,25 @@ class ComfyHost:
 
     def warn(self, message: str) -> None:
         _logger.warning(message)
+        self._show([message], add=True)
+
+    def hint(self, messages: Sequence[str]) -> None:
+        for message in messages:
+            _logger.warning(message)
+        self._show(messages, add=False)
+
+    def _show(self, messages: Sequence[str], add: bool) -> None:
+        """On the node that runs now, in the browser that queued it."""
+        context, server = get_executing_context(), getattr(sys.modules.get("server"), "PromptServer", None)
+        instance = getattr(server, "instance", None)
+        if context is None or instance is None:
+            return
+        prompt, earlier = self._said.get(context.node_id, ("", []))
+        told = [*earlier, *messages] if add and prompt == context.prompt_id else list(messages)
+        if told or earlier:
+            # The editor ignores an empty text, so a blank one takes old hints off.
+            instance.send_progress_text("\n".join(told) or " ", context.node_id, instance.client_id)
+        self._said[context.node_id] = (context.prompt_id, told)
 
 
 class FlowLevels(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
@@ -143,7 +174,7 @@ class AceStepXL(nn.Module):
         return self.model_sampling.noise_scaling(sigma.reshape([-1] + [1] * (x.ndim - 1)), noise, latent_image)
 
 
-def _patcher(module: nn.Module) -> comfy.model_patcher.ModelPatcher:
+def _patcher(module: nn.Module, role: Role = "network") -> comfy.model_patcher.ModelPatcher:
     """The one patcher of a module, which lives and dies with it.
 
     It is an attribute of the module because a weak dictionary would never let go: the patcher, its value, refers to
@@ -151,22 +182,73 @@ def _patcher(module: nn.Module) -> comfy.model_patcher.ModelPatcher:
     """
     patcher = module.__dict__.get(_PATCHER)
     if patcher is None:
-        patcher = comfy.model_patcher.ModelPatcher(
-            AceStepXL(module),
-            load_device=comfy.model_management.get_torch_device(),
-            offload_device=comfy.model_management.unet_offload_device(),
-        )
+        for layer in streaming.streamable(module):
+            _offer(layer)
+        compute, store = _DEVICES[role]
+        patcher = comfy.model_patcher.ModelPatcher(AceStepXL(module), load_device=compute(), offload_device=store())
         module.__dict__[_PATCHER] = patcher
     return patcher
 
 
-def _load(patchers: list[comfy.model_patcher.ModelPatcher], memory: int) -> None:
-    """Load whole networks through ComfyUI's memory management.
+def _offer(layer: nn.Module) -> None:
+    """What ComfyUI looks for in a layer that may stay in main memory; it sets the first and fills the next two."""
+    layer.__dict__.update(comfy_cast_weights=False, weight_function=[], bias_function=[])
+    if "bias" not in layer._parameters:
+        layer.__dict__["bias"] = None
 
-    Partial loading streams only layers made of ComfyUI's own classes; with ours it would leave weights behind. With
-    --novram ComfyUI loads partially even when asked for everything, hence the second look.
+
+def _settle(patcher: comfy.model_patcher.ModelPatcher) -> None:
+    """Make a network that ComfyUI has loaded, perhaps in part, ready to run.
+
+    ComfyUI leaves behind what is not one of its own layers; everything but the large layers is small.
     """
-    comfy.model_management.load_models_gpu(patchers, memory_required=memory, force_full_load=True)
-    for patcher in patchers:
-        if any(tensor.device != patcher.load_device for tensor in patcher.model.parameters()):
-            patcher.load(patcher.load_device, full_load=True)
+    device = patcher.load_device
+    away = [layer for layer in patcher.model.modules() if getattr(layer, "comfy_cast_weights", False)]
+
+    def fetch(layer: nn.Module) -> tuple[dict[str, torch.Tensor], Callable[[], None]]:
+        own = {name: parameter for name, parameter in layer.named_parameters(recurse=False)}
+        bias_dtype = own["bias"].dtype if "bias" in own else None
+        weight, bias, stream = comfy.ops.cast_bias_weight(
+            layer, None, own["weight"].dtype, device, bias_dtype, offloadable=True
+        )
+        copies = {name: copy for name, copy in (("weight", weight), ("bias", bias)) if name in own}
+        return copies, lambda: comfy.ops.uncast_bias_weight(layer, weight, bias, stream)
+
+    streaming.settle(patcher.model, away, device, fetch)
+
+
+# Where a network computes and where it is kept. ComfyUI's options may put text encoders and VAEs on the CPU.
+_DEVICES: dict[Role, tuple[Callable[[], torch.device], Callable[[], torch.device]]] = {
+    "network": (comfy.model_management.get_torch_device, comfy.model_management.unet_offload_device),
+    "text": (comfy.model_management.text_encoder_device, comfy.model_management.text_encoder_offload_device),
+    "vae": (comfy.model_management.vae_device, comfy.model_management.vae_offload_device),
+}
+
+
+def mount(prefix: str, app: Any, bare: Any) -> None:
+    """Add an aiohttp application to ComfyUI's server below a path.
+
+    Does nothing where its nodes are used without a server, or where the server runs already and takes no new routes.
+    bare: handles the path itself, without a slash at its end.
+    """
+    instance = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    if instance is not None and not instance.app.frozen:
+        instance.app.router.add_get(prefix, bare)
+        instance.app.add_subapp(prefix, app)
+
+
+def addresses() -> tuple[str, ...]:
+    """What ComfyUI's server listens on."""
+    return tuple(address.strip() for address in comfy_args.listen.split(","))
+
+
+def own_url() -> str:
+    """How this machine reaches ComfyUI's server."""
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(addresses()[0], addresses()[0])
+    host = f"[{address}]" if ":" in address else address
+    secure = comfy_args.tls_keyfile and comfy_args.tls_certfile
+    return f"http{'s' if secure else ''}://{host}:{comfy_args.port}"
+
+
+def user_directory() -> Path:
+    return Path(folder_paths.get_user_directory())

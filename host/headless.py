@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import models
-from .protocol import Progress
+from .protocol import Progress, Role
 
 if TYPE_CHECKING:
     import torch
@@ -103,11 +103,13 @@ class HeadlessHost:
     def tokenizer_bundles(self) -> list[Path]:
         return models.tokenizer_folders(self._folders["text_encoders"])
 
-    def compute_device(self) -> torch.device:
+    def compute_device(self, role: Role = "network") -> torch.device:
         return pick_device(self._device_name)
 
     @contextmanager
-    def resident(self, modules: Sequence[nn.Module], memory: int) -> Iterator[torch.device]:
+    def resident(self, modules: Sequence[nn.Module], memory: int, role: Role = "network") -> Iterator[torch.device]:
+        from .streaming import stoppable
+
         device = self.compute_device()
         if device.type != "cpu":
             self._make_room([*modules, *self._held], _bytes_to_move(modules, device) + memory, device)
@@ -117,7 +119,8 @@ class HeadlessHost:
         held_before = len(self._held)
         self._held += modules
         try:
-            yield device
+            with stoppable(modules, self.check_interrupted):
+                yield device
         finally:
             del self._held[held_before:]
 
@@ -143,8 +146,12 @@ class HeadlessHost:
     def progress(self, total: int) -> Progress:
         return self._progress(total)
 
+    def preview_size(self) -> int | None:
+        """A terminal shows no pictures."""
+        return None
+
     def interrupt(self) -> None:
-        """Ask the run to stop at its next step. Safe in a signal handler and from other threads."""
+        """Ask the run to stop, in the middle of a step. Safe in a signal handler and from other threads."""
         self._stop.set()
 
     def check_interrupted(self) -> None:
@@ -166,6 +173,10 @@ class HeadlessHost:
 
     def warn(self, message: str) -> None:
         _logger.warning(message)
+
+    def hint(self, messages: Sequence[str]) -> None:
+        for message in messages:
+            self.warn(message)
 
 
 def free_memory(device: torch.device) -> int:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+
+# What a network is for. A host may keep each on a device of its own.
+Role = Literal["network", "text", "vae"]
 
 
 class Progress(Protocol):
@@ -49,13 +53,17 @@ class Host(Protocol):
         """Folders that may hold a tokenizer and do not lie beside a checkpoint."""
         ...
 
-    def compute_device(self) -> torch.device: ...
+    def compute_device(self, role: Role = "network") -> torch.device: ...
 
-    def resident(self, modules: Sequence[nn.Module], memory: int) -> AbstractContextManager[torch.device]:
-        """Put `modules` wholly on the compute device for the block, which gets that device.
+    def resident(
+        self, modules: Sequence[nn.Module], memory: int, role: Role = "network"
+    ) -> AbstractContextManager[torch.device]:
+        """Make `modules` ready to run on the compute device of their role for the block, which gets that device.
 
-        memory: bytes that the work needs beside the weights. After the block the host decides whether they stay.
-        Blocks may nest: an inner one never takes the modules of an outer one away.
+        memory: bytes that the work needs beside the weights. Weights that do not fit beside it may stay away and come
+        layer by layer, so only a parameter's type says something, not its device. After the block the host decides
+        whether they stay. Blocks may nest: an inner one never takes the modules of an outer one away. A stop asked for
+        inside the block ends the work at the next block of a network.
         """
         ...
 
@@ -65,6 +73,10 @@ class Host(Protocol):
         ...
 
     def progress(self, total: int) -> Progress: ...
+
+    def preview_size(self) -> int | None:
+        """Longest side of the pictures that go with progress, in pixels; None where the user wants none."""
+        ...
 
     def check_interrupted(self) -> None:
         """Raise, with an error outside Exception, when the user asked to stop."""
@@ -81,5 +93,10 @@ class Host(Protocol):
         ...
 
     def warn(self, message: str) -> None:
-        """Show the user a hint."""
+        """Show the user a hint, beside the others of the running node."""
+        ...
+
+    def hint(self, messages: Sequence[str]) -> None:
+        """Show the user what there is to say about the running node, in place of what its last run said; may be
+        nothing."""
         ...

@@ -52,7 +52,12 @@ def full_mask(key_mask: Tensor | None) -> Tensor | None:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Grouped-query attention. q: ``[b h s d]``; k, v: ``[b g e d]``; mask: bool, broadcastable to ``[b h s e]``."""
+    """Grouped-query attention. q: ``[b h s d]``; k, v: ``[b g e d]``; mask: bool, broadcastable to ``[b h s e]``.
+
+    The batch of k, v and mask may be 1.
+    """
+    # Where only the batch sizes differ, torch would leave its fused kernels.
+    k, v = (y.expand(len(q), -1, -1, -1) for y in (k, v))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=q.shape[1] != k.shape[1])
 
 

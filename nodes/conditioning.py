@@ -26,6 +26,7 @@ CODES = "audio_codes"
 # Keys of our own, which other packs' nodes pass on and ignore.
 CAPTION = "acestep_xl_caption"
 TASK = "acestep_xl_task"
+SECONDS = "acestep_xl_seconds"
 RELEASED, RELEASED_MASK = "acestep_xl_released", "acestep_xl_released_mask"
 
 Conditioning = list[list[Any]]
@@ -36,7 +37,8 @@ class Prompted:
     """One CONDITIONING, checked. text: ``[b n d]``, lyrics: ``[b m d]`` with bool masks; references: ``[1 c t]`` each;
     codes: 5 Hz audio codes per item, as ComfyUI's language model writes them. released: the caption states, with their
     mask, for the part of a run after the source is let go. task: what it was encoded for, None from other nodes.
-    empty: per item, whether it says nothing, which as a negative prompt means the null condition."""
+    seconds: the length that the prompt tells, 0 for none, None from other nodes. empty: per item, whether it says
+    nothing, which as a negative prompt means the null condition."""
 
     text: Tensor
     text_mask: Tensor
@@ -46,6 +48,7 @@ class Prompted:
     codes: tuple[tuple[int, ...], ...]
     released: tuple[Tensor, Tensor]
     task: str | None
+    seconds: float | None
     empty: tuple[bool, ...]
 
     @property
@@ -53,14 +56,16 @@ class Prompted:
         return len(self.text)
 
 
-def write(states: TextStates, task: str, said: Sequence[str], released: TextStates | None = None) -> Conditioning:
+def write(
+    states: TextStates, task: str, said: Sequence[str], released: TextStates | None = None, seconds: float | None = None
+) -> Conditioning:
     """A CONDITIONING from encoded prompts, on the CPU. Masks are written only where something is padded.
 
     said: their captions. released: the same prompts encoded as text to music, for tasks that let their source go
-    part-way.
+    part-way. seconds: the length they tell, 0 for none.
     """
     extra: dict[str, Any] = {"pooled_output": None, LYRICS: states.lyrics.cpu(), TASK: task}
-    extra[CAPTION] = tuple(said)
+    extra |= {CAPTION: tuple(said), SECONDS: seconds}
     if released is not None:
         extra |= {RELEASED: released.caption.cpu(), RELEASED_MASK: released.caption_mask.cpu()}
     if not bool(states.caption_mask.all()):
@@ -114,6 +119,7 @@ def read(conditioning: Conditioning, name: str) -> Prompted:
         tuple(tuple(item) for item in extra.get(CODES) or ()),
         (text, text_mask) if released is None else (released, _mask(extra.get(RELEASED_MASK), released)),
         extra.get(TASK),
+        extra.get(SECONDS),
         # Core zeroes a conditioning to mean the null condition.
         tuple(not bool(item.any()) or not caption.strip() for item, caption in zip(text, said, strict=True)),
     )

@@ -87,19 +87,19 @@ def length(latent: dict[str, Any]) -> int | None:
     return samples if samples is not None and -(-samples // parameters.FRAME_SAMPLES) == frames else None
 
 
-def check(edit: Edit | None, network: AceStep, task: str | None) -> str | None:
-    """Refuse what the checkpoint was not trained for; returns a hint where prompt and source disagree."""
-    done = "text2music" if edit is None else edit.task
+def task_of(edit: Edit | None) -> str:
+    """What a run with this edit does."""
+    return "text2music" if edit is None else edit.task
+
+
+def check(edit: Edit | None, network: AceStep) -> None:
+    """Refuse what the checkpoint was not trained for."""
+    done = task_of(edit)
     if done in BASE_TASKS and network.training_kind in ("sft", "turbo"):
         raise ValueError(
             f"{done} needs a base checkpoint: this one is {network.name}, which was not trained for it. Load one such "
             "as acestep_v1.5_xl_base_bf16.safetensors"
         )
-    if task is None or task == done:
-        return None
-    if edit is None:
-        return f"the prompt was encoded for {task} and no source is set up; set the encode node's task to text2music"
-    return f"the prompt was encoded for {task} and the source is set up for {done}; set the encode node's task to it"
 
 
 def prepare(

@@ -19,10 +19,14 @@ from ..sampler.denoise import Step, denoise, start
 from ..sampler.guidance import Guidance
 from ..sampler.modifiers import Modifier
 from ..sampler.plot import Trace, Tracer
-from . import conditioning, core_sampling
+from . import conditioning, core_sampling, hints, memory
 from .conditioning import Conditioning, Prompted
-from .edit import Edit, Job, extended, find, prepare
+from .edit import Edit, Job, extended, find, prepare, task_of
+from .preview import LivePreview
 from .solver import SolverSampler
+
+# Told after every step: its index, their number, and the estimate of the clean latent ``[b t c]``.
+Watch = Callable[[int, int, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -36,31 +40,46 @@ class Guider:
     negative_weight: float = 1.0
     modifiers: tuple[Modifier, ...] = ()
 
-    def memory(self, batch: int, frames: int) -> int:
-        """Bytes a run needs beside the weights: the widest layer's activations."""
-        width = self.network.config.decoder
-        tokens = batch * -(-frames // self.network.config.patch_size)
-        channels = 3 * width.intermediate + 8 * width.hidden + 8 * width.heads * width.head_dim
-        return tokens * channels * torch.finfo(self.network.null_condition_emb.dtype).bits // 8
+    def memory(self, songs: int, frames: int, edit: Edit | None) -> int:
+        """Bytes a run needs beside the weights."""
+        prompt = self.positive
+        song = memory.Song(
+            songs,
+            frames,
+            prompt.batch,
+            lyrics=prompt.lyrics.shape[1],
+            caption=prompt.text.shape[1],
+            references=max(1, len(prompt.references)),
+            guided=max(self.guidance.scale, self.guidance.curve.end_scale) > 1,
+            negative=self.negative is not None,
+            codes=bool(prompt.codes) or (edit is not None and edit.task == "cover"),
+        )
+        return memory.sampling(self.network, song, host.current().compute_device())
+
+    def hints(self, levels: list[float], seconds: float, edit: Edit | None) -> list[str]:
+        """What is probably not meant about a run over these levels, for a song of so many seconds."""
+        network, prompt = self.network, self.positive
+        kind, codes = network.training_kind, bool(prompt.codes)
+        told, asked = prompt.seconds, prompt.task
+        facts = hints.Run(kind, network.name, tuple(levels), seconds, told, asked, task_of(edit), codes)
+        return hints.find("run", facts)
 
     @property
     def model_patcher(self) -> Any:
         """What ComfyUI's sampler nodes ask a GUIDER for; only ComfyUI has it."""
         return host.current().sampling_patcher(self.network)
 
-    def run(
-        self, job: Job, sampler: Any, seeds: list[int], tick: Callable[[int, int], None]
-    ) -> tuple[Tensor, Trace | None]:
-        """Denoise a job with our solver or one of ComfyUI's samplers; ``tick(index, total)`` after every step.
+    def run(self, job: Job, sampler: Any, seeds: list[int], watch: Watch) -> tuple[Tensor, Trace | None]:
+        """Denoise a job with our solver or one of ComfyUI's samplers; watch is told of every step.
 
         Returns ``[b t c]`` and what our solver's steps did; ComfyUI's samplers do not tell.
         """
         if not isinstance(sampler, SolverSampler):
-            return core_sampling.sample(job, self, sampler, seeds[0], lambda i, x0, x, total: tick(i, total)), None
+            return core_sampling.sample(job, self, sampler, seeds[0], _watched(watch)), None
         tracer = Tracer()
 
         def on_step(step: Step) -> None:
-            tick(step.index, step.total)
+            watch(step.index, step.total, step.x0)
             tracer.add(step)
 
         result = denoise(
@@ -93,13 +112,31 @@ class Guider:
         """
         levels = sigmas.tolist()
         schedule.check(levels)
-        wanted = find({"samples": latent_image, "noise_mask": denoise_mask}, latent_image.shape[-1])
-        with host.current().resident([self.network], self.memory(len(noise), noise.shape[-1])) as device:
+        place, frames = host.current(), latent_image.shape[-1]
+        wanted = find({"samples": latent_image, "noise_mask": denoise_mask}, frames)
+        place.hint(self.hints(levels, frames / parameters.FRAME_RATE, wanted))
+        with (
+            place.resident([self.network], self.memory(len(noise), frames, wanted)) as device,
+            place.progress(len(levels) - 1) as bar,
+        ):
             x, source = (y.transpose(1, 2).float().to(device) for y in (noise, latent_image))
             job = self.job(x, source, levels, wanted)
-            result = core_sampling.sample(job, self, sampler, seed or 0, callback).cpu()
+            preview = self.preview(job, frames)
+
+            def watch(index: int, total: int, x0: Tensor) -> None:
+                # ComfyUI's own callback moves the bar; it has no picture of audio.
+                shown = preview.show(index + 1, total, x0)
+                if shown is not None:
+                    bar.update(index + 1, shown)
+
+            result = core_sampling.sample(job, self, sampler, seed or 0, _watched(watch, callback)).cpu()
         refuse_damaged(result, self.network)
         return result.transpose(1, 2).contiguous()
+
+    def preview(self, job: Job, frames: int) -> LivePreview:
+        """The pictures of a run, for a song of so many latent frames."""
+        region = None if job.region is None else job.region.mask
+        return LivePreview(host.current().preview_size(), self.network.silent(frames)[-1], region, frames)
 
     def job(self, noise: Tensor, latents: Tensor, sigmas: list[float], edit: Edit | None) -> Job:
         """What the sampler needs for these latents; everything that stays the same during a run is computed here."""
@@ -110,12 +147,13 @@ class Guider:
             if released:
                 positive = conditioning.let_go(positive)
                 negative = None if negative is None else conditioning.let_go(negative)
-            condition = self._condition(positive, batch, noise.device)
-            if negative is None or all(negative.empty):
-                return Predictor(self.network, condition, context)
-            against = self._condition(negative, batch, noise.device)
-            weights = [0.0 if empty else self.negative_weight for empty in negative.empty]
-            return Predictor(self.network, condition, context, against, weights)
+            condition, against, weights = self._condition(positive, batch, noise.device), None, [1.0]
+            if negative is not None and not all(negative.empty):
+                against = self._condition(negative, batch, noise.device)
+                weights = [0.0 if empty else self.negative_weight for empty in negative.empty]
+            predictor = Predictor(self.network, condition, context, against, weights)
+            predictor.expect(sigmas[:-1])
+            return predictor
 
         if edit is not None:
             return prepare(edit, self.network, make, noise, latents, sigmas)
@@ -127,6 +165,17 @@ class Guider:
         if prompted.batch not in (1, batch):
             raise ValueError(f"the conditioning holds {prompted.batch} prompts for {batch} songs; give 1 or {batch}")
         return conditioning.encode(self.network, prompted, device)
+
+
+def _watched(watch: Watch, callback: Any = None) -> Any:
+    """ComfyUI's ``(step, x0, x, total)`` of channel-first latents, as a watch, and the callback of another node."""
+
+    def on_step(step: int, x0: Tensor, x: Tensor, total: int) -> None:
+        if callback is not None:
+            callback(step, x0, x, total)
+        watch(step, total, x0.transpose(1, 2))
+
+    return on_step
 
 
 def refuse_damaged(result: Tensor, network: AceStep) -> None:
@@ -195,9 +244,8 @@ class GuiderNode:
         negative: Conditioning | None = None,
     ) -> tuple[Guider]:
         guidance = Guidance(type, scale, start, end, momentum, norm_threshold, eta, angle_clip, adg_variant)
-        if model.training_kind == "turbo" and scale > 1:
-            host.current().warn(
-                f"{model.name} was trained to run without guidance and turns harsh with it: set scale to 1"
-            )
         against = None if negative is None else conditioning.read(negative, "negative")
+        says = against is not None and not all(against.empty)
+        steering = hints.Steering(model.training_kind, model.name, scale, says, negative_weight)
+        host.current().hint(hints.find("guidance", steering))
         return (Guider(model, conditioning.read(positive, "positive"), against, guidance, negative_weight),)

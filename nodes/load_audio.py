@@ -13,7 +13,7 @@ from .. import host, parameters
 from ..audio.files import read
 
 EXAMPLE = "example"
-EXTENSIONS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".webm", ".mp4", ".mkv")
+EXTENSIONS = tuple(".wav .flac .mp3 .ogg .oga .opus .m4a .aac .aif .aiff .wma .mka .webm .mp4 .mov .mkv".split())
 # The example's melody: semitones above A3 and beats, at 120 beats a minute.
 MELODY = ((0, 1), (3, 1), (7, 1), (12, 1), (10, 1), (7, 1), (3, 2), (2, 1), (5, 1), (8, 1), (12, 1), (11, 2), (0, 2))
 
@@ -32,7 +32,8 @@ class LoadAudio:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         choices = [EXAMPLE, *_names(host.current().input_directory())]
-        return {"required": {"audio": (choices, {"default": EXAMPLE, "tooltip": "A file of the input folder."})}}
+        tooltip = "A file of the input folder. Upload one with the button below, or drop it on the node."
+        return {"required": {"audio": (choices, {"default": EXAMPLE, "tooltip": tooltip})}}
 
     @classmethod
     def IS_CHANGED(cls, audio: str) -> str:

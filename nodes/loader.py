@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .. import host, parameters
-from ..host.protocol import Host
+from ..host.protocol import Host, Progress
 from ..model import demo
 from ..model.checkpoint import give_silence, load_network, load_text_encoder, load_vae
 from ..model.layouts import Component, recognise, text_component, vae_component
@@ -20,6 +20,7 @@ from .vae import AudioVAE
 MODEL_KINDS = ("diffusion_models", "checkpoints", "diffusers")
 TEXT_KINDS = ("text_encoders", "diffusers")
 VAE_KINDS = ("vae", "diffusers")
+PARTS = 3  # network, VAE, text encoder
 # What "auto" looks for beside a checkpoint that does not bring the part itself, by words in the file's name.
 AUTO_WORDS = {"text_encoder": ("qwen", "0.6b"), "vae": ("ace", "1.5", "vae")}
 
@@ -62,20 +63,31 @@ class Loader:
 
     def load(self, model: str, text_encoder: str, vae: str, precision: str) -> tuple[AceStep, TextEncoder, AudioVAE]:
         place = host.current()
+        place.hint([demo.NOTICE] if model == demo.NAME else [])
         if model == demo.NAME:
-            place.warn(demo.NOTICE)
             network, encoder, oobleck = demo.load()
             return network, encoder, AudioVAE(oobleck)
         device = place.compute_device()
-        dtype = choose(precision, device)
         layout = recognise(_path(place, MODEL_KINDS, model))
         text = _component(place, "text_encoder", text_encoder, layout.text)
-        network = load_network(layout, dtype, device)
-        oobleck = load_vae(_component(place, "vae", vae, layout.vae), side_dtype(dtype), device)
+        sound = _component(place, "vae", vae, layout.vae)
         tokenizer = find_tokenizer(text.path, place.tokenizer_bundles())
-        encoder = load_text_encoder(text, tokenizer, side_dtype(dtype), device)
-        give_silence(network, oobleck)
+        with place.progress(PARTS) as bar:
+            network = load_network(layout, choose(precision, device), device)
+            _tick(place, bar, 1)
+            device = place.compute_device("vae")
+            oobleck = load_vae(sound, side_dtype(choose(precision, device)), device)
+            _tick(place, bar, 2)
+            device = place.compute_device("text")
+            encoder = load_text_encoder(text, tokenizer, side_dtype(choose(precision, device)), device)
+            give_silence(network, oobleck)
+            _tick(place, bar, PARTS)
         return network, encoder, AudioVAE(oobleck)
+
+
+def _tick(place: Host, bar: Progress, done: int) -> None:
+    bar.update(done)
+    place.check_interrupted()
 
 
 def _component(place: Host, role: str, name: str, brought: Component | None) -> Component:

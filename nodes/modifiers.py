@@ -15,8 +15,7 @@ OUT = ("For the sampler, or for another of these nodes.",)
 
 
 def _with(guider: Guider, modifier: Modifier) -> Guider:
-    if modifier.WARNING is not None:
-        host.current().warn(modifier.WARNING)
+    host.current().hint([] if modifier.WARNING is None else [modifier.WARNING])
     return replace(guider, modifiers=(*guider.modifiers, modifier))
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .. import host, parameters
-from ..sampler import recipe
+from ..sampler import recipe, recipe_schema
+from ..sampler.recipe import RecipeError, parse
 from .guider import Guider
 from .retake import RetakeNoise
 from .solver import SolverSampler
@@ -49,13 +50,26 @@ class Recipe:
             return str(error)
         return True
 
+    @staticmethod
+    def problems(value: object) -> list[tuple[str, str]]:
+        """What is wrong with a recipe as JSON gives it, each as a dotted path and a message that starts with it. For
+        programs that fill the node in; any object may be asked about."""
+        try:
+            parse(value)
+        except RecipeError as error:
+            return [(found.path, found.message) for found in error.problems]
+        return []
+
+    @staticmethod
+    def schema() -> dict[str, Any]:
+        """JSON Schema of a recipe."""
+        return recipe_schema.schema()
+
     def make(
         self, guider: Guider, recipe: str, steps: int, shift: float, seed: int
     ) -> tuple[Guider, Tensor, SolverSampler, RetakeNoise]:
         found = _read(recipe)
-        for modifier in found.modifiers:
-            if modifier.WARNING is not None:
-                host.current().warn(modifier.WARNING)
+        host.current().hint([modifier.WARNING for modifier in found.modifiers if modifier.WARNING is not None])
         guided = replace(
             guider,
             guidance=found.guidance(guider.guidance),

@@ -55,28 +55,27 @@ class Sampler:
         latents = _latents(guider, latent)
         batch, frames, channels = latents.shape
         wanted = edit.find(latent, frames)
+        edit.check(wanted, guider.network)
         place = host.current()
-        # Audio codes in the prompt are a cover without a source of its own.
-        task = None if wanted is None and guider.positive.codes else guider.positive.task
-        hint = edit.check(wanted, guider.network, task)
-        if hint is not None:
-            place.warn(hint)
+        samples = edit.length(latent) or frames * parameters.FRAME_SAMPLES
+        place.hint(guider.hints(levels, samples / parameters.SAMPLE_RATE, wanted))
         # The network was never trained on less than about five seconds, so a shorter song is cut from one that long.
         run_frames = max(frames, parameters.MINIMUM_FRAMES)
         seeds = _seeds(latent, batch, seed if noise is None else noise.seed)
         start = _noise((batch, run_frames, channels), latent, seeds, noise)
         with (
-            place.resident([guider.network], guider.memory(batch, run_frames)) as device,
+            place.resident([guider.network], guider.memory(batch, run_frames, wanted)) as device,
             place.progress(len(levels) - 1) as bar,
         ):
+            job = guider.job(start.to(device), latents.to(device), levels, wanted)
+            preview = guider.preview(job, frames)
 
-            def tick(index: int, total: int) -> None:
+            def watch(index: int, total: int, x0: Tensor) -> None:
                 place.check_interrupted()
                 # A run that starts from its source skips the first steps; they count as done.
-                bar.update(len(levels) - total + index)
+                bar.update(len(levels) - total + index, preview.show(index + 1, total, x0))
 
-            job = guider.job(start.to(device), latents.to(device), levels, wanted)
-            result, trace = guider.run(job, sampler or SolverSampler("euler", 0.0), seeds, tick)
+            result, trace = guider.run(job, sampler or SolverSampler("euler", 0.0), seeds, watch)
             result = result[:, :frames].cpu()
         refuse_damaged(result, guider.network)
         left = {key: value for key, value in latent.items() if key not in (edit.EDIT, edit.TRACE, "noise_mask")}

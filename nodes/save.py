@@ -1,24 +1,24 @@
-"""Node: save audio."""
+"""Nodes: save audio, as a waveform or already encoded."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from .. import host, parameters
-from ..audio.files import numbered_path, write
-from ..audio.formats import FORMATS, encoding_problems
+from .. import parameters
+from ..audio.encoding import Encoded
+from . import output
 
 
 class Save:
     """Writes every song of a batch to the output folder."""
 
     CATEGORY = "audio/ACE-Step XL"
-    DESCRIPTION = "Saves every song of a batch as FLAC, WAV or MP3, with the workflow inside."
+    DESCRIPTION = "Saves every song of a batch as FLAC, WAV, MP3 or OGG, with seed, settings and workflow inside."
     FUNCTION = "save"
     OUTPUT_NODE = True
     RETURN_TYPES = ()
-    SEARCH_ALIASES: ClassVar = ["save audio", "export wav", "export flac", "export mp3"]
+    SEARCH_ALIASES: ClassVar = ["save audio", "export wav", "export flac", "export mp3", "export ogg"]
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -29,17 +29,23 @@ class Save:
                 "format": parameters.widget("audio_format"),
                 "bit_depth": parameters.widget("bit_depth"),
             },
-            "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
+            "optional": {
+                name: parameters.widget(name) for name in ("bitrate", "sample_rate", "channels", "sidecar", "title")
+            },
+            "hidden": dict(output.HIDDEN),
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, format: str | None, bit_depth: str | None) -> bool | str:
-        # Naming both switches ComfyUI's own check of their choices off. A connected value arrives as None.
-        if format is None or bit_depth is None:
-            return True
-        if format not in FORMATS or not bit_depth.isdigit():
-            return f"format {format!r} with bit_depth {bit_depth!r}: allowed are {', '.join(FORMATS)} and 16, 24, 32"
-        return "; ".join(encoding_problems(format, 2, parameters.SAMPLE_RATE, int(bit_depth), None)) or True
+    def VALIDATE_INPUTS(
+        cls,
+        format: str | None,
+        bit_depth: str | None,
+        bitrate: int | None = None,
+        sample_rate: str | None = None,
+        channels: str | None = None,
+    ) -> bool | str:
+        # Naming the inputs switches ComfyUI's own check of their choices off. A connected value arrives as None.
+        return output.problem(format, bit_depth, bitrate, sample_rate, channels)
 
     def save(
         self,
@@ -47,22 +53,44 @@ class Save:
         filename_prefix: str,
         format: str,
         bit_depth: str,
+        bitrate: int = 0,
+        sample_rate: str = parameters.AUTO,
+        channels: str = parameters.AUTO,
+        sidecar: bool = False,
+        title: str = "",
         prompt: dict[str, Any] | None = None,
         extra_pnginfo: dict[str, Any] | None = None,
+        unique_id: str | None = None,
     ) -> dict[str, Any]:
-        place = host.current()
-        folder = place.output_directory()
-        metadata = _metadata(prompt, extra_pnginfo) if place.metadata_enabled() else {}
-        saved = []
-        for item in audio["waveform"]:
-            path = numbered_path(folder, filename_prefix, format)
-            write(path, item, audio["sample_rate"], format=format, bit_depth=int(bit_depth), metadata=metadata)
-            inside = path.relative_to(folder)
-            saved.append({"filename": path.name, "subfolder": inside.parent.as_posix().lstrip("."), "type": "output"})
+        encoding = output.Encoding.of(format, bit_depth, bitrate, sample_rate, channels)
+        origin = output.Origin(prompt, extra_pnginfo, unique_id, title)
+        songs = output.songs(audio, encoding, origin)
+        saved = [output.save(song, filename_prefix, index, sidecar) for index, song in enumerate(songs)]
         return {"ui": {"audio": saved}}
 
 
-def _metadata(prompt: dict[str, Any] | None, extra: dict[str, Any] | None) -> dict[str, str]:
-    """The graph under the keys ComfyUI reads when a file is dropped on its canvas."""
-    found = {} if prompt is None else {"prompt": json.dumps(prompt)}
-    return found | {key: json.dumps(value) for key, value in (extra or {}).items()}
+class SaveEncoded:
+    """Writes encoded songs to the output folder, byte for byte."""
+
+    CATEGORY = "audio/ACE-Step XL/delivery"
+    DESCRIPTION = (
+        "Saves songs that are encoded already, so that the file and what is sent elsewhere are the same bytes."
+    )
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+    SEARCH_ALIASES: ClassVar = ["save encoded audio", "write audio bytes"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "encoded": (output.ENCODED_AUDIO, {"tooltip": "From Encode Audio."}),
+                "filename_prefix": parameters.widget("filename_prefix"),
+                "sidecar": parameters.widget("sidecar"),
+            }
+        }
+
+    def save(self, encoded: Sequence[Encoded], filename_prefix: str, sidecar: bool) -> dict[str, Any]:
+        saved = [output.save(song, filename_prefix, index, sidecar) for index, song in enumerate(encoded)]
+        return {"ui": {"audio": saved}}

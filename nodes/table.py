@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from . import (
     cover,
+    data_uri,
     decode,
+    encode,
     guider,
     latent,
     load_audio,
@@ -22,6 +24,8 @@ from . import (
     splice,
     text,
     timbre,
+    upload,
+    webhook,
 )
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
@@ -49,6 +53,11 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "AceStepXLWavelet": modifiers.WaveletNode,
     "AceStepXLRecipe": recipe.Recipe,
     "AceStepXLPlot": plot.Plot,
+    "AceStepXLEncodeAudio": encode.EncodeAudio,
+    "AceStepXLSaveEncoded": save.SaveEncoded,
+    "AceStepXLAudioText": data_uri.AudioText,
+    "AceStepXLUpload": upload.Upload,
+    "AceStepXLWebhook": webhook.Webhook,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -76,4 +85,9 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "AceStepXLWavelet": "Wavelet Correction (ACE-Step)",
     "AceStepXLRecipe": "Scheduler Recipe (ACE-Step)",
     "AceStepXLPlot": "Plot Schedule and Run (ACE-Step)",
+    "AceStepXLEncodeAudio": "Encode Audio (ACE-Step)",
+    "AceStepXLSaveEncoded": "Save Encoded Audio (ACE-Step)",
+    "AceStepXLAudioText": "Audio as Text (ACE-Step)",
+    "AceStepXLUpload": "Upload Audio (ACE-Step)",
+    "AceStepXLWebhook": "Notify Webhook (ACE-Step)",
 }

@@ -8,10 +8,7 @@ from typing import Any, ClassVar
 from .. import host, parameters
 from ..model.prompt import Metadata, Prompt, instruction
 from ..model.text import TextEncoder
-from . import conditioning
-
-# Bytes the text encoder needs beside its weights: 2048 tokens of a 28-layer, 1024-wide network in float32.
-MEMORY = 512 * 1024**2
+from . import conditioning, hints, memory
 
 
 class Encode:
@@ -68,10 +65,9 @@ class Encode:
         prompt = Prompt(caption, lyrics, language, metadata, instruction(task, named))
         plain = replace(prompt, instruction=instruction("text2music"))
         place = host.current()
-        with place.resident([text_encoder.model], MEMORY):
+        with place.resident([text_encoder.model], memory.text(text_encoder.model), "text"):
             states = text_encoder.encode([prompt])
             # For the part of a run after its source is let go.
             released = None if plain == prompt else text_encoder.encode([plain])
-        for warning in states.warnings:
-            place.warn(warning)
-        return (conditioning.write(states, task, [caption], released),)
+        place.hint([*states.warnings, *hints.find("prompt", prompt)])
+        return (conditioning.write(states, task, [caption], released, duration),)

@@ -15,6 +15,7 @@ from .conditioning import REFERENCES, Conditioning, excerpts
 
 # The timbre encoder was trained on 30 s: thirds of 10 s from a longer reference, repeats of a shorter one.
 REFERENCE_SECONDS = 30
+SILENT = "the timbre reference is silent, which means no reference; the prompt is unchanged"
 
 
 class Timbre:
@@ -50,8 +51,8 @@ class Timbre:
         vae: Any = None,
     ) -> tuple[Conditioning]:
         found = _latents(audio, latent, vae)
+        host.current().hint([SILENT] if found is None else [])
         if found is None:
-            host.current().warn("the timbre reference is silent, which means no reference; the prompt is unchanged")
             return (conditioning,)
         return (
             [[text, {**extra, REFERENCES: [*(extra.get(REFERENCES) or ()), found]}] for text, extra in conditioning],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import api
 from .editing import EDITING
 from .kind import (
     AUTO,
@@ -26,6 +27,7 @@ from .prompt import PROMPT
 from .sampling import SAMPLING
 from .scheduler import SCHEDULER
 from .schedules import SCHEDULES
+from .service import SERVICE
 
 __all__ = [
     "AUTO",
@@ -38,11 +40,14 @@ __all__ = [
     "PARAMETERS",
     "SAMPLE_RATE",
     "Parameter",
+    "api",
     "get",
     "widget",
 ]
 
-PARAMETERS: dict[str, Parameter] = {p.name: p for p in (*PROMPT, *SAMPLING, *SCHEDULER, *SCHEDULES, *EDITING, *OUTPUT)}
+PARAMETERS: dict[str, Parameter] = {
+    p.name: p for p in (*PROMPT, *SAMPLING, *SCHEDULER, *SCHEDULES, *EDITING, *OUTPUT, *SERVICE)
+}
 
 
 def widget(name: str) -> tuple[Any, dict[str, Any]]:

@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,23 @@ if TYPE_CHECKING:
 BAD_USAGE = 2
 
 
-def main(argv: Sequence[str] | None = None, table: NodeTable | None = None) -> int:
-    """Run the command line and return its exit code. table: other nodes than the shipped ones, for tests."""
-    arguments = _parser().parse_args(argv)
+@dataclass(frozen=True)
+class Command:
+    """A command of another folder, which hands it to `main`; the runner knows only its own."""
+
+    name: str
+    help: str
+    description: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None, table: NodeTable | None = None, commands: Sequence[Command] = ()) -> int:
+    """Run the command line and return its exit code.
+
+    table: other nodes than the shipped ones, for tests. commands: more of them beside the runner's own.
+    """
+    arguments = _parser(commands).parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         code = _carry_out(arguments, table)
@@ -48,13 +63,16 @@ def main(argv: Sequence[str] | None = None, table: NodeTable | None = None) -> i
 
 
 def _carry_out(arguments: argparse.Namespace, table: NodeTable | None) -> int:
+    if arguments.carry_out is not None:
+        return arguments.carry_out(arguments)
     if arguments.command in ("run", "plot"):
         return run(arguments, table)
     return _models(arguments) if arguments.command == "models" else _download(arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(more: Sequence[Command]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="acestep-xl", description="ACE-Step 1.5 XL: captions and lyrics to songs.")
+    parser.set_defaults(carry_out=None)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     runs = commands.add_parser("run", help="run a workflow", description="Run a ComfyUI workflow without ComfyUI.")
@@ -72,7 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("name", nargs="?", metavar="NAME", help=", ".join(BUNDLES))
     fetch.add_argument("--list", action="store_true", help="list the bundles and their files")
 
-    for command in (runs, plots, models, fetch):
+    others = [commands.add_parser(entry.name, help=entry.help, description=entry.description) for entry in more]
+    for entry, command in zip(more, others, strict=True):
+        entry.add_arguments(command)
+        command.set_defaults(carry_out=entry.run)
+
+    for command in (runs, plots, models, fetch, *others):
         command.add_argument(
             "--models",
             action="append",

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..host import use
 from ..host.protocol import Host
+from .cache import ResultCache
 from .graph import Graph, Link, NodeCall, to_api
 from .order import execution_order, sources
 from .table import BROWSER_INPUTS, NodeTable
@@ -33,27 +34,33 @@ def execute(
     host: Host,
     editor: dict[str, Any] | None = None,
     on_node: OnNode | None = None,
+    cache: ResultCache | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Run a graph in which `validate` found nothing, and return what its nodes say to the user: id -> ui result.
 
     editor: the file as ComfyUI saved it, which nodes may store beside their output, or None.
-    on_node: called before each node with (id, title, index from 0, total).
-    A result is dropped as soon as no later node needs it. Raises NodeError; a stop asked of the host passes through.
+    on_node: called before each node that runs with (id, title, index from 0, total).
+    cache: results of earlier runs, which are not made again, and where those of this run are kept.
+    Without a cache a result is dropped as soon as no later node needs it. Raises NodeError; a stop asked of the host
+    passes through.
     """
     import torch
 
     outputs = output_nodes(graph, table)
     order = execution_order(graph, outputs).nodes
-    readers = Counter(source for node_id in order for source in sources(graph, node_id))
     hidden = {"PROMPT": to_api(graph), "EXTRA_PNGINFO": None if editor is None else {"workflow": editor}}
-    results: dict[str, tuple[Any, ...]] = {}
     shown: dict[str, dict[str, Any]] = {}
     with use(host), torch.inference_mode():
+        results = {} if cache is None else cache.recall(graph, order, table)
+        order = execution_order({n: call for n, call in graph.items() if n not in results}, outputs).nodes
+        readers = Counter(source for node_id in order for source in sources(graph, node_id))
         for index, node_id in enumerate(order):
             host.check_interrupted()
             if on_node is not None:
                 on_node(node_id, graph[node_id].title, index, len(order))
             results[node_id], said = _run_node(node_id, graph[node_id], table, results, hidden)
+            if cache is not None:
+                cache.keep(node_id, results[node_id])
             if said:
                 shown[node_id] = said
             for source in sources(graph, node_id):

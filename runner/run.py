@@ -114,7 +114,7 @@ def _stopping(host: HeadlessHost) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         host.interrupt()
-        say("stopping after this step; press Ctrl-C again to kill")
+        say("stopping; press Ctrl-C again to kill")
 
     before = signal.signal(signal.SIGINT, stop)
     try:

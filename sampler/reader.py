@@ -14,6 +14,8 @@ from .. import parameters
 from . import schedule
 from .limits import problem
 
+MOST_LEVELS = int(parameters.get("steps").maximum or 0) + 1
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -116,6 +118,9 @@ class Reader:
     def _levels(self, path: str, value: object) -> tuple[float, ...]:
         if not isinstance(value, list) or not all(_is_number(level) for level in value):
             self.add(path, f"is {reprlib.repr(value)}, it must be a list of levels from 1 (noise) down to 0 (clean)")
+            return ()
+        if len(value) > MOST_LEVELS:
+            self.add(path, f"has {len(value)} levels, allowed are {MOST_LEVELS} for {MOST_LEVELS - 1} steps")
             return ()
         try:
             return tuple(schedule.custom(sigmas=[float(level) for level in value]))

@@ -205,6 +205,22 @@ def test_interruption_is_outside_exception_and_counts_once(host: HeadlessHost) -
     host.check_interrupted()
 
 
+def test_a_stop_is_heard_between_two_blocks_of_a_network(host: HeadlessHost) -> None:
+    class Asked(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            host.interrupt()
+            return x
+
+    blocks = nn.ModuleList([nn.Identity(), Asked(), nn.Identity()])
+    ran: list[int] = []
+    with pytest.raises(Interrupted), host.resident([blocks], 0, "text"):
+        for number, block in enumerate(blocks):
+            block(torch.zeros(1))
+            ran.append(number)
+    assert ran == [0, 1]
+    blocks[2](torch.zeros(1))
+
+
 def test_bars_come_from_the_factory(tmp_path: Path) -> None:
     asked: list[int] = []
 
@@ -225,7 +241,10 @@ def test_directories_and_hints(host: HeadlessHost, tmp_path: Path, caplog: pytes
     assert host.temp_directory().name == "acestep-xl"
     assert host.metadata_enabled()
     host.warn("lyrics were cut")
-    assert "lyrics were cut" in caplog.text
+    host.hint([])
+    host.hint(["too fast", "too short"])
+    assert [record.getMessage() for record in caplog.records] == ["lyrics were cut", "too fast", "too short"]
+    assert host.preview_size() is None
 
 
 def test_use_is_undone_and_nests(host: HeadlessHost, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -23,7 +24,9 @@ else:  # pytest brings it where Python does not
 
 ROOT = Path(__file__).parent.parent
 NOT_SHIPPED = {"tests", "benchmarks", "docs", "training", "build", "dist"}
-DATA_FOLDERS = ("workflows", "web", "locales")
+DATA_FOLDERS = ("workflows", "web", "locales", "service/page")
+IMPORT_NAMES = {"PIL": "pillow", "pynvml": "nvidia-ml-py"}  # where they are not the names on PyPI
+COMFYUI_ITSELF = {"comfy", "comfy-execution", "folder-paths", "server", "nodes", "execution", "app"}
 
 # The requirements.txt of ComfyUI 0.20, without its own comfyui-* packages and those that only single features need, and
 # with what transformers itself requires of these.
@@ -82,14 +85,25 @@ def test_dependencies_are_what_comfyui_brings_anyway(pyproject: dict[str, Any]) 
 
 
 def test_dependencies_are_imported_and_imports_are_dependencies(pyproject: dict[str, Any]) -> None:
-    text = "\n".join((ROOT / path).read_text("utf-8") for path in source_files(".py"))
-    imported = {normal(name) for name in re.findall(r"^\s*(?:from|import) ([A-Za-z_]\w*)", text, re.MULTILINE)}
+    imported = {IMPORT_NAMES.get(name, name) for path in source_files(".py") for name in imports_of(ROOT / path)}
+    imported = {normal(name) for name in imported}
     extras = pyproject["project"]["optional-dependencies"]
     core, standalone = set(named(pyproject["project"]["dependencies"])), set(named(extras["standalone"]))
-    imported = {"pillow" if name == "pil" else name for name in imported}
     assert core | standalone <= imported
-    third_party = imported - {normal(name) for name in sys.stdlib_module_names} - {"comfy", "folder-paths"}
-    assert third_party <= core | standalone | set(named(extras["pictures"]))
+    optional = {name for extra in ("pictures", "ogg", "energy") for name in named(extras[extra])}
+    third_party = imported - {normal(name) for name in sys.stdlib_module_names} - COMFYUI_ITSELF
+    assert third_party == core | standalone | optional
+
+
+def imports_of(path: Path) -> set[str]:
+    """The top-level names of what a file imports from outside the pack."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.split(".")[0])
+    return found
 
 
 def test_standalone_pins_a_torch_and_a_torchaudio_that_load_together(pyproject: dict[str, Any]) -> None:
@@ -102,7 +116,7 @@ def test_standalone_pins_a_torch_and_a_torchaudio_that_load_together(pyproject: 
 
 
 def test_the_command_is_declared(pyproject: dict[str, Any]) -> None:
-    assert pyproject["project"]["scripts"] == {"acestep-xl": "acestep_xl.runner.cli:main"}
+    assert pyproject["project"]["scripts"] == {"acestep-xl": "acestep_xl.__main__:main"}
     assert pyproject["project"]["requires-python"] == ">=3.10"
 
 

@@ -21,6 +21,7 @@ from acestep_xl.runner.download import BUNDLES
 from acestep_xl.runner.graph import read_workflow
 from acestep_xl.runner.settings import apply_settings, parse_setting
 from acestep_xl.runner.table import NodeTable
+from acestep_xl.service.serve import SERVE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -47,7 +48,7 @@ def names(cell: str) -> list[str]:
 
 
 def command_parsers() -> dict[str, argparse.ArgumentParser]:
-    (commands,) = [a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    (commands,) = [a for a in cli._parser((SERVE,))._actions if isinstance(a, argparse._SubParsersAction)]
     return dict(commands.choices)
 
 
@@ -96,7 +97,7 @@ def test_every_command_parses() -> None:
     found = commands()
     assert {"run", "download"} <= {words[0] for words in found}
     for words in found:
-        arguments = cli._parser().parse_args(words)
+        arguments = cli._parser((SERVE,)).parse_args(words)
         if arguments.command == "download":
             assert arguments.name in BUNDLES
         if arguments.command == "run":
@@ -158,7 +159,7 @@ def message_texts() -> str:
     """Every string of the pack's source, the fixed parts of f-strings joined, one per line."""
     texts = []
     for path in ROOT.glob("*/*.py"):
-        if path.parent.name in ("model", "sampler", "audio", "nodes", "host", "runner"):
+        if path.parent.name in ("model", "sampler", "audio", "transfer", "nodes", "host", "runner", "service"):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     texts.append(node.value)

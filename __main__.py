@@ -1,0 +1,18 @@
+"""The acestep-xl command: what the runner offers, and the service, which the runner knows nothing of."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from .runner import cli
+from .service.serve import SERVE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return cli.main(argv, commands=(SERVE,))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

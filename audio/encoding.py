@@ -1,0 +1,179 @@
+"""A waveform as the bytes of an audio file, through FFmpeg's libraries (PyAV)."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import av
+import numpy as np
+import torch
+from av.container import OutputContainer
+from torch import Tensor
+
+from . import formats, vorbis
+from .waveform import as_float32, non_finite, require_rate
+
+BLOCK = 1 << 16  # samples per channel converted and encoded at a time
+
+# FFmpeg's name of the layout that both FLAC and WAV give to a number of channels.
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One song as the bytes of an audio file, and what is in it."""
+
+    data: bytes = field(repr=False)
+    format: str  # a key of formats.FORMATS; also the file's extension
+    sample_rate: int
+    channels: int
+    samples: int  # per channel
+    bit_depth: int | None  # None: the format has none
+    bitrate_kbps: int | None  # None: lossless
+    metadata: Mapping[str, str] = field(repr=False)
+
+    @property
+    def media_type(self) -> str:
+        return formats.get(self.format).media_type
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.sample_rate
+
+    def base64(self) -> str:
+        return base64.b64encode(self.data).decode("ascii")
+
+    def data_uri(self) -> str:
+        """The file as one line of text that browsers open (RFC 2397)."""
+        return f"data:{self.media_type};base64,{self.base64()}"
+
+
+def encode(
+    waveform: Tensor,
+    sample_rate: int,
+    *,
+    format: str,
+    bit_depth: int,
+    metadata: Mapping[str, str] | None = None,
+    bitrate_kbps: int | None = None,
+) -> bytes:
+    """The bytes of an audio file that holds the waveform `[c n]` at `sample_rate` Hz; see `encode_song`."""
+    song = encode_song(
+        waveform, sample_rate, format=format, bit_depth=bit_depth, metadata=metadata, bitrate_kbps=bitrate_kbps
+    )
+    return song.data
+
+
+def encode_song(
+    waveform: Tensor,
+    sample_rate: int,
+    *,
+    format: str,
+    bit_depth: int,
+    metadata: Mapping[str, str] | None = None,
+    bitrate_kbps: int | None = None,
+) -> Encoded:
+    """Encode a waveform `[c n]` at `sample_rate` Hz.
+
+    format: a key of formats.FORMATS. bit_depth: 16, 24 or 32 (float, WAV only); ignored by formats without one (MP3 and
+    OGG). Integers are rounded to nearest and clipped to their range, without dither; 32-bit float keeps every value.
+    metadata: tags. FLAC, MP3 and OGG keep any name; WAV drops names it does not know, so all of them go into its
+    comment tag as one JSON object. bitrate_kbps: of MP3 (constant, the encoder takes the nearest it has) and OGG (on
+    average, in any two seconds hardly more); None for the highest that the format's table has for the rate.
+    Raises ValueError that lists everything the format cannot do, and MissingEncoder for OGG where nothing encodes it.
+    """
+    target = formats.get(format)
+    samples = _checked(waveform, sample_rate)
+    tags = dict(metadata or {})
+    channels, length = samples.shape
+    problems = formats.encoding_problems(format, channels, sample_rate, bit_depth, bitrate_kbps)
+    problems += formats.size_problems(format, channels, length, bit_depth, tags) + formats.tag_problems(tags)
+    if problems:
+        raise ValueError(f"cannot encode as {format}: {'; '.join(problems)}")
+    if bad := non_finite(samples):
+        raise ValueError(f"the waveform contains {bad}, which no file can hold; run loudness.guard on it first")
+    if target.bitrates and bitrate_kbps is None:
+        bitrate_kbps = target.bitrates[channels][sample_rate][1]
+    depth = bit_depth if bit_depth in target.encoders else None
+    stored = dict(tags)
+    if tags and not target.free_tags:
+        # json.dumps stays in ASCII, which matters because RIFF tags state no encoding.
+        stored["comment"] = json.dumps(tags)
+    encoder = target.encoders[depth]
+    if encoder[0] == vorbis.ENCODER and not vorbis.in_pyav():
+        assert bitrate_kbps is not None  # every lossy format has a table
+        tagged = _encode(samples[:, :1], sample_rate, "flac", 16, formats.get("flac").encoders[16], None, stored)
+        data = vorbis.encode(samples, sample_rate, bitrate_kbps, tagged)
+    else:
+        data = _encode(samples, sample_rate, format, depth, encoder, bitrate_kbps, stored)
+    return Encoded(data, format, sample_rate, channels, length, depth, bitrate_kbps, tags)
+
+
+def _checked(waveform: Tensor, sample_rate: int) -> Tensor:
+    """The waveform `[c n]` as CPU float32, if there is something in it to encode."""
+    require_rate("sample_rate", sample_rate)
+    if waveform.ndim != 2:
+        raise ValueError(f"one file holds one waveform [channels, samples]; got the shape {list(waveform.shape)}")
+    samples = as_float32(waveform[None])[0]
+    if samples.shape[1] == 0:
+        raise ValueError("there are no samples to write")
+    return samples
+
+
+def _encode(
+    samples: Tensor,
+    sample_rate: int,
+    format: str,
+    depth: int | None,
+    encoder: tuple[str, str],
+    bitrate_kbps: int | None,
+    tags: Mapping[str, str],
+) -> bytes:
+    """Encode `[c n]` as the only stream of a container, in memory."""
+    name, sample_format = encoder
+    # Not on disk: FFmpeg reports a full one late, in its own words, or not at all.
+    encoded = io.BytesIO()
+    with av.open(encoded, "w", format=format) as container:
+        container.metadata.update(tags)
+        stream = container.add_stream(name, rate=sample_rate, layout=LAYOUTS[len(samples)])
+        assert isinstance(stream, av.AudioStream)
+        stream.codec_context.format = av.AudioFormat(sample_format)
+        if bitrate_kbps is not None:
+            stream.codec_context.bit_rate = bitrate_kbps * 1000
+            stream.codec_context.options = vorbis.rate_limit(bitrate_kbps) if name == vorbis.ENCODER else {}
+        _mux(container, stream, _frames(samples, sample_rate, depth, sample_format))
+    return encoded.getvalue()
+
+
+def _mux(container: OutputContainer, stream: av.AudioStream, frames: Iterator[av.AudioFrame]) -> None:
+    for frame in frames:
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def _frames(samples: Tensor, sample_rate: int, depth: int | None, sample_format: str) -> Iterator[av.AudioFrame]:
+    """Cut `[c n]` into encoder frames."""
+    layout, start = LAYOUTS[len(samples)], 0
+    for block in samples.split(BLOCK, dim=1):
+        array = _quantised(block, depth).numpy()
+        packed = array if sample_format.endswith("p") else array.T.reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(packed), format=sample_format, layout=layout)
+        frame.sample_rate, frame.time_base, frame.pts = sample_rate, Fraction(1, sample_rate), start
+        start += block.shape[1]
+        yield frame
+
+
+def _quantised(block: Tensor, depth: int | None) -> Tensor:
+    """Samples as FFmpeg's encoder wants them: 16 bits in int16, 24 in the upper part of int32, the rest float32."""
+    if depth == 32:
+        return block
+    if depth is None:
+        return block.clamp(-1.0, 1.0)
+    full = 2.0 ** (depth - 1)
+    integers = (block * full).round().clamp(-full, full - 1.0)
+    return integers.to(torch.int16) if depth == 16 else integers.to(torch.int32) * 256

@@ -1,0 +1,43 @@
+"""What the nodes that send songs elsewhere share."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from .. import host
+from ..transfer import blocking
+from ..transfer.errors import Refused
+from ..transfer.policy import Policy, check_url
+
+
+def url_problem(urls: str | None, allow_private: bool | None) -> bool | str:
+    """What VALIDATE_INPUTS answers for URLs, one a line; None stands for a linked widget."""
+    if urls is None:
+        return True
+    policy = Policy(allow_private=allow_private is not False)
+    lines = urls.split()
+    if not lines:
+        return "there is no URL; give one like https://host/path"
+    found = {number: (url, check_url(url, policy)) for number, url in enumerate(lines, start=1)}
+    wrong = [f"URL {number}: {said}{_advice(url, policy)}" for number, (url, said) in found.items() if said]
+    return "; ".join(wrong) or True
+
+
+def deliver(sending: Coroutine[Any, Any, int], policy: Policy) -> int:
+    """Send, stop when the user asks to, and return the HTTP status.
+
+    Raises transfer's Failed for a network error or a status other than 200 to 299, and ValueError for what the policy
+    forbids.
+    """
+    try:
+        return blocking.run(sending, check=host.current().check_interrupted)
+    except Refused as refused:
+        raise ValueError(f"{refused}{_advice(refused.url, policy)}") from None
+
+
+def _advice(url: str, policy: Policy) -> str:
+    """What to do about a refused URL that is refused for its address alone."""
+    if policy.allow_private or check_url(url, Policy(allow_private=True)):
+        return ""
+    return "; if it is a server of yours, switch allow_private on"

@@ -1,0 +1,104 @@
+"""How much memory the work needs beside the weights. Bytes; an upper bound that stays close to what is used.
+
+The numbers of copies were measured on the real architecture by following every tensor a run makes; a test repeats it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ..model.config import Config, Width
+from ..model.network import AceStep
+from ..model.text import CAPTION_LIMIT, LYRIC_LIMIT
+from ..model.vae import Oobleck
+
+# Per token, the widest moment of a layer: the MLP's inner vectors and some of the outer ones.
+INNER, OUTER = 3, 5
+# Where no fused kernel takes a mask with grouped heads, as on graphics cards, attention over a window is computed in
+# float32 with its scores spelled out, three windows of keys per query and three copies of them.
+SCORES, HEADS = 10, 10
+# Encoders mask their padding, so there every score of a full attention is spelled out too.
+FULL_SCORES = 13
+# Latents a guided step holds: the state, both velocities, guidance and the estimate; float32.
+LATENTS = 16
+# Copies of the VAE's widest activation at once, the convolution's own workspace included.
+VAE_COPIES = 5
+
+
+@dataclass(frozen=True)
+class Song:
+    """What a run is about. songs: in the batch. frames: latent frames of each. prompts: one for all songs or one for
+    each. lyrics, caption: their tokens. references: timbre references per prompt. guided: whether steps are guided.
+    negative: whether a second prompt is kept beside the first. codes: whether the source goes through audio codes."""
+
+    songs: int
+    frames: int
+    prompts: int
+    lyrics: int
+    caption: int
+    references: int = 1
+    guided: bool = True
+    negative: bool = False
+    codes: bool = False
+
+
+def sampling(network: AceStep, song: Song, device: torch.device) -> int:
+    """A whole run of the network: the prompt's encoding, the audio codes and the steps, whichever needs most."""
+    config, item = network.config, _item(network.null_condition_emb.dtype)
+    fused = device.type == "cpu"
+    # A CPU computes the two halves of a guided step one after the other.
+    halves = 2 if song.guided and not fused else 1
+    tokens = -(-song.frames // config.patch_size) * song.songs * halves
+    step = tokens * _per_token(config.decoder, config, item, fused)
+    prompt = _encoding(config, song, item, fused)
+    windows = -(-song.frames // config.pool_window) * (config.pool_window + 1) * song.songs
+    codes = windows * _per_token(config.encoder, config, item, True) if song.codes else 0
+    return max(prompt, codes, step + _kept(config, song, item))
+
+
+def text(model: nn.Module) -> int:
+    """The text encoder over the longest caption, and the embedding of the longest lyrics, in float32."""
+    inner = max((weight.shape[0] for name, weight in model.named_parameters() if "gate_proj" in name), default=0)
+    hidden = model.get_parameter("norm.weight").numel()
+    layer = CAPTION_LIMIT * 4 * (INNER * inner + 2 * OUTER * hidden)
+    scores = CAPTION_LIMIT**2 * FULL_SCORES * (hidden // 64)
+    return layer + scores + 2 * LYRIC_LIMIT * hidden * 4
+
+
+def vae(oobleck: Oobleck, chunk_frames: int) -> int:
+    """A chunk through the encoder or the decoder."""
+    config = oobleck.config
+    frames = chunk_frames + 2 * max(oobleck.decode_overlap, oobleck.encode_overlap)
+    channels = max(config.decoder_channels, config.encoder_channels)
+    item = _item(next(oobleck.parameters()).dtype)
+    return frames * config.hop * (channels * item * VAE_COPIES + 4 * config.audio_channels)
+
+
+def _per_token(width: Width, config: Config, item: int, fused: bool) -> int:
+    layer = item * (INNER * width.intermediate + OUTER * width.hidden)
+    attention = 4 * width.heads * (SCORES * config.sliding_window + HEADS * width.head_dim) + 6 * item * width.hidden
+    return layer if fused else max(layer, attention)
+
+
+def _encoding(config: Config, song: Song, item: int, fused: bool) -> int:
+    """The condition encoder: lyrics and timbre references go through it one after the other."""
+    longest = max(song.lyrics, song.references * (config.timbre_frames + 1)) * song.prompts
+    scores = 0 if fused else FULL_SCORES * config.encoder.heads * song.lyrics**2 * song.prompts
+    return max(longest * _per_token(config.encoder, config, item, fused), scores)
+
+
+def _kept(config: Config, song: Song, item: int) -> int:
+    """Keys and values of the prompts, the context and the latents, which stay for the whole run."""
+    tokens = song.lyrics + song.caption + song.references
+    keys = 2 * tokens * config.decoder.kv_heads * config.decoder.head_dim * config.decoder_layers
+    states = tokens * (config.encoder.hidden + config.decoder.hidden)
+    latents = song.frames * config.latent_channels * (LATENTS * 4 + 2 * item)
+    return song.prompts * (1 + song.negative) * (keys + states) * item + song.songs * latents
+
+
+def _item(dtype: torch.dtype) -> int:
+    """Bytes per number. In fp16 what would overflow is float32, so all is counted so."""
+    return 4 if dtype == torch.float16 else dtype.itemsize

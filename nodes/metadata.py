@@ -1,0 +1,106 @@
+"""What a file says about the song in it: title, seed, settings, and the graph that ComfyUI loads from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..transfer.errors import redacted
+
+SEEDS = ("seed", "noise_seed")
+TEXTS = ("title", "track")  # tags in plain words; the others are JSON
+
+
+def tags(
+    prompt: Mapping[str, Any] | None,
+    extra: Mapping[str, Any] | None,
+    node_id: str | None,
+    title: str,
+    index: int,
+    count: int,
+) -> dict[str, str]:
+    """Tags of song `index` of `count` that the node `node_id` puts out.
+
+    prompt, extra: ComfyUI's hidden inputs PROMPT and EXTRA_PNGINFO, kept under the names ComfyUI looks for when a file
+    is dropped on its canvas (prompt, workflow). seed: that of the whole batch, where the graph has one; track: the
+    song's place in it. parameters: what is set on the nodes that the song came through. URLs lose their query and
+    credentials everywhere.
+    """
+    graph = _without_secrets(prompt or {})
+    found: dict[str, str] = {"title": title} if title else {}
+    if count > 1:
+        found["track"] = f"{index + 1}/{count}"
+    nodes = _upstream(graph, node_id)
+    if (seed := _seed(nodes)) is not None:
+        found["seed"] = json.dumps(seed)
+    if settings := _settings(nodes):
+        found["parameters"] = json.dumps(settings)
+    if prompt is not None:
+        found["prompt"] = json.dumps(graph)
+    return found | {key: json.dumps(_without_secrets(value)) for key, value in (extra or {}).items()}
+
+
+def read(found: Mapping[str, str]) -> dict[str, Any]:
+    """Tags as the values they were made from."""
+    return {name: text if name in TEXTS else json.loads(text) for name, text in found.items()}
+
+
+def _upstream(graph: Mapping[str, Any], node_id: str | None) -> dict[str, Any]:
+    """The nodes that `node_id` depends on, without itself, the nearest first."""
+    waiting, found = [node_id], {}
+    for current in waiting:
+        for _, value in _links(graph.get(current or "", {})):
+            if value in graph and value not in found and value != node_id:
+                found[value] = graph[value]
+                waiting.append(value)
+    return found
+
+
+def _links(call: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(input, id of the node it is linked to) for every link of a node in API format."""
+    for name, value in call.get("inputs", {}).items():
+        if _is_link(value):
+            yield name, value[0]
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
+
+
+def _constants(call: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in call.get("inputs", {}).items() if not _is_link(value)}
+
+
+def _seed(nodes: Mapping[str, Any]) -> int | None:
+    """The one seed that the nodes have, or None for none or several."""
+    seeds = set()
+    for call in nodes.values():
+        # A sampler with a noise source connected leaves its own seed unused.
+        if "noise" not in dict(_links(call)):
+            seeds |= {value for name, value in _constants(call).items() if name in SEEDS and type(value) is int}
+    return seeds.pop() if len(seeds) == 1 else None
+
+
+def _settings(nodes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What is set on each node: class -> input -> value; a class that comes twice has its node's id behind it."""
+    classes = [call.get("class_type", "") for call in nodes.values()]
+    return {
+        kind if classes.count(kind) == 1 else f"{kind} {node_id}": constants
+        for (node_id, call), kind in zip(nodes.items(), classes, strict=True)
+        if (constants := _constants(call))
+    }
+
+
+def _without_secrets(value: Any) -> Any:
+    """A copy of a part of a graph in which text that is nothing but URLs has lost their queries and credentials."""
+    if isinstance(value, Mapping):
+        # Where to download a model from is under properties, and no secret.
+        return {key: item if key == "properties" else _without_secrets(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_secrets(item) for item in value]
+    lines = value.split() if isinstance(value, str) else []
+    if not lines or not all(line.lower().startswith(("http://", "https://")) for line in lines):
+        return value
+    bare = [redacted(line) for line in lines]
+    return value if bare == lines else "\n".join(bare)

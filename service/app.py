@@ -1,0 +1,167 @@
+"""The HTTP side of the task API as one aiohttp application, at the root of a server of its own or below a prefix."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from ..transfer.policy import Policy
+from .auth import Door
+from .replies import failure
+from .session import Sessions
+
+if TYPE_CHECKING:
+    from .settings import ServiceSettings
+    from .tasks import Tasks
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Opening = Callable[[], AbstractAsyncContextManager["Tasks"]]
+
+_logger = logging.getLogger("acestep_xl")
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "media-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_PREFLIGHT = {
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Max-Age": "600",
+}
+
+
+class Server:
+    """What the handlers share.
+
+    opening: makes the facade of tasks, which is opened when it is first asked for and closed with the application.
+    prefix: the path below which the application is mounted, such as "/acestep-xl".
+    """
+
+    def __init__(self, settings: ServiceSettings, opening: Opening, prefix: str) -> None:
+        self.settings = settings
+        self.policy = Policy(settings.allow_private)  # of addresses in requests
+        self.door = Door(settings.api_keys, settings.allowed_origins)
+        self.sessions = Sessions(self)
+        self.stopping = asyncio.Event()
+        self.answering = 0  # requests being answered now
+        self._opening, self._prefix = opening, prefix
+        self._stack = AsyncExitStack()
+        self._turn = asyncio.Lock()
+        self._tasks: Tasks | None = None
+
+    async def tasks(self) -> Tasks:
+        async with self._turn:
+            if self._tasks is None:
+                self._tasks = await self._stack.enter_async_context(self._opening())
+                self._tasks.subscribe(self.sessions.notify)
+            return self._tasks
+
+    def open_soon(self) -> None:
+        """Open the tasks in the background; a failure is told in the log, and again to whoever asks."""
+
+        async def attempt() -> None:
+            try:
+                await self.tasks()
+            except Exception:
+                _logger.exception("the tasks of the task API cannot be opened")
+
+        self._opening_soon = asyncio.ensure_future(attempt())
+
+    def base_url(self, request: web.Request) -> str:
+        """How this client reaches the server: the start of the addresses of its results."""
+        return self.settings.public_url or f"{request.scheme}://{request.host}{self._prefix}"
+
+    async def stop(self) -> None:
+        """Let go of everyone who waits; accepted tasks stay in the queue."""
+        self.stopping.set()
+        await self.sessions.close()
+
+    async def close(self) -> None:
+        async with self._turn:
+            self._tasks = None
+            await self._stack.aclose()
+
+
+SERVER = web.AppKey("acestep_xl_server", Server)
+
+
+def build_app(settings: ServiceSettings, opening: Opening, *, prefix: str = "", lazy: bool = False) -> web.Application:
+    """The application with all its routes.
+
+    prefix: the path it will be mounted below. lazy: open the tasks with the first request that needs them, not when the
+    application starts.
+    """
+    from .routes import ROUTES
+
+    server = Server(settings, opening, prefix)
+
+    async def start(app: web.Application) -> None:
+        if not lazy:
+            await server.tasks()
+
+    async def stop(app: web.Application) -> None:
+        await server.stop()
+
+    async def close(app: web.Application) -> None:
+        await server.close()
+
+    app = web.Application(middlewares=[_answer_faults, _guard])
+    app[SERVER] = server
+    app.on_startup.append(start)
+    app.on_shutdown.append(stop)
+    app.on_cleanup.append(close)
+    app.on_response_prepare.append(_set_headers)
+    app.add_routes(ROUTES)
+    return app
+
+
+async def _set_headers(request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    origin = request.headers.get("Origin")
+    if request.config_dict[SERVER].door.allows(origin):
+        response.headers["Access-Control-Allow-Origin"] = str(origin)
+        response.headers["Vary"] = "Origin"
+
+
+@web.middleware
+async def _answer_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every answer is JSON in the API's shape, also where no route or no code was ready for the request."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return failure("invalidRequest", f"{request.method} {request.path}: {error.reason}", error.status, allowed)
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        _logger.exception("%s %s failed", request.method, request.path)
+        return failure("internalError", "the server made a mistake; its log says which", 500)
+
+
+@web.middleware
+async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    server = request.config_dict[SERVER]
+    if problem := server.door.strange_host(request.headers):
+        return failure("forbidden", problem, 403)
+    if request.method == "OPTIONS" and server.door.allows(request.headers.get("Origin")):
+        return web.Response(status=204, headers=_PREFLIGHT)
+    changes = request.method != "GET" or "Upgrade" in request.headers
+    if changes and request.method != "HEAD" and (problem := server.door.strange_origin(request.headers)):
+        return failure("forbidden", problem, 403)
+    if server.answering >= server.settings.max_connections:
+        return failure("tooManyRequests", "too many requests at once; try again soon", 429, {"Retry-After": "1"})
+    server.answering += 1
+    try:
+        return await handler(request)
+    finally:
+        server.answering -= 1

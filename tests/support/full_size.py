@@ -1,0 +1,54 @@
+"""The real architectures, with two layers of each kind, and runs of them as a guider makes them."""
+
+from __future__ import annotations
+
+import torch
+
+from acestep_xl.model.condition import Condition
+from acestep_xl.model.config import Config, Width
+from acestep_xl.model.network import AceStep
+from acestep_xl.model.predictor import Predictor
+from acestep_xl.nodes.memory import Song
+
+ENCODER = Width(2048, 6144, 16, 8, 128)
+# Two layers show the peak of all: nothing but the prompt's keys and values outlives a layer.
+XL = Config(Width(2560, 9728, 32, 8, 128), ENCODER, decoder_layers=2, lyric_layers=2, timbre_layers=2, pooler_layers=2,
+            text_dim=1024)  # fmt: skip
+SMALL = Config(ENCODER, ENCODER, decoder_layers=2, lyric_layers=2, timbre_layers=2, pooler_layers=2, text_dim=1024)
+
+
+def run(network: AceStep, song: Song, device: str) -> None:
+    """Everything a run does with the network, as the guider does it."""
+    dtype = network.null_condition_emb.dtype
+    context = torch.empty(song.songs, song.frames, 128, device=device)
+    x = torch.empty(song.songs, song.frames, 64, device=device)
+    if song.codes:
+        network.silence = torch.empty(750, 64, device=device)
+        network.through_codes(x)
+
+    def condition() -> Condition:
+        n = song.prompts
+        text, lyrics = (torch.empty(n, m, 1024, dtype=dtype, device=device) for m in (song.caption, song.lyrics))
+        masks = (torch.ones(n, m, dtype=torch.bool, device=device) for m in (song.caption, song.lyrics))
+        text_mask, lyric_mask = masks
+        timbre = torch.empty(n * song.references, 750, 64, device=device)
+        owners = [item for item in range(n) for _ in range(song.references)]
+        states = network.encoder(text, text_mask, lyrics, lyric_mask, timbre, owners).states
+        return Condition(states, None)
+
+    negative = condition() if song.negative else None
+    predictor = Predictor(network, condition(), context, negative)
+    velocity, against = predictor(x, 0.5, unconditional=True)
+    assert against is not None and velocity.shape == x.shape
+
+
+SONGS = {
+    "1 min": Song(1, 1500, 1, 300, 100),
+    "4 min": Song(1, 6000, 1, 1000, 200),
+    "10 min": Song(1, 15000, 1, 2048, 256),
+    "batch of 4, prompts of their own": Song(4, 1500, 4, 500, 100),
+    "negative prompt": Song(2, 3000, 2, 500, 100, negative=True),
+    "long lyrics of a short song": Song(1, 250, 1, 2048, 256),
+    "four references": Song(1, 500, 1, 100, 50, references=4),
+    "cover": Song(1, 6000, 1, 500, 100, codes=True),
+}

@@ -1,0 +1,69 @@
+"""How much memory tensors take while something runs, at full size and without computing anything."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class Live(TorchDispatchMode):
+    """Counts the bytes of the tensors that operations make, as long as they live; `peak` is the most there ever were.
+
+    device: count only tensors on devices of this type. What a kernel takes and gives back by itself is not seen.
+    """
+
+    def __init__(self, apart: Iterable[Tensor] = (), device: str | None = None) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._device = device
+        self._sizes: dict[int, int] = {tensor.untyped_storage()._cdata: 0 for tensor in apart}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor) and self._device in (None, tensor.device.type):
+                self._add(tensor.untyped_storage())
+        self.peak = max(self.peak, self.live)
+        return out
+
+    def _add(self, storage: Any) -> None:
+        key = storage._cdata
+        if key not in self._sizes:
+            self._sizes[key] = storage.nbytes()
+            self.live += self._sizes[key]
+            weakref.finalize(storage, self._drop, key)
+
+    def _drop(self, key: int) -> None:
+        self.live -= self._sizes.pop(key)
+
+
+def fake() -> FakeTensorMode:
+    """Inside, tensors have shapes, types and devices, cuda too, and no content; mixed devices are an error."""
+    return FakeTensorMode()
+
+
+def build(make: Callable[[], M], dtype: torch.dtype, device: str) -> M:
+    """A module of fake weights, inside `fake`."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            return make().requires_grad_(False)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def peak(module: nn.Module, work: Callable[[], object]) -> int:
+    """Most bytes alive at once during the work, the module's own weights not counted."""
+    with Live((*module.parameters(), *module.buffers())) as live, torch.no_grad():
+        work()
+    return live.peak

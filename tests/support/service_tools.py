@@ -1,0 +1,178 @@
+"""Parts of the task API for its tests: requests, a fast engine, and a receiver of deliveries."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from acestep_xl.runner.graph import Graph
+from acestep_xl.service.engine import OnProgress, ShouldStop, Stopped
+from acestep_xl.service.graphs import SAMPLER
+from acestep_xl.service.headless import HeadlessEngine
+from acestep_xl.service.request import AudioInference, read_tasks
+
+MODEL = "runware:ace-step@v1.5-xl-sft"
+
+
+def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test that is a coroutine, in an event loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 240))
+
+    return run
+
+
+async def until(happened: Callable[[], Any], seconds: float = 10.0) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        await asyncio.sleep(0.005)
+
+
+def inference(**values: Any) -> AudioInference:
+    """A valid task with a UUID of its own; values under the page's names."""
+    return read(body(**values))
+
+
+def body(**values: Any) -> dict[str, Any]:
+    """The same as the object that a client sends."""
+    basis = {
+        "taskType": "audioInference",
+        "taskUUID": str(uuid.uuid4()),
+        "model": MODEL,
+        "positivePrompt": "slow waltz",
+    }
+    return {**basis, **values}
+
+
+def read(task: dict[str, Any]) -> AudioInference:
+    (found,) = read_tasks([task])
+    assert isinstance(found, AudioInference), found
+    return found
+
+
+class TinyEngine(HeadlessEngine):
+    """Saves a few bytes that tell the graph's seed instead of making music. Fails as it is told to.
+
+    seconds: of each run. act: called in each run with the graph; what it raises, the run raises.
+    """
+
+    def __init__(self, folder: Path, seconds: float = 0.0, act: Callable[[Graph], object] | None = None) -> None:
+        super().__init__(folder, [], "cpu")
+        self._folder, self._seconds, self._act = folder, seconds, act
+        self.graphs: list[Graph] = []
+        self.closed = False
+
+    def run(self, graph: Graph, on_progress: OnProgress, should_stop: ShouldStop) -> list[Path]:
+        self.graphs.append(graph)
+        end = time.monotonic() + self._seconds
+        while (left := end - time.monotonic()) > 0:
+            if should_stop():
+                raise Stopped
+            on_progress(1 - left / self._seconds)
+            time.sleep(min(left, 0.01))
+        if should_stop():
+            raise Stopped
+        if self._act is not None:
+            self._act(graph)
+        path = self._folder / "output" / "song_00001_.mp3"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(sound(seed_of(graph)))
+        return [path]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def seed_of(graph: Graph) -> int:
+    return next(call.inputs["seed"] for call in graph.values() if call.class_type == SAMPLER)
+
+
+def sound(seed: int) -> bytes:
+    """What TinyEngine saves."""
+    return f"seed {seed} ".encode() + hashlib.sha256(str(seed).encode()).digest() * 8
+
+
+class NoMedia:
+    """A place for uploads in which nothing lies. files: by UUID or URL, relative to the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: dict[str, bytes | Exception] = {}
+
+    async def store(self, request: Any) -> dict[str, Any]:
+        raise NotImplementedError
+
+    async def fetch(self, url: str) -> Path:
+        found = self.files[url]
+        if isinstance(found, Exception):
+            raise found
+        return self._kept(found)
+
+    def find(self, media_uuid: str) -> Path | None:
+        found = self.files.get(media_uuid)
+        return self._kept(found) if isinstance(found, bytes) else None
+
+    def clean(self) -> None:
+        """Everything stays."""
+
+    def _kept(self, data: bytes) -> Path:
+        path = self.folder / "media" / f"{hashlib.sha256(data).hexdigest()[:16]}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+
+class Receiver:
+    """A server of other people. calls: (method, path, body, content type, time) in the order they came.
+
+    answers: by path, the status to answer with, or a function of the number of calls so far that gives it. files: what
+    lies at a path.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, bytes, str, float]] = []
+        self.answers: dict[str, int | Callable[[int], int]] = {}
+        self.files: dict[str, bytes] = {}
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        data = await request.read()
+        path = request.path
+        self.calls.append((request.method, path, data, request.content_type, time.time()))
+        status = self.answers.get(path, 200)
+        if callable(status):
+            status = status(sum(call[1] == path for call in self.calls))
+        return web.Response(status=status, body=self.files.get(path))
+
+    def bodies(self, path: str) -> list[dict[str, Any]]:
+        return [json.loads(call[2]) for call in self.calls if call[1] == path]
+
+
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    app = web.Application(client_max_size=2**27)
+    app.router.add_route("*", "/{rest:.*}", receiver.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield receiver
+    finally:
+        await runner.cleanup()

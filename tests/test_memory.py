@@ -1,0 +1,111 @@
+"""Memory estimates against what runs of the real architecture take, tensor by tensor."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from full_size import SMALL, SONGS, XL, run
+from measure import build, fake, peak
+from torch import Tensor
+
+from acestep_xl.model.attention import attend as ATTEND
+from acestep_xl.model.network import AceStep
+from acestep_xl.model.text import CAPTION_LIMIT, LYRIC_LIMIT, build_text_model
+from acestep_xl.model.vae import Oobleck, VAEConfig
+from acestep_xl.nodes import memory
+from acestep_xl.nodes.memory import Song
+
+# The estimate is never below what is taken, and not far above it.
+TOO_MUCH = 1.7
+
+
+def attend_on_a_card(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """As graphics cards do: without a mask in one kernel, which keeps nothing; with one, grouped heads are spelled out
+    (here by torch's own decomposition, which fake tensors take)."""
+    return torch.empty_like(q) if mask is None else ATTEND(q, k, v, mask)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("name", SONGS)
+def test_a_run_takes_what_was_announced_and_not_much_less(
+    name: str, dtype: torch.dtype, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if device == "cuda":
+        for module in ("attention", "layers", "transformer"):
+            monkeypatch.setattr(f"acestep_xl.model.{module}.attend", attend_on_a_card)
+    with fake():
+        network = build(lambda: AceStep(XL), dtype, device)
+        taken = peak(network, lambda: run(network, SONGS[name], device))
+        announced = memory.sampling(network, SONGS[name], torch.device(device))
+    assert taken <= announced <= TOO_MUCH * taken, (taken, announced)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("chunk", [128, 512])
+def test_the_vae_takes_what_was_announced(chunk: int, dtype: torch.dtype) -> None:
+    frames = 3 * chunk // 2
+    with fake():
+        vae = build(lambda: Oobleck(VAEConfig()), dtype, "cpu")
+        # Waveform and latents lie in main memory, whatever the device; they are not of the chunk.
+        ends = 4 * frames * (2 * 1920 + 64)
+        decoding = peak(vae, lambda: vae.decode(torch.empty(1, 64, frames), chunk)) - ends
+        encoding = peak(vae, lambda: vae.encode(torch.empty(1, 2, frames * 1920), chunk)) - ends
+        announced = memory.vae(vae, chunk)
+    assert max(decoding, encoding) <= announced <= TOO_MUCH * min(decoding, encoding), (decoding, encoding, announced)
+
+
+def test_the_text_encoder_takes_what_was_announced() -> None:
+    from transformers import Qwen3Config
+
+    sizes = {"hidden_size": 1024, "intermediate_size": 3072, "num_attention_heads": 16, "num_key_value_heads": 8}
+    config = Qwen3Config.from_dict({**sizes, "vocab_size": 151669, "num_hidden_layers": 2, "head_dim": 128})
+    with fake():
+        model = build_text_model(config)
+        weights = {name: torch.empty(value.shape) for name, value in model.state_dict().items()}
+        model.load_state_dict(weights, assign=True)
+
+        def work() -> None:
+            model(input_ids=torch.zeros(1, CAPTION_LIMIT, dtype=torch.int64), use_cache=False)
+            model.get_submodule("embed_tokens")(torch.zeros(1, LYRIC_LIMIT, dtype=torch.int64))
+
+        taken = peak(model, work)
+        announced = memory.text(model)
+    assert taken <= announced <= 4 * taken, (taken, announced)
+
+
+def test_what_makes_a_run_larger_makes_its_announcement_larger() -> None:
+    with torch.device("meta"):
+        small, large = AceStep(SMALL).bfloat16(), AceStep(XL).bfloat16()
+        wide = AceStep(XL).float()
+    card, song = torch.device("cuda"), Song(1, 1500, 1, 300, 100)
+    base = memory.sampling(large, song, card)
+    for bigger in ({"frames": 3000}, {"songs": 2}, {"lyrics": 2048}, {"references": 4}, {"negative": True}):
+        assert memory.sampling(large, replace(song, **bigger), card) > base, bigger
+    assert memory.sampling(large, replace(song, guided=False), card) < base
+    assert memory.sampling(small, song, card) < base < memory.sampling(wide, song, card)
+    assert memory.sampling(large.half(), song, card) == memory.sampling(wide, song, card), "fp16 keeps much in float32"
+
+
+def test_the_documentation_tells_these_numbers() -> None:
+    page = (Path(__file__).parent.parent / "docs/in-comfyui.md").read_text("utf-8")
+    told = re.findall(r"^\| (.+) \| ([\d.]+) GiB \| ([\d.]+) GiB \| ([\d.]+) GiB \|$", page, re.MULTILINE)
+    songs = {"1 minute": Song(1, 1500, 1, 400, 150), "4 minutes": Song(1, 6000, 1, 1200, 200),
+             "10 minutes": Song(1, 15000, 1, 2048, 256), "4 songs of 1 minute": Song(4, 1500, 1, 400, 150)}  # fmt: skip
+    whole = replace(XL, decoder_layers=32, lyric_layers=8, timbre_layers=4)
+    with torch.device("meta"):
+        half, full = AceStep(whole).bfloat16(), AceStep(whole).float()
+    card, main = torch.device("cuda"), torch.device("cpu")
+    runs = {
+        name: (
+            memory.sampling(half, song, card),
+            memory.sampling(half, replace(song, guided=False), card),
+            memory.sampling(full, song, main),
+        )
+        for name, song in songs.items()
+    }
+    assert told == [(name, *(f"{needed / 2**30:.1f}" for needed in run)) for name, run in runs.items()]
