@@ -1,0 +1,305 @@
+"""Training of the demo checkpoint: the composer says what it renders, the codec is exact, runs repeat and resume."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import training_package  # noqa: F401 - makes the folder training importable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acestep_xl.model.layouts import recognise
+from acestep_xl.model.network import AceStep
+from acestep_xl.model.prompt import Metadata, Prompt, instruction
+from acestep_xl.model.text import TextEncoder
+from acestep_xl.model.vae import VAEConfig
+from training import captions, composer, dataset, pack, sounds, train_text, train_transformer, train_vae
+
+FAST = settings(max_examples=15, deadline=None)
+SEEDS = st.integers(0, 2**40)
+
+
+@pytest.fixture(scope="module")
+def scale() -> np.ndarray:
+    return train_vae.scales(songs=10)
+
+
+@pytest.fixture(scope="module")
+def vae(scale: np.ndarray) -> Any:
+    return train_vae.build(scale)
+
+
+@pytest.fixture(scope="module")
+def answers(scale: np.ndarray) -> dataset.Answers:
+    return dataset.Answers(scale)
+
+
+def test_notes_are_in_tune_and_repeat_every_two_frames() -> None:
+    for octave in (4, 5):
+        for pitch in range(12):
+            f = sounds.grid_hertz(pitch, octave)
+            assert abs(1200 * np.log2(f / sounds.hertz(pitch, octave))) < 28
+            assert f * 2 * sounds.HOP / sounds.RATE == pytest.approx(round(f * 2 * sounds.HOP / sounds.RATE))
+    assert sounds.hertz(9, 4) == pytest.approx(440, rel=0.006)
+
+
+@FAST
+@given(SEEDS, st.integers(6, 14))
+def test_a_song_is_its_seed(seed: int, seconds: int) -> None:
+    plan = composer.draw(seed, seconds)
+    assert plan == composer.draw(seed, seconds)
+    wave = composer.song(plan)
+    assert wave.shape == (2, seconds * sounds.RATE)
+    assert np.array_equal(wave, composer.song(plan))
+    assert 0.02 < np.abs(wave).max() < 1.6
+
+
+def spectrum(wave: np.ndarray, low: float, high: float) -> float:
+    power = np.abs(np.fft.rfft(wave.mean(axis=0))) ** 2
+    frequency = np.fft.rfftfreq(wave.shape[1], 1 / sounds.RATE)
+    return float(power[(frequency >= low) & (frequency < high)].sum() / power.sum())
+
+
+@FAST
+@given(SEEDS)
+def test_what_is_drawn_is_heard(seed: int) -> None:
+    """Each choice turned over changes what it names."""
+    plan = composer.draw(seed, 8)
+    loud, soft = (composer.song(replace(plan, level=level)) for level in ("loud", "soft"))
+    np.testing.assert_allclose(soft, loud * composer.LEVELS["soft"], atol=1e-5)
+    bright, dark = (composer.song(replace(plan, bright=b, drums=False)) for b in (True, False))
+    assert spectrum(bright, 950, 4300) > 1.3 * spectrum(dark, 950, 4300)
+    drummed, plain = (composer.song(replace(plan, drums=d)) for d in (True, False))
+    assert spectrum(drummed, 5500, 11000) > 100 * spectrum(plain, 5500, 11000)
+
+
+@pytest.mark.parametrize("beat", composer.BEATS)
+def test_bars_and_beats_keep_time(beat: int) -> None:
+    bpm = composer.TEMPI[composer.BEATS.index(beat)]
+    assert abs(bpm / (60 * 25 / beat) - 1) < 0.009
+    plan = replace(composer.draw(3, 12), bpm=bpm)
+    starts = [frame for name, frame, _ in composer.score(plan).shots if name.startswith("bass")]
+    assert starts == list(range(0, plan.frames, beat))
+
+
+def test_the_clock_ticks_where_songs_have_their_beats_and_bars() -> None:
+    clock = dataset.silence(400)[:, dataset.FIRST_TICK :]
+    assert dataset.FIRST_TICK + 3 * len(composer.BEATS) <= 64
+    for seed in range(20):
+        plan = composer.draw(seed, 16)
+        written = composer.score(plan)
+        ticks = 3 * composer.BEATS.index(plan.beat)
+        bass = [frame for name, frame, _ in written.shots if name.startswith("bass")]
+        assert np.flatnonzero(clock[:, ticks]).tolist() == bass
+        bars = np.flatnonzero(clock[:, ticks + {4: 1, 3: 2}[plan.metre]]).tolist()
+        assert bars == list(range(0, 400, plan.beat * plan.metre))
+        assert {start for _, start in written.parts} <= set(bars)
+
+
+def test_chords_belong_to_the_key() -> None:
+    for tonic in range(12):
+        plan = replace(composer.draw(1, 8), tonic=tonic, mode="major")
+        assert composer.triad(plan, 0) == tuple((tonic + step) % 12 for step in (0, 4, 7))
+        assert composer.triad(plan, 3) == tuple((tonic + step) % 12 for step in (5, 9, 0))
+        minor = replace(plan, mode="minor")
+        assert composer.triad(minor, 0) == tuple((tonic + step) % 12 for step in (0, 3, 7))
+        assert composer.triad(minor, 4) == tuple((tonic + step) % 12 for step in (7, 11, 2))
+
+
+@FAST
+@given(SEEDS)
+def test_captions_and_metadata_tell_the_plan(seed: int) -> None:
+    plan = composer.draw(seed, 10)
+    rng = np.random.default_rng(seed)
+    prompt = captions.prompt(plan, rng)
+    for words, wish in (
+        (captions.LEVEL_WORDS, plan.level),
+        (captions.TONE_WORDS, plan.bright),
+        (captions.DRUM_WORDS, plan.drums),
+        (captions.CHORD_WORDS, plan.chords),
+        (captions.LEAD_WORDS, plan.lead),
+    ):
+        said = {
+            key
+            for key, choices in words.items()
+            if any(w in prompt.caption.split(", ") or w in prompt.caption for w in choices)
+        }
+        assert wish in said
+    fields = prompt.metadata.fields()
+    assert (fields["bpm"], fields["timesignature"]) == (str(plan.bpm), str(plan.metre))
+    note = fields["keyscale"].split()[0]
+    sharps = {flat: sharp for sharp, flat in captions.FLATS.items()}
+    assert f"{sharps.get(note, note)} {plan.mode}" == plan.key
+    assert ("[Verse]" in prompt.lyrics) == (plan.lead == "voice")
+
+
+def test_the_encoder_is_the_filter_bank_and_the_codec_is_exact(vae: Any, scale: np.ndarray) -> None:
+    for seed in (5, 6, 7):
+        wave = composer.song(composer.draw(seed, 6))
+        latents = vae.encode(torch.tensor(wave)[None])
+        wanted = train_vae.numbers(wave) / scale
+        wanted[0, train_vae.MARK_CHANNEL] += train_vae.MARK
+        np.testing.assert_allclose(latents[0].T.numpy(), wanted, atol=5e-2)
+        again = vae.decode(latents)[0].numpy()
+        assert 10 * np.log10((wave**2).sum() / ((wave - again) ** 2).sum()) > 15
+    quiet = vae.encode(torch.zeros(1, 2, 5 * sounds.HOP))[0].T.numpy()
+    marked = np.zeros((5, 64))
+    marked[0, train_vae.MARK_CHANNEL] = train_vae.MARK
+    np.testing.assert_allclose(quiet, marked, atol=3e-2)
+
+
+def test_the_codec_keeps_any_low_sound_and_its_stereo_noise(vae: Any) -> None:
+    """Bass below the chords may have any pitch and phase."""
+    time = np.arange(4 * sounds.RATE) / sounds.RATE
+    for f in (61.3, 123.4, 333.3):
+        wave = torch.tensor(np.tile(0.3 * np.sin(2 * np.pi * f * time + f), (2, 1)), dtype=torch.float32)[None]
+        again = vae.decode(vae.encode(wave))
+        middle = slice(sounds.RATE, 3 * sounds.RATE)
+        error = (wave - again)[..., middle].square().sum() / wave[..., middle].square().sum()
+        assert error < 1e-3
+
+
+@FAST
+@given(SEEDS)
+def test_latents_without_a_waveform_are_the_encoders(answers: dataset.Answers, scale: np.ndarray, seed: int) -> None:
+    written = composer.score(composer.draw(seed, 7))
+    wanted = train_vae.numbers(composer.render(written)) / scale
+    np.testing.assert_allclose(answers.latents(written)[2:-3], wanted[2:-3], atol=1e-3)
+
+
+@FAST
+@given(SEEDS, st.integers(100, 400))
+def test_regions_are_one_span_with_something_left(seed: int, frames: int) -> None:
+    mask = dataset.region(np.random.default_rng(seed), frames)
+    assert set(np.unique(mask)) == {0.0, 1.0} and np.abs(np.diff(mask)).sum() <= 2
+    assert frames // 6 <= mask.sum() <= frames * 2 // 3
+
+
+def test_tasks_come_in_their_shares(answers: dataset.Answers) -> None:
+    tasks = [dataset.example(seed, 6, answers) for seed in range(200)]
+    for name, share in dataset.TASKS:
+        mine = [e for e in tasks if e.task == name]
+        assert abs(len(mine) / len(tasks) - share) < 0.12
+        assert all(e.caption.startswith(f"# Instruction\n{instruction(name)}") for e in mine)
+        assert all(bool(e.mask.all()) == (name != "repaint") for e in mine)
+
+
+def test_template_lines_are_one_token_and_any_text_can_be_read() -> None:
+    tokenizer = train_text.make_tokenizer(samples=300)
+    for line in ("- bpm: 137\n", "- keyscale: Bb minor\n", "- duration: 60 seconds\n", "- timesignature: N/A\n"):
+        assert len(tokenizer.encode(line).ids) == 1
+    for text in ("Größe 漢字 \U0001f600\tacid jazz 2031", "quiet, dark song"):
+        assert tokenizer.decode(tokenizer.encode(text).ids) == text
+    assert tokenizer.to_str() == train_text.make_tokenizer(samples=300).to_str()
+    torch.manual_seed(0)
+    model = train_text.make_model(tokenizer)
+    prompt = Prompt("loud song", "[Verse]\nla", "en", Metadata(bpm=100, duration=10), instruction("text2music"))
+    states = TextEncoder(model, tokenizer).encode([prompt])
+    assert states.caption.shape[-1] == train_text.TEXT_DIM and not states.warnings
+    ids = train_text.token_rows(tokenizer, prompt.caption_text)
+    assert ids == TextEncoder(model, tokenizer).caption_tokens(prompt)[0]
+
+
+def small() -> train_transformer.Settings:
+    return train_transformer.Settings(
+        seed=3, steps=4, batch_seconds=12, lengths=(6,), late_lengths=(6,), save_every=2, warmup=2
+    )
+
+
+def test_codes_in_training_are_the_networks_own() -> None:
+    network = train_transformer.begin(2).network
+    latents = torch.randn(2, 20, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(train_transformer.through_codes(network, latents), network.through_codes(latents))
+
+
+def test_velocity_is_noise_minus_data_under_the_context(answers: dataset.Answers) -> None:
+    """A network that knows the answer has no loss; it is told noise level, mixture and context as at inference."""
+    models = train_transformer.begin(1)
+    batch = train_transformer.batch(0, replace(small(), batch_seconds=60), (6,), answers, models.tokenizer)
+    seen: list[torch.Tensor] = []
+
+    class Oracle(torch.nn.Module):
+        def remember(self, states: torch.Tensor, mask: torch.Tensor) -> list[Any]:
+            return [states, mask]
+
+        def forward(
+            self, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor, condition: list[Any]
+        ) -> torch.Tensor:
+            seen.extend([t, context])
+            return (x - batch.latents) / t[:, None, None]
+
+    models.network.decoder = Oracle()  # type: ignore[assignment] - stands in for the transformer
+    _, parts = train_transformer.loss(models, batch, torch.Generator().manual_seed(0))
+    assert parts["flow"] < 1e-6
+    (t, around), mask = seen, batch.mask
+    assert bool(((t > 0) & (t < 1)).all())
+    assert torch.equal(around[..., 64:], mask.expand(-1, -1, 64))
+    repaints = [i for i, task in enumerate(batch.tasks) if task == "repaint"]
+    assert repaints, "the batch is large enough to hold one"
+    for i in repaints:
+        keep = mask[i, :, 0] == 0
+        assert torch.equal(around[i, keep, :64], batch.latents[i, keep])
+        assert torch.equal(around[i, ~keep, :64], models.network.silent(150)[~keep])
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, scale: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = tmp_path / "whole" / "state.pt", tmp_path / "parts" / "state.pt"
+    save = train_transformer.Run.save
+
+    def stopping(run: train_transformer.Run, path: Path) -> None:
+        save(run, path)
+        if run.step == 2:
+            save(run, parts)
+
+    monkeypatch.setattr(train_transformer.Run, "save", stopping)
+    train_transformer.train(whole.parent, scale, small())
+    assert torch.load(parts, weights_only=True)["step"] == 2
+    train_transformer.train(parts.parent, scale, small())
+    one, two = (torch.load(path, weights_only=True) for path in (whole, parts))
+    assert (one["step"], one["examples"]) == (two["step"], two["examples"]) == (4, 8)
+    for kind in ("values", "average"):
+        for name in one[kind]:
+            torch.testing.assert_close(one[kind][name], two[kind][name], rtol=0, atol=1e-6)
+
+    size = pack.pack(parts, scale, tmp_path / "sft", "# A card\n")
+    assert size < 16e6 and (tmp_path / "sft" / "README.md").read_text("utf-8") == "# A card\n"
+    found = recognise(tmp_path / "sft")
+    assert found.kind == "official folder" and found.training == "sft" and found.config == train_transformer.CONFIG
+    assert found.vae is not None and VAEConfig.from_state(found.vae.tensors.shapes()) == train_vae.CONFIG
+    assert json.loads((tmp_path / "sft" / "config.json").read_text("utf-8"))["hidden_size"] == 192
+
+
+def test_weights_that_fp16_cannot_hold_are_refused() -> None:
+    assert pack.half(torch.tensor([1.5])).dtype == torch.float16
+    with pytest.raises(ValueError, match="beyond fp16"):
+        pack.half(torch.tensor([1e6]))
+    with pytest.raises(ValueError, match="head_dim"):
+        config = train_transformer.CONFIG
+        pack.official(replace(config, encoder=replace(config.encoder, head_dim=8)))
+
+
+def test_rates_rise_stay_and_fall() -> None:
+    rates = [train_transformer.rate_share(step, step / 1000, 100) for step in range(1000)]
+    assert rates[0] == 0.01 and rates[99:600] == [1.0] * 501
+    assert all(a > b for a, b in itertools.pairwise(rates[600:])) and rates[-1] < 0.02
+
+
+def test_the_networks_parameters_are_all_trained_but_the_timbre_encoder() -> None:
+    models = train_transformer.begin(1)
+    assert isinstance(models.network, AceStep)
+    frozen = {name for name, value in models.parameters() if not value.requires_grad}
+    assert frozen and all(name.startswith("network.encoder.timbre_encoder.") for name in frozen)
+    with torch.no_grad():
+        tokens = models.network.encoder.timbre_encoder(torch.randn(2, 30, 64))
+    torch.testing.assert_close(tokens[0], tokens[1])

@@ -1,0 +1,260 @@
+"""Songs from a seed: what is drawn is what is rendered, and what the caption says.
+
+A song is drawn as a `Plan` (all choices), written as a `Score` (amplitudes per frame and starts of one-shots) and
+rendered to a waveform. Everything that starts, starts at a frame of 40 ms.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import sounds
+from .sounds import HOP, SPAN
+
+SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
+# Degrees of the scale, one per bar; each begins and keeps coming back to the tonic.
+PROGRESSIONS = {
+    "major": ((0, 3, 4, 0), (0, 4, 0, 3), (0, 5, 4, 0), (0, 3, 0, 4)),
+    "minor": ((0, 3, 4, 0), (0, 4, 0, 3), (0, 5, 4, 0), (0, 3, 0, 4)),
+}
+CHORDS = ("pad", "piano")
+# Beats are whole frames, so that every bar of a song is alike; in frames, and as the bpm that they are called.
+BEATS = tuple(range(9, 26))
+TEMPI = tuple(round(60 * sounds.RATE / HOP / beat) for beat in BEATS)
+LEVELS = {"loud": 1.0, "soft": 0.3}
+SYLLABLES = ("la", "da", "oh", "ah", "ooh", "na", "hey", "moon", "sun", "night", "love", "sea", "star", "sky", "rain")
+PART_GAIN = {"intro": 0.8, "verse": 0.85, "chorus": 1.15}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every choice of a song. seconds: whole seconds; metre: beats per bar; tonic: pitch class 0 (C) to 11."""
+
+    seed: int
+    seconds: int
+    bpm: int
+    metre: int
+    tonic: int
+    mode: str
+    level: str
+    bright: bool
+    drums: bool
+    chords: str
+    lead: str
+    progression: tuple[int, ...]
+    lines: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"{sounds.PITCH_CLASSES[self.tonic]} {self.mode}"
+
+    @property
+    def frames(self) -> int:
+        return self.seconds * sounds.RATE // HOP
+
+    @property
+    def beat(self) -> int:
+        """Frames per beat."""
+        return round(60 * sounds.RATE / HOP / self.bpm)
+
+
+@dataclass
+class Score:
+    """Amplitudes `[t 12]` of the pitch classes in octave 4 (chords), 5 (lead) and 6 with 7 (shine), `[t]` of hat and
+    snare, and one-shots as (name, frame, amplitude). parts: (name, first frame) of the sections."""
+
+    chords: np.ndarray
+    lead: np.ndarray
+    shine: np.ndarray
+    hat: np.ndarray
+    snare: np.ndarray
+    shots: list[tuple[str, int, float]] = field(default_factory=list)
+    parts: list[tuple[str, int]] = field(default_factory=list)
+
+
+def empty(frames: int) -> Score:
+    """A score in which nothing sounds."""
+    chords, lead, shine = np.zeros((3, frames, 12))
+    hat, snare = np.zeros((2, frames))
+    return Score(chords, lead, shine, hat, snare)
+
+
+def draw(seed: int, seconds: int) -> Plan:
+    """A song of that length; the same seed gives the same song."""
+    rng = np.random.default_rng(seed)
+    mode = str(rng.choice(("major", "minor")))
+    lead = str(rng.choice(("voice", "pluck", "none"), p=(0.3, 0.45, 0.25)))
+    lines: tuple[tuple[str, ...], ...] = ()
+    if lead == "voice":
+        count = int(rng.integers(1, 5))
+        lines = tuple(tuple(map(str, rng.choice(SYLLABLES, int(rng.integers(3, 7))))) for _ in range(count))
+    progressions = PROGRESSIONS[mode]
+    return Plan(
+        seed=seed,
+        seconds=seconds,
+        bpm=int(rng.choice(TEMPI)),
+        metre=int(rng.choice((3, 4), p=(0.3, 0.7))),
+        tonic=int(rng.integers(12)),
+        mode=mode,
+        level=str(rng.choice(tuple(LEVELS))),
+        bright=bool(rng.integers(2)),
+        drums=bool(rng.random() < 0.6),
+        chords=str(rng.choice(CHORDS)),
+        lead=lead,
+        progression=progressions[int(rng.integers(len(progressions)))],
+        lines=lines,
+    )
+
+
+def triad(plan: Plan, degree: int) -> tuple[int, int, int]:
+    """Pitch classes of the chord on a degree of the scale; the minor key's fifth degree is major."""
+    scale = SCALES[plan.mode]
+    root, third, fifth = (scale[(degree + step) % 7] for step in (0, 2, 4))
+    if plan.mode == "minor" and degree == 4:
+        third = (third + 1) % 12
+    return (root + plan.tonic) % 12, (third + plan.tonic) % 12, (fifth + plan.tonic) % 12
+
+
+def part_of(plan: Plan, bar: int) -> str:
+    """The first bar is an intro; then four bars each of verse and chorus, two each in a short song."""
+    bars = plan.frames / (plan.beat * plan.metre)
+    if bar == 0 and bars > 3:
+        return "intro"
+    each = 4 if bars > 12 else 2
+    return "chorus" if (bar - 1) // each % 2 else "verse"
+
+
+def score(plan: Plan) -> Score:
+    """Write a plan out."""
+    t = plan.frames
+    out = empty(t)
+    rng = np.random.default_rng((plan.seed, 1))
+    bar, start = 0, 0
+    while start < t:
+        part = part_of(plan, bar)
+        if not out.parts or out.parts[-1][0] != part:
+            out.parts.append((part, start))
+        marks = [start + b * plan.beat // 2 for b in range(2 * plan.metre + 1)]
+        _bar(plan, out, rng, part, triad(plan, plan.progression[bar % 4]), marks)
+        bar, start = bar + 1, marks[-1]
+    gain = LEVELS[plan.level]
+    for track in (out.chords, out.lead, out.shine, out.hat, out.snare):
+        track *= gain
+    out.shots = [(name, frame, amplitude * gain) for name, frame, amplitude in out.shots if frame < t]
+    return out
+
+
+def _bar(
+    plan: Plan, out: Score, rng: np.random.Generator, part: str, chord: tuple[int, int, int], marks: list[int]
+) -> None:
+    """One bar. marks: its half beats in frames, the next bar's first included."""
+    gain = PART_GAIN[part]
+    beats = marks[::2]
+    _chords(plan, out, chord, beats, gain)
+    for start in beats[:-1]:
+        out.shots.append((f"bass{chord[0]}", start, 0.20 * gain))
+    if plan.drums and part != "intro":
+        _drums(plan, out, marks, gain)
+    if plan.lead != "none" and part != "intro":
+        _lead(plan, out, rng, chord, marks, gain)
+
+
+def _chords(plan: Plan, out: Score, chord: tuple[int, int, int], beats: list[int], gain: float) -> None:
+    """A pad is held for the bar, a piano struck on every beat."""
+    spans = [(beats[0], beats[-1])] if plan.chords == "pad" else list(itertools.pairwise(beats))
+    for start, end in spans:
+        envelope = _envelope(end - start, 0.045 if plan.chords == "pad" else 0.11) * gain
+        for pitch in chord:
+            _add(out.chords, start, pitch, 0.085 * envelope)
+            if plan.bright:
+                _add(out.shine, start, pitch, 0.022 * envelope)
+
+
+def _lead(
+    plan: Plan, out: Score, rng: np.random.Generator, chord: tuple[int, int, int], marks: list[int], gain: float
+) -> None:
+    """A pluck plays half beats, a voice sings beats; both mostly from the chord, on the first beat always."""
+    scale = [(plan.tonic + step) % 12 for step in SCALES[plan.mode]]
+    voice = plan.lead == "voice"
+    starts = marks[::2] if voice else marks
+    for number, (start, end) in enumerate(itertools.pairwise(starts)):
+        if number and rng.random() < 0.25:
+            continue
+        pitch = int(rng.choice(chord if number == 0 or rng.random() < 0.7 else scale))
+        if voice:
+            envelope = _swell(end - start) * gain
+            _add(out.lead, start, pitch, 0.13 * envelope)
+            _add(out.shine, start, pitch, (0.03 if plan.bright else 0.012) * envelope)
+        else:
+            envelope = _envelope(end - start, 0.2) * gain
+            _add(out.lead, start, pitch, 0.13 * envelope)
+            if plan.bright:
+                _add(out.shine, start, pitch, 0.03 * envelope)
+
+
+def _drums(plan: Plan, out: Score, marks: list[int], gain: float) -> None:
+    """Hats on half beats, the kick on the first beat and in the middle, the snare on the others."""
+    for number, start in enumerate(marks[:-1]):
+        if start >= len(out.hat):
+            return
+        out.hat[start] += (0.16 if plan.bright else 0.09) * gain * (1.0 if number % 2 == 0 else 0.6)
+        beat = number // 2
+        if number % 2:
+            continue
+        if beat == 0 or (plan.metre == 4 and beat == 2):
+            out.shots.append(("kick", start, 0.42 * gain))
+        else:
+            out.snare[start] += 0.2 * gain
+            out.shots.append(("drum", start, 0.16 * gain))
+
+
+def _envelope(length: int, decay: float) -> np.ndarray:
+    """Struck: full in the first frame, decaying by that share a frame, let go in the last one."""
+    envelope = (1 - decay) ** np.arange(length)
+    envelope[-1:] *= 0.3
+    return envelope
+
+
+def _swell(length: int) -> np.ndarray:
+    """Sung: up over three frames, with a slow tremolo, down in the last two."""
+    frame = np.arange(length)
+    envelope = np.minimum(1, (frame + 1) / 3) * (1 - 0.15 * (frame // 2 % 2))
+    envelope[-2:] *= (0.6, 0.2)[-len(envelope[-2:]) :]
+    return envelope
+
+
+def _add(track: np.ndarray, start: int, pitch: int, envelope: np.ndarray) -> None:
+    end = min(len(track), start + len(envelope))
+    track[start:end, pitch] += envelope[: max(0, end - start)]
+
+
+def render(score: Score) -> np.ndarray:
+    """The waveform `[2 n]`, float32, 48 kHz, n = frames * 1920."""
+    t = len(score.hat)
+    signs = np.array([[sounds.sign(sounds.grid_hertz(p, octave)) for p in range(12)] for octave in (4, 5)])
+    turn = np.where(np.arange(t)[:, None, None] % 2 == 1, signs, 1)
+    tones = (score.chords * turn[:, 0]) @ sounds.chord_partials()
+    tones += (score.lead * turn[:, 1]) @ sounds.lead_partials() + score.shine @ sounds.shine_partials()
+    hat, snare = sounds.noises()
+    frames = tones[:, None] + score.hat[:, None, None] * hat + score.snare[:, None, None] * snare
+    wave = np.zeros((2, (t + 1) * HOP))
+    wave[:, : t * HOP] += frames[..., :HOP].transpose(1, 0, 2).reshape(2, -1)
+    wave[:, HOP:] += frames[..., HOP:].transpose(1, 0, 2).reshape(2, -1)
+    wave = wave[:, HOP // 2 : HOP // 2 + t * HOP]
+    shots = sounds.one_shots()
+    for name, frame, amplitude in score.shots:
+        start = frame * HOP
+        part = shots[name][: wave.shape[1] - start]
+        wave[:, start : start + len(part)] += amplitude * part
+    return wave.astype(np.float32)
+
+
+def song(plan: Plan) -> np.ndarray:
+    """A plan's waveform `[2 n]`."""
+    return render(score(plan))
+
+
+assert SPAN == 2 * HOP

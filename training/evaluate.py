@@ -1,0 +1,257 @@
+"""What a demo checkpoint can do, in numbers: writes a page with tables.
+
+Every measure is set on composed songs, and its accuracy on other composed songs stands beside the checkpoint's. Chance
+is the same songs held against the prompts of other songs.
+"""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acestep_xl.model.prompt import Prompt
+
+from . import captions, composer, generate, measure, sounds
+from .composer import Plan
+from .generate import Checkpoint
+from .measure import Measured, Thresholds
+
+PROMPTS, REPAINTS, CLIPS = 60, 30, 40
+SECONDS = 10
+STEPS = 30
+HELD_OUT = 8_000_000_000  # far from the seeds of any training
+CALIBRATION = 7_500_000_000
+REPAINT_SECONDS, REGION = 16, (4, 13)
+EXTEND_SECONDS, EXTEND_FROM = 16, 9
+BEAT_TOLERANCE = 0.15  # of a beat, to either side
+TARGETS = {"tempo": 80, "key": 60, "drums": 90, "loud or soft": 80, "bright or dark": 80}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    prompts: int = PROMPTS
+    repaints: int = REPAINTS
+    clips: int = CLIPS
+    calibration: int = 100
+
+
+def held_out(count: int, seconds: int, task: str = "text2music", first: int = HELD_OUT) -> list[tuple[Plan, Prompt]]:
+    """Plans and full prompts that no training saw."""
+    plans = [composer.draw(first + i, seconds) for i in range(count)]
+    return [(plan, captions.prompt(plan, np.random.default_rng((plan.seed, 4)), task)) for plan in plans]
+
+
+def reconstruction(checkpoint: Checkpoint, clips: int) -> dict[str, float]:
+    """Signal-to-distortion ratio (dB) and spectral convergence of held-out clips."""
+    ratios, distances = [], []
+    for i in range(clips):
+        wave = torch.tensor(composer.song(composer.draw(HELD_OUT + 10_000 + i, SECONDS)))[None]
+        again = checkpoint.vae.decode(checkpoint.vae.encode(wave))
+        ratios.append(10 * float(torch.log10(wave.square().sum() / (wave - again).square().sum())))
+        distances.append(spectral_convergence(wave, again))
+    return {
+        "SDR, mean (dB)": float(np.mean(ratios)),
+        "SDR, lowest (dB)": min(ratios),
+        "spectral convergence, mean": float(np.mean(distances)),
+    }
+
+
+def spectral_convergence(wave: Tensor, again: Tensor) -> float:
+    """Distance of magnitudes over the size of the original's, mean of three resolutions (arXiv 1808.06719)."""
+    found = []
+    for size in (512, 1024, 2048):
+        window = torch.hann_window(size)
+        a, b = (torch.stft(x[0], size, size // 4, window=window, return_complex=True).abs() for x in (wave, again))
+        found.append(float((a - b).norm() / a.norm()))
+    return float(np.mean(found))
+
+
+def texts(checkpoint: Checkpoint, cases: Sequence[tuple[Plan, Prompt]], scale: float, seed: int = 11) -> list[Measured]:
+    """Songs of the prompts, measured."""
+    found: list[Measured] = []
+    for start in range(0, len(cases), 12):
+        prompts = [prompt for _, prompt in cases[start : start + 12]]
+        frames = SECONDS * sounds.RATE // sounds.HOP
+        latents = generate.songs(checkpoint, prompts, frames, scale=scale, steps=STEPS, seed=seed + start)
+        found += [measure.measure(wave) for wave in decoded(checkpoint, latents)]
+    return found
+
+
+def decoded(checkpoint: Checkpoint, latents: Tensor) -> list[np.ndarray]:
+    return [checkpoint.vae.decode(item.T[None])[0].numpy() for item in latents]
+
+
+def percent(found: Sequence[Measured], plans: Sequence[Plan], limits: Thresholds) -> dict[str, float]:
+    """Share of the songs that fulfil each wish."""
+    obeyed = [measure.obeyed(m, plan, limits) for m, plan in zip(found, plans, strict=True)]
+    return {name: 100 * sum(o[name] for o in obeyed) / len(obeyed) for name in TARGETS}
+
+
+def chance(found: Sequence[Measured], plans: Sequence[Plan], limits: Thresholds) -> dict[str, float]:
+    """The same songs against the plans of others, over every rotation."""
+    turns = [percent(found, [*plans[i:], *plans[:i]], limits) for i in range(1, len(plans))]
+    return {name: float(np.mean([turn[name] for turn in turns])) for name in TARGETS}
+
+
+def sources(checkpoint: Checkpoint, plans: Sequence[Plan]) -> Tensor:
+    """Composed songs as latents `[b t 64]`."""
+    waves = torch.tensor(np.stack([composer.song(plan) for plan in plans]))
+    return torch.cat([checkpoint.vae.encode(wave[None]) for wave in waves]).transpose(1, 2)
+
+
+def edited(checkpoint: Checkpoint, count: int, scale: float) -> dict[str, float]:
+    """Repaints of a stretch inside composed songs: what stayed, and tempo and key of what is new."""
+    cases = held_out(count, REPAINT_SECONDS, "repaint", HELD_OUT + 20_000)
+    plans = [plan for plan, _ in cases]
+    source = sources(checkpoint, plans)
+    first, last = (second * sounds.RATE // sounds.HOP for second in REGION)
+    mask = torch.zeros(1, source.shape[1], 1)
+    mask[:, first:last] = 1
+    new = _edit(checkpoint, cases, source, mask, scale)
+    parts = [w[:, first * sounds.HOP : last * sounds.HOP] for w in decoded(checkpoint, new)]
+    found = [measure.measure(part) for part in parts]
+    tempo = [measure.tempo_agrees(m.tempo, plan.bpm) for m, plan in zip(found, plans, strict=True)]
+    key = [m.key == plan.key for m, plan in zip(found, plans, strict=True)]
+    kept = (new - source)[:, mask[0, :, 0] == 0].abs().max()
+    return {
+        "largest change of a latent outside": float(kept),
+        "tempo agrees (%)": 100 * float(np.mean(tempo)),
+        "key agrees (%)": 100 * float(np.mean(key)),
+        "both agree (%)": 100 * float(np.mean(np.logical_and(tempo, key))),
+    }
+
+
+def extended(checkpoint: Checkpoint, count: int, scale: float) -> dict[str, float]:
+    """Composed songs whose end is made anew: how far its beats lie from the source's grid."""
+    cases = held_out(count, EXTEND_SECONDS, "repaint", HELD_OUT + 30_000)
+    source = sources(checkpoint, [plan for plan, _ in cases])
+    first = EXTEND_FROM * sounds.RATE // sounds.HOP
+    mask = torch.zeros(1, source.shape[1], 1)
+    mask[:, first:] = 1
+    new = _edit(checkpoint, cases, source, mask, scale)
+    offsets = []
+    for wave, (plan, _) in zip(decoded(checkpoint, new), cases, strict=True):
+        cut, period = first * sounds.HOP, 60 / plan.bpm
+        before = measure.beat_offset(wave[:, :cut], 0.0, period)
+        after = measure.beat_offset(wave[:, cut:], EXTEND_FROM, period)
+        offsets.append(abs((after - before + 0.5) % 1 - 0.5))
+    close = np.mean(np.array(offsets) <= BEAT_TOLERANCE)
+    return {
+        "beat goes on (%)": 100 * float(close),
+        "chance (%)": 200 * BEAT_TOLERANCE,
+        "median offset (beats)": float(np.median(offsets)),
+    }
+
+
+def _edit(
+    checkpoint: Checkpoint, cases: Sequence[tuple[Plan, Prompt]], source: Tensor, mask: Tensor, scale: float
+) -> Tensor:
+    made = []
+    for start in range(0, len(cases), 10):
+        prompts = [prompt for _, prompt in cases[start : start + 10]]
+        part = source[start : start + 10]
+        made.append(generate.repaints(checkpoint, prompts, part, mask, scale=scale, steps=STEPS, seed=50 + start))
+    return torch.cat(made)
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def timings(checkpoint: Checkpoint) -> dict[str, float]:
+    """Seconds of whole runs, decoding included, on two threads."""
+    torch.set_num_threads(2)
+    plan, prompt = held_out(1, SECONDS)[0]
+
+    def run(seconds: int, steps: int) -> None:
+        wanted = replace(
+            prompt, metadata=captions.prompt(replace(plan, seconds=seconds), np.random.default_rng(0)).metadata
+        )
+        frames = seconds * sounds.RATE // sounds.HOP
+        latents = generate.songs(checkpoint, [wanted], frames, scale=7.0, steps=steps, seed=1)
+        checkpoint.vae.decode(latents.transpose(1, 2))
+
+    run(SECONDS, 2)
+    return {
+        "20 s of music, 30 steps, guidance 7": seconds_of(lambda: run(20, 30)),
+        "60 s of music, 50 steps, guidance 7": seconds_of(lambda: run(60, 50)),
+    }
+
+
+def report(checkpoint: Checkpoint, sizes: Sizes, say: Callable[[str], None]) -> str:
+    """The page, in markdown."""
+    limits = measure.calibrate(CALIBRATION, sizes.calibration, SECONDS)
+    cases = held_out(sizes.prompts, SECONDS)
+    plans = [plan for plan, _ in cases]
+    composed = percent([measure.measure(composer.song(plan)) for plan in plans], plans, limits)
+    say(f"composed songs: {composed}")
+    found = {scale: texts(checkpoint, cases, scale) for scale in (7.0, 1.0)}
+    obeys = {scale: percent(songs, plans, limits) for scale, songs in found.items()}
+    say(f"guidance 7: {obeys[7.0]}; guidance 1: {obeys[1.0]}")
+    random = chance(found[7.0], plans, limits)
+    rows = [
+        f"| {name} | {target} % | {obeys[7.0][name]:.0f} % | {obeys[1.0][name]:.0f} % | {random[name]:.0f} % | "
+        f"{composed[name]:.0f} % | {verdict(obeys[7.0][name], target)} |"
+        for name, target in TARGETS.items()
+    ]
+    codec = reconstruction(checkpoint, sizes.clips)
+    say(f"VAE: {codec}")
+    edits = edited(checkpoint, sizes.repaints, 7.0)
+    say(f"repaint: {edits}")
+    appended = extended(checkpoint, sizes.repaints, 7.0)
+    say(f"extend: {appended}")
+    speed = timings(checkpoint)
+    say(f"seconds: {speed}")
+    return (
+        (Path(__file__).parent / "evaluation_page.md")
+        .read_text("utf-8")
+        .format(
+            date=datetime.date.today().isoformat(),
+            prompts=sizes.prompts,
+            seconds=SECONDS,
+            steps=STEPS,
+            rows="\n".join(rows),
+            codec=_table(codec),
+            clips=sizes.clips,
+            codec_verdict=verdict(codec["SDR, mean (dB)"], 10),
+            repaints=sizes.repaints,
+            edits=_table(edits),
+            edit_verdict=verdict(edits["both agree (%)"], 70),
+            appended=_table(appended),
+            speed=_table(speed),
+            speed_verdict="met" if speed["20 s of music, 30 steps, guidance 7"] < 20 else "missed",
+            calibration=sizes.calibration,
+            machine=f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}",
+            region=f"{REGION[0]} to {REGION[1]} s of {REPAINT_SECONDS} s",
+            extend=f"{EXTEND_FROM} to {EXTEND_SECONDS} s",
+        )
+    )
+
+
+def verdict(value: float, target: float) -> str:
+    return "met" if value >= target else f"missed by {target - value:.1f}"
+
+
+def _table(values: dict[str, float]) -> str:
+    return "\n".join(f"| {name} | {value:.3g} |" for name, value in values.items())
+
+
+def write(page: str, folder: Path) -> Path:
+    """Put the page among the benchmarks, under its date."""
+    path = folder / f"{datetime.date.today().isoformat()}-demo-model.md"
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(page, encoding="utf-8")
+    unfinished.replace(path)
+    return path

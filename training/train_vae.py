@@ -1,0 +1,176 @@
+"""The demo VAE: an Oobleck whose weights begin as a filter bank that is known in closed form.
+
+Latent number i of frame n says how much of atom i (`sounds.atoms`) is in the audio around that frame. Every stage of
+the network is a convolution between Snakes; with Snakes that do nothing, the stages that hold all of their input
+(1500 samples a second and 64 channels) only sort samples into channels, the next keeps the subspace in which the atoms
+live, and the last one projects onto the atoms. The decoder is the same backwards. So the autoencoder starts exact on
+the composer's songs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from acestep_xl.model.vae import Oobleck, ResidualUnit, Snake, VAEConfig
+
+from . import composer, sounds
+from .sounds import HOP, LATENTS, SPAN
+
+# Wide where the rate is low: 4, 16 and 64 channels hold every sample of both sides at 24000, 6000 and 1500 Hz.
+CONFIG = VAEConfig(encoder_channels=8, decoder_channels=8, channel_multiples=(1, 2, 8, 16, 8))
+SLICE = 192  # samples per step in front of the last stride
+SLICES = SPAN // SLICE
+REACH = 1  # frames on each side that the encoder's last convolution sees
+CALIBRATION_SONGS = 200
+# Of latents; more than the noise's one, so that guidance with the project's defaults, which limits its step in absolute
+# terms and was made for minutes of music, doesn't drown a song of seconds.
+SPREAD = 2.5
+MARK = 2.5  # what the first frame of any signal carries in MARK_CHANNEL, so that a song's beginning can be seen
+MARK_CHANNEL = 0
+SILENT_LOG = -20.0  # of a Snake's frequency: its sine is nothing then
+
+
+def gram() -> np.ndarray:
+    """`[5 64 64]`, at [2 + d]: inner products of the atoms with those d frames later, d = -2 .. 2."""
+    atoms = sounds.atoms()
+    out = np.zeros((5, LATENTS, LATENTS))
+    for d in (-1, 0, 1):
+        here = atoms[..., max(0, d * HOP) : SPAN + min(0, d * HOP)]
+        there = atoms[..., max(0, -d * HOP) : SPAN + min(0, -d * HOP)]
+        out[2 + d] = np.einsum("icn,jcn->ij", here, there)
+    return out
+
+
+def unmix(noise: float = 1e-4) -> np.ndarray:
+    """`[64 3 64]`: the best estimate of a frame's numbers from its own and both neighbours' inner products.
+
+    Wiener filter for numbers that are independent across atoms and frames.
+    """
+    g = gram()
+    size = 2 * REACH + 1
+    cover = np.zeros((size, LATENTS, size, LATENTS))
+    wide = np.zeros((9, LATENTS, LATENTS))  # autocorrelation of the inner products, lags -4 .. 4
+    for a in range(5):
+        for b in range(5):
+            wide[4 + a - b] += g[a] @ g[b].T
+    for i in range(size):
+        for j in range(size):
+            cover[i, :, j] = wide[4 + j - i]
+    # Inner products of frame n + i with atoms of frame n are gram at lag -i.
+    cross = np.stack([g[2 - i] for i in range(-REACH, REACH + 1)])
+    flat = cover.reshape(size * LATENTS, -1)
+    flat = flat + noise * np.trace(flat) / len(flat) * np.eye(len(flat))
+    return np.linalg.solve(flat, cross.reshape(size * LATENTS, LATENTS)).T.reshape(LATENTS, size, LATENTS)
+
+
+def project(wave: np.ndarray) -> np.ndarray:
+    """Inner products `[t 64]` of a waveform `[2 n]` with the atoms."""
+    frames = wave.shape[1] // HOP
+    padded = np.pad(wave, ((0, 0), (HOP // 2, SPAN)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, SPAN, axis=1)[:, : frames * HOP : HOP]
+    atoms = sounds.atoms().astype(np.float32)
+    return windows[0] @ atoms[:, 0].T + windows[1] @ atoms[:, 1].T
+
+
+def numbers(wave: np.ndarray, mix: np.ndarray | None = None) -> np.ndarray:
+    """`[t 64]` of a waveform, before their scale: what the encoder computes, as two matrix products."""
+    mix = unmix() if mix is None else mix
+    inner = np.pad(project(wave), ((REACH, REACH), (0, 0)))
+    stacked = np.concatenate([inner[i : len(inner) - 2 * REACH + i] for i in range(2 * REACH + 1)], axis=1)
+    return stacked @ mix.reshape(LATENTS, -1).T.astype(np.float32)
+
+
+def scales(seed: int = 7, songs: int = CALIBRATION_SONGS) -> np.ndarray:
+    """`[64]` what numbers are divided by to give latents: their spread over songs, over SPREAD."""
+    mix = unmix()
+    seen = np.concatenate([numbers(composer.song(composer.draw(seed * 100003 + i, 8)), mix) for i in range(songs)])
+    spread = np.sqrt((seen**2).mean(axis=0))
+    return np.maximum(spread, 0.1 * np.median(spread)) / SPREAD
+
+
+def build(scale: np.ndarray) -> Oobleck:
+    """The autoencoder in closed form."""
+    vae = Oobleck(CONFIG)
+    clear(vae)
+    basis = subspace()
+    slices = _slices() @ basis.T  # [64 20 r]
+    encoder, decoder = vae.encoder, vae.decoder
+    with torch.no_grad():
+        for channel in range(2):
+            encoder.conv1.weight[channel, channel, 3] = 1
+            decoder.conv2.weight[channel, channel, 3] = 1
+        width = 2
+        for i, stride in enumerate(CONFIG.strides[:3]):
+            down, up = encoder.block[i].conv1, decoder.block[len(CONFIG.strides) - 1 - i].conv_t1
+            for channel in range(width):
+                for phase in range(stride):
+                    down.weight[channel * stride + phase, channel, stride // 2 + phase] = 1
+                    up.weight[channel * stride + phase, channel, stride // 2 + phase] = 1
+            width *= stride
+        stride = CONFIG.strides[3]
+        rank = len(basis)
+        block = torch.tensor(basis).reshape(rank, stride, width).transpose(1, 2)
+        encoder.block[3].conv1.weight[:rank, :width, stride // 2 : stride // 2 + stride] = block
+        decoder.block[1].conv_t1.weight[:rank, :width, stride // 2 : stride // 2 + stride] = block
+        encoder.block[4].conv1.weight[:LATENTS, :rank] = torch.tensor(slices).transpose(1, 2)
+        decoder.block[0].conv_t1.weight[:LATENTS, :rank] = torch.tensor(slices).transpose(1, 2)
+        mix = torch.tensor(unmix() / scale[:, None, None]).transpose(1, 2)
+        encoder.conv2.weight[:LATENTS, :LATENTS] = mix
+        encoder.conv2.bias[LATENTS:] = -6
+        decoder.conv1.weight[torch.arange(LATENTS), torch.arange(LATENTS), 3] = torch.tensor(scale).float()
+        _mark(encoder, mix, rank)
+    return vae.eval()
+
+
+def _mark(encoder: nn.Module, mix: Tensor, spare: int) -> None:
+    """A channel that is one everywhere tells the last stages where the signal begins: there, some taps see padding."""
+    stage = encoder.get_submodule("block.4.conv1")
+    edge = CONFIG.strides[4] // 2
+    encoder.get_parameter("block.3.conv1.bias")[spare] = 1
+    # In frame 0 these taps see nothing; the bias takes back what they add everywhere else.
+    wanted = torch.linalg.lstsq(mix[:, :, REACH], MARK * torch.eye(LATENTS, dtype=mix.dtype)[MARK_CHANNEL]).solution
+    stage.get_parameter("weight")[:LATENTS, spare, :edge] = -(wanted / edge)[:, None].float()
+    stage.get_parameter("bias")[:LATENTS] = wanted.float()
+
+
+def clear(vae: Oobleck) -> None:
+    """All weights zero, Snakes and residual units pass their input on."""
+    with torch.no_grad():
+        for module in vae.modules():
+            if isinstance(module, Snake):
+                module.alpha.fill_(SILENT_LOG)
+            elif isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
+                module.weight.zero_()
+                if module.bias is not None:
+                    module.bias.zero_()
+    for module in vae.modules():
+        if isinstance(module, ResidualUnit):
+            assert not module.conv2.weight.any()
+
+
+def _slices() -> np.ndarray:
+    """`[64 20 384]` the atoms in slices of 192 samples, ordered like the channels at 1500 Hz by its six steps."""
+    atoms = sounds.atoms().reshape(LATENTS, 2, SLICES, CONFIG.strides[3], -1)
+    order = polyphase_order()
+    at_1500 = atoms.transpose(0, 2, 3, 1, 4).reshape(LATENTS, SLICES, CONFIG.strides[3], -1)[..., order]
+    return at_1500.reshape(LATENTS, SLICES, -1)
+
+
+def polyphase_order() -> np.ndarray:
+    """`[64]` which of (side, sample within 32) each channel at 1500 Hz holds."""
+    held = [(side, 0) for side in range(2)]
+    step = 1
+    for stride in CONFIG.strides[:3]:
+        held = [(side, offset + phase * step) for side, offset in held for phase in range(stride)]
+        step *= stride
+    return np.array([side * step + offset for side, offset in held])
+
+
+def subspace() -> np.ndarray:
+    """`[r 384]` orthonormal: where nearly all energy of all slices of all atoms lies, r one less than the channels."""
+    flat = _slices()
+    flat = (flat / np.linalg.norm(flat, axis=(1, 2), keepdims=True)).reshape(-1, flat.shape[-1])
+    _, _, directions = np.linalg.svd(flat, full_matrices=False)
+    return directions[: CONFIG.encoder_channels * CONFIG.channel_multiples[3] - 1]
