@@ -75,8 +75,8 @@ class Server:
         self._opening_soon = asyncio.ensure_future(attempt())
 
     def base_url(self, request: web.Request) -> str:
-        """How this client reaches the server: the start of the addresses of its results."""
-        return self.settings.public_url or f"{request.scheme}://{request.host}{self._prefix}"
+        """How this client reached the server, for the addresses of its results."""
+        return f"{request.scheme}://{request.host}{self._prefix}"
 
     async def stop(self) -> None:
         """Let go of everyone who waits; accepted tasks stay in the queue."""

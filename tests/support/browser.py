@@ -49,10 +49,12 @@ def chromium(profile: Path) -> Iterator[Any]:
 
 
 def wait(driver: Any, script: str, seconds: float = 30) -> Any:
-    """What a script returns as soon as that is true."""
+    """What a script returns as soon as that is true. Until then it may fail, as a page is not made at once."""
+    from selenium.common.exceptions import JavascriptException
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(driver, seconds, 0.1).until(lambda d: d.execute_script(f"return {script}"), script)
+    waiting = WebDriverWait(driver, seconds, 0.1, [JavascriptException])
+    return waiting.until(lambda d: d.execute_script(f"return {script}"), script)
 
 
 def drag(driver: Any, selector: str, start: float, end: float) -> None:
