@@ -62,11 +62,12 @@ assert large > 0.8 * whole and len(layers) > 30, (large, whole)
 def load(card_bytes, work=0, state=management.VRAMState.NORMAL_VRAM):
     management.unload_all_models()
     card["size"], management.vram_state = card_bytes, state
-    before = {id(layer): layer.weight.data_ptr() for layer in layers}
+    # The values themselves, so that their memory is not given to what replaces them.
+    before = {id(layer): layer.weight.detach() for layer in layers}
     with place.resident([net], work) as device:
         assert device == CARD
         kept_away = away(net)
-        moved = {id(layer) for layer in layers if layer.weight.data_ptr() != before[id(layer)]}
+        moved = {id(layer) for layer in layers if layer.weight.data_ptr() != before[id(layer)].data_ptr()}
         assert moved == {id(layer) for layer in layers} - {id(layer) for layer in kept_away}
         assert torch.equal(predict(net), expected)
     (patcher,) = management.loaded_models()
