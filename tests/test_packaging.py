@@ -185,7 +185,11 @@ def test_the_registry_gets_what_it_asks_for(pyproject: dict[str, Any]) -> None:
 
 def test_the_published_pack_holds_what_runs_and_nothing_else() -> None:
     lines = (ROOT / ".comfyignore").read_text("utf-8").splitlines()
-    ignored = {line.rstrip("/") for line in lines if line and not line.startswith("#")}
+    entries = [line for line in lines if line and not line.startswith("#")]
+    assert [line for line in entries if line.endswith("/") and not line.startswith("/")] == [], (
+        "docs/ is also web/docs/"
+    )
+    ignored = {line.strip("/") for line in entries}
     assert {"tests", "benchmarks", "docs", "training"} <= ignored
     assert not ignored & {folder.parts[0] for folder in map(Path, source_files(".py")) if len(folder.parts) > 1}
     assert not ignored & {"web", "locales", "workflows", "pyproject.toml", "README.md", "LICENSE"}

@@ -1,0 +1,356 @@
+"""Players and region picker in a real ComfyUI and a headless Chromium, with both of ComfyUI's node renderers.
+
+Where SCREENSHOTS names a folder, pictures of what the tests see are kept there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from browser import chromium, drag, press, wait
+from comfy_server import ROOT, ComfyServer, needs_comfyui
+
+from acestep_xl.audio.timeline import parse_regions
+
+pytestmark = [needs_comfyui, pytest.mark.slow]
+
+RENDERERS = ("canvas", "vue")
+SECONDS = 10
+PLAIN = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en", "Comfy.Workflow.Persist": False}
+FIND = "app.graph._nodes.find((node) => node.type === arguments[0])"
+
+
+@pytest.fixture(scope="module")
+def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    with ComfyServer(tmp_path_factory.mktemp("comfyui")) as server:
+        time = np.arange(SECONDS * 48000) / 48000
+        (server.folder / "input" / "albums").mkdir()
+        soundfile.write(server.folder / "input" / "albums" / "tune.wav", 0.5 * np.sin(2000 * time) * (time % 1), 48000)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def driver(comfy: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with chromium(tmp_path_factory.mktemp("profile")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=RENDERERS)
+def ui(request: pytest.FixtureRequest, comfy: ComfyServer, driver: Any) -> Any:
+    """The driver, with ComfyUI open in one of its renderers."""
+    comfy.post("/settings", PLAIN | {"Comfy.VueNodes.Enabled": request.param == "vue"})
+    driver.renderer = request.param
+    driver.get_log("browser")
+    reload(driver, comfy)
+    return driver
+
+
+def reload(ui: Any, comfy: ComfyServer) -> None:
+    ui.get(comfy.url)
+    wait(ui, "Boolean(window.app?.extensionManager && app.canvas && app.isGraphReady !== false)", 60)
+    wait(ui, "document.querySelector('[href$=\"acestep_xl.css\"]')")
+    wait(ui, "app.extensionManager.workflow.activeWorkflow && app.graph._nodes.length")
+
+
+def script(ui: Any, text: str, *arguments: Any) -> Any:
+    return ui.execute_script(text, *arguments)
+
+
+def opened(ui: Any, workflow: dict[str, Any] | str) -> None:
+    """Open a workflow, ours by its name."""
+    if isinstance(workflow, str):
+        workflow = json.loads((ROOT / f"workflows/{workflow}.json").read_text("utf-8"))
+    answer = ui.execute_async_script(
+        "app.loadGraphData(arguments[0]).then(() => arguments[1]('opened'), (error) => arguments[1](String(error)))",
+        workflow,
+    )
+    assert answer == "opened"
+
+
+def look_at(ui: Any, kind: str) -> None:
+    """Bring a node to the middle, away from the others, at one and a half times its size."""
+    script(
+        ui,
+        f"const node = {FIND}; node.pos = [5000, 5000];"
+        "const scale = 1.5, { ds } = app.canvas; ds.scale = scale;"
+        "ds.offset = [200 / scale - 5000, 150 / scale - 5000]; app.canvas.setDirty(true, true);",
+        kind,
+    )
+    wait(ui, "new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(true), 300)))")
+
+
+def value(ui: Any, kind: str, name: str) -> Any:
+    return script(ui, f"return {FIND}.widgets.find((widget) => widget.name === arguments[1]).value", kind, name)
+
+
+def put(ui: Any, kind: str, name: str, new: Any) -> None:
+    change = "input.value = arguments[2]; input.callback?.(arguments[2]);"
+    script(
+        ui, f"const input = {FIND}.widgets.find((widget) => widget.name === arguments[1]); {change}", kind, name, new
+    )
+
+
+def keep_picture(ui: Any, name: str) -> None:
+    if folder := os.environ.get("SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        ui.save_screenshot(f"{folder}/{name}_{ui.renderer}.png")
+
+
+def repaint(ui: Any) -> None:
+    opened(ui, "repaint")
+    look_at(ui, "AceStepXLRepaint")
+    wait(ui, "document.querySelector('.acestep-picker .acestep-source:not(.acestep-unknown)')")
+
+
+def labels(ui: Any) -> list[str]:
+    found = "[...document.querySelectorAll('.acestep-picker .acestep-region')]"
+    return script(ui, f"return {found}.map((box) => box.getAttribute('aria-label'))")
+
+
+def test_a_drawn_region_is_saved_and_loaded_again(ui: Any, comfy: ComfyServer) -> None:
+    repaint(ui)
+    assert value(ui, "AceStepXLRepaint", "regions") == "3-5"
+    # Eight seconds of melody with two more on each side.
+    drag(ui, ".acestep-timeline", 8 / 12, 9 / 12)
+    first, second = parse_regions(value(ui, "AceStepXLRepaint", "regions"))
+    assert (first.start, first.end) == (3, 5)
+    assert (second.start, second.end) == pytest.approx((6, 7), abs=0.05)
+    drag(ui, ".acestep-timeline", 0.5 / 12, 2 / 12)
+    before = parse_regions(value(ui, "AceStepXLRepaint", "regions"))[2]
+    assert (before.start, before.end) == pytest.approx((-1.5, 0), abs=0.05)
+    keep_picture(ui, "repaint")
+    text, saved = value(ui, "AceStepXLRepaint", "regions"), script(ui, "return app.graph.serialize()")
+    node = next(node for node in saved["nodes"] if node["type"] == "AceStepXLRepaint")
+    assert node["widgets_values"] == [text, 0.5, 0.05, 1, "balanced"]
+    reload(ui, comfy)
+    opened(ui, saved)
+    look_at(ui, "AceStepXLRepaint")
+    wait(ui, "document.querySelectorAll('.acestep-region').length === 3")
+    assert value(ui, "AceStepXLRepaint", "regions") == text
+
+
+def test_typing_the_text_redraws_the_regions(ui: Any) -> None:
+    repaint(ui)
+    put(ui, "AceStepXLRepaint", "regions", "0:01-0:02, 6.5-end")
+    assert labels(ui) == ["Region 1: 0:01.00 to 0:02.00", "Region 2: 0:06.50 to 0:08.00"]
+
+
+def test_the_picker_keeps_its_keys_from_comfyui(ui: Any) -> None:
+    repaint(ui)
+    put(ui, "AceStepXLRepaint", "regions", "1-2, 3-4")
+    count = script(ui, "return app.graph._nodes.length")
+    script(ui, "document.querySelectorAll('.acestep-region')[1].click()")
+    script(ui, "document.querySelectorAll('.acestep-region')[1].focus()")
+    press(ui, "\ue014", "\ue017", "+")  # Right, Delete, plus
+    assert value(ui, "AceStepXLRepaint", "regions") == "1-2, 0-1"
+    assert script(ui, "return app.graph._nodes.length") == count
+
+
+@pytest.mark.parametrize("way", ["mouse", "key", "button"])
+def test_a_change_of_regions_can_be_undone(ui: Any, way: str) -> None:
+    repaint(ui)
+    if way == "mouse":
+        drag(ui, ".acestep-timeline", 8 / 12, 9 / 12)
+    elif way == "key":
+        script(ui, "document.querySelector('.acestep-region').focus()")
+        press(ui, "\ue014")
+    else:
+        ui.find_element("css selector", ".acestep-picker [title^='Add a region']").click()
+    assert value(ui, "AceStepXLRepaint", "regions") != "3-5"
+    script(ui, "app.extensionManager.command.execute('Comfy.Undo')")
+    regions = "widgets.find((widget) => widget.name === 'regions').value"
+    wait(ui, f"{FIND.replace('arguments[0]', repr('AceStepXLRepaint'))}?.{regions} === '3-5'")
+    found = "[...document.querySelectorAll('.acestep-region')].map((box) => box.getAttribute('aria-label')).join()"
+    wait(ui, f"{found} === 'Region 1: 0:03.00 to 0:05.00'")
+    look_at(ui, "AceStepXLRepaint")
+    drag(ui, ".acestep-timeline", 8 / 12, 9 / 12)
+    assert len(parse_regions(value(ui, "AceStepXLRepaint", "regions"))) == 2
+
+
+def test_the_source_is_found_through_core_loaders_reroutes_and_bypassed_nodes(ui: Any) -> None:
+    repaint(ui)
+    script(
+        ui,
+        """
+        const add = (type) => { const node = LiteGraph.createNode(type); app.graph.add(node); return node; };
+        const [loader, bypassed, reroute] = [add("LoadAudio"), add("TrimAudioDuration"), add("Reroute")];
+        const repaint = app.graph._nodes.find((node) => node.type === "AceStepXLRepaint");
+        loader.widgets.find((widget) => widget.name === "audio").value = "albums/tune.wav";
+        bypassed.mode = 4;
+        loader.connect(0, bypassed, 0);
+        bypassed.connect(0, reroute, 0);
+        reroute.connect(0, repaint, repaint.findInputSlot("audio"));
+        window.bypassed = bypassed;
+        """,
+    )
+    status = "document.querySelector('.acestep-picker .acestep-status').textContent"
+    wait(ui, f"{status} === '0:10.0'")
+    # A node that cuts the sound makes the times of the file wrong, so its outline is not shown.
+    script(ui, "window.bypassed.mode = 0")
+    wait(ui, f"{status}.startsWith('No source file')")
+
+
+def test_a_mask_takes_the_place_of_the_regions(ui: Any) -> None:
+    repaint(ui)
+    script(
+        ui,
+        """
+        const mask = LiteGraph.createNode("SolidMask");
+        app.graph.add(mask);
+        const repaint = app.graph._nodes.find((node) => node.type === "AceStepXLRepaint");
+        mask.connect(0, repaint, repaint.findInputSlot("mask"));
+        """,
+    )
+    wait(ui, "document.querySelector('.acestep-status').textContent.startsWith('The mask decides')")
+    drag(ui, ".acestep-timeline", 8 / 12, 9 / 12)
+    assert value(ui, "AceStepXLRepaint", "regions") == "3-5"
+
+
+def test_every_song_of_a_batch_can_be_played(ui: Any) -> None:
+    opened(ui, "text_to_music")
+    put(ui, "AceStepXLLoader", "model", "demo")
+    put(ui, "AceStepXLSchedule", "steps", 1)
+    put(ui, "AceStepXLEmptyLatent", "batch_size", 3)
+    put(ui, "AceStepXLEmptyLatent", "seconds", 5)
+    put(ui, "AceStepXLSave", "filename_prefix", f"song_{ui.renderer}")
+    look_at(ui, "AceStepXLSave")
+    script(ui, "app.queuePrompt(0)")
+    wait(ui, "document.querySelectorAll('.acestep-chip').length === 3", 120)
+    script(ui, "document.querySelector('.acestep-player button').click()")
+    for number, chip in enumerate(ui.find_elements("css selector", ".acestep-chip"), 1):
+        chip.click()
+        wait(ui, f"document.querySelector('.acestep-chip[aria-checked=true]').textContent === '{number}'")
+        wait(ui, "Number(document.querySelector('.acestep-track').getAttribute('aria-valuenow')) > 0.3")
+        assert f"song_{ui.renderer}_0000{number}" in script(
+            ui, "return document.querySelector('.acestep-player a').href"
+        )
+    keep_picture(ui, "batch")
+
+
+def test_songs_are_still_there_after_a_look_at_another_workflow(ui: Any) -> None:
+    opened(ui, "text_to_music")
+    put(ui, "AceStepXLLoader", "model", "demo")
+    put(ui, "AceStepXLSchedule", "steps", 1)
+    put(ui, "AceStepXLEmptyLatent", "seconds", 4)
+    script(ui, "app.queuePrompt(0)")
+    look_at(ui, "AceStepXLSave")
+    song = "document.querySelector('.acestep-player a[href*=output]')?.href"
+    link = wait(ui, song, 120)
+    opened(ui, "cover")
+    look_at(ui, "AceStepXLSave")
+    wait(ui, f"document.querySelector('.acestep-player') && !({song})")
+    script(ui, "app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')")
+    assert wait(ui, song).split("&shown=")[0] == link.split("&shown=")[0]
+
+
+def test_the_canvas_zooms_under_a_widget(ui: Any) -> None:
+    repaint(ui)
+    before = script(ui, "return app.canvas.ds.scale")
+    script(
+        ui,
+        "const options = { deltaY: -120, bubbles: true, cancelable: true, clientX: 400, clientY: 400 };"
+        "document.querySelector('.acestep-timeline').dispatchEvent(new WheelEvent('wheel', options))",
+    )
+    wait(ui, f"app.canvas.ds.scale > {before}")
+
+
+def open_template(ui: Any, name: str) -> None:
+    script(ui, "app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    leaves = "[...document.querySelectorAll('aside *, nav *, [role=dialog] *')].filter((e) => !e.children.length)"
+    wait(ui, f"{leaves}.some((e) => e.textContent.trim() === 'acestep-xl')")
+    script(ui, f"{leaves}.findLast((e) => e.textContent.trim() === 'acestep-xl').click()")
+    card = f"document.querySelector('[data-testid=\"template-workflow-{name}\"]')"
+    # Cards are made as one scrolls down, and pictures are loaded when they come into view.
+    last = "document.querySelector('[data-testid=template-workflows-content]')?.lastElementChild"
+    wait(ui, f"({card} ?? {last})?.scrollIntoView() ?? {card}?.querySelector('img')?.naturalWidth === 512")
+    script(ui, f"window.before = app.graph._nodes[0]; {card}.click()")
+    wait(ui, f"app.extensionManager.workflow.activeWorkflow?.filename?.startsWith('{name}')")
+    loader = "app.graph._nodes.find((node) => node.type === 'AceStepXLLoader')"
+    wait(ui, f"app.graph._nodes[0] !== window.before && {loader}?.widgets.length")
+
+
+def test_workflows_open_from_the_template_browser_run_and_can_be_heard(ui: Any) -> None:
+    """Each in one of the renderers, on the demo network and with few steps."""
+    names = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+    for name in names[RENDERERS.index(ui.renderer) :: 2]:
+        open_template(ui, name)
+        put(ui, "AceStepXLLoader", "model", "demo")
+        put(ui, "AceStepXLSchedule", "steps", 2)
+        if script(ui, f"return Boolean({FIND})", "AceStepXLEmptyLatent"):
+            put(ui, "AceStepXLEmptyLatent", "seconds", 6)
+        if name == "core_nodes":  # ComfyUI's own player, which is not ours to test
+            continue
+        script(ui, "app.canvas.ds.scale = 1; app.queuePrompt(0)")
+        look_at(ui, "AceStepXLSave")
+        player = "[...document.querySelectorAll('.acestep-player')].find((e) => e.querySelector('a[href*=output]'))"
+        wait(ui, player, 120)
+        script(ui, f"{player}.querySelector('button').click()")
+        wait(ui, f"Number({player}.querySelector('.acestep-track').getAttribute('aria-valuenow')) > 0.2")
+        keep_picture(ui, f"template_{name}")
+
+
+def test_a_dropped_recording_is_uploaded_chosen_and_shown(ui: Any, comfy: ComfyServer) -> None:
+    opened(ui, "cover")
+    look_at(ui, "AceStepXLLoadAudio")
+    clock = "document.querySelector('.acestep-player .acestep-clock').textContent"
+    wait(ui, f"{clock} === '0:00 / 0:08'")
+    name = f"dropped_{ui.renderer}.wav"
+    ui.execute_async_script(
+        f"""
+        const [kind, name, done] = arguments;
+        fetch("/view?filename=tune.wav&subfolder=albums&type=input").then((answer) => answer.blob()).then((blob) => {{
+            const file = new File([blob], name, {{ type: "audio/wav" }});
+            const dropped = {FIND}.onDragDrop({{ dataTransfer: {{ files: [file] }} }});
+            done(dropped);
+        }});
+        """,
+        "AceStepXLLoadAudio",
+        name,
+    )
+    wait(ui, f"{clock} === '0:00 / 0:10'")
+    assert value(ui, "AceStepXLLoadAudio", "audio") == name
+    assert (comfy.folder / "input" / name).exists()
+    assert name in comfy.get("/object_info/AceStepXLLoadAudio")["AceStepXLLoadAudio"]["input"]["required"]["audio"][0]
+    keep_picture(ui, "load")
+
+
+@pytest.mark.parametrize("name", ["repaint", "text_to_music"])
+def test_saved_workflows_and_prompts_hold_nothing_of_the_widgets(ui: Any, name: str) -> None:
+    shipped = json.loads((ROOT / f"workflows/{name}.json").read_text("utf-8"))
+    opened(ui, name)
+    saved = {node["id"]: node for node in script(ui, "return app.graph.serialize()")["nodes"]}
+    for node in shipped["nodes"]:
+        if node["type"] in ("AceStepXLLoadAudio", "AceStepXLRepaint", "AceStepXLSave"):
+            inputs = script(ui, f"return {FIND}.widgets.filter((w) => w.name !== 'audioUI').length", node["type"])
+            values = saved[node["id"]]["widgets_values"]
+            assert len(values) == inputs and values[: len(node["widgets_values"])] == node["widgets_values"]
+            assert saved[node["id"]]["properties"] == node["properties"]
+    prompt = ui.execute_async_script("app.graphToPrompt().then(({ output }) => arguments[0](output))")
+    assert not [key for node in prompt.values() for key in node["inputs"] if "UI" in key or key == ""]
+
+
+def test_nodes_have_room_for_their_widgets(ui: Any) -> None:
+    opened(ui, {"nodes": [], "links": [], "version": 0.4})
+    for kind, least in (("AceStepXLRepaint", 400), ("AceStepXLLoadAudio", 340), ("AceStepXLSave", 340)):
+        script(ui, "app.graph.clear(); app.graph.add(LiteGraph.createNode(arguments[0]))", kind)
+        look_at(ui, kind)
+        wait(ui, "document.querySelector('.acestep')?.offsetParent")
+        box, inner = script(
+            ui,
+            "const e = document.querySelector('.acestep'); return [e.getBoundingClientRect().toJSON(),"
+            "e.querySelector('.acestep-track').getBoundingClientRect().toJSON()]",
+        )
+        assert script(ui, f"return {FIND}.size[0]", kind) >= least
+        assert inner["height"] > 40 and inner["bottom"] <= box["bottom"] + 1, kind
+
+
+def test_our_files_write_no_error_to_the_console(ui: Any) -> None:
+    lines = [line["message"] for line in ui.get_log("browser") if line["level"] in ("SEVERE", "WARNING")]
+    assert [line for line in lines if "acestep" in line.lower() and "huggingface.co" not in line] == []

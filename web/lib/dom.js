@@ -1,0 +1,64 @@
+/** Small helpers for building elements. */
+
+const SVG = "http://www.w3.org/2000/svg";
+const ICONS = {
+  play: "M8 5v14l11-7z",
+  pause: "M7 5h4v14H7zM13 5h4v14h-4z",
+  download: "M11 4h2v8h3l-4 5-4-5h3zM5 19h14v2H5z",
+  upload: "M11 20h2v-8h3l-4-5-4 5h3zM5 3h14v2H5z",
+  region: "M4 5h2v14H4zM18 5h2v14h-2zM9 8l7 4-7 4z",
+  add: "M11 5h2v6h6v2h-6v6h-2v-6H5v-2h6z",
+  remove: "M6 8h12l-1 13H7zM9 4h6l1 2h4v1H4V6h4z",
+  closer:
+    "M10 3a7 7 0 1 0 4.3 12.5l5.1 5.1 1.4-1.4-5.1-5.1A7 7 0 0 0 10 3zm0 2a5 5 0 1 1 0 10 5 5 0 0 1 0-10z" +
+    "M9 7h2v2h2v2h-2v2H9v-2H7V9h2z",
+};
+
+/** An element with properties, data, aria and style attributes, and children. */
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children);
+  return made;
+}
+
+/** An icon of the table above, drawn in the colour of the text around it. */
+export function icon(name) {
+  const drawing = document.createElementNS(SVG, "svg");
+  drawing.setAttribute("viewBox", "0 0 24 24");
+  drawing.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", ICONS[name]);
+  drawing.append(path);
+  return drawing;
+}
+
+/** A button with an icon, which has its words as a label and as a tip. */
+export function button(name, label, pressed) {
+  const made = element("button", { type: "button", class: "acestep-button" }, icon(name));
+  relabel(made, label);
+  made.addEventListener("click", pressed);
+  return made;
+}
+
+export function relabel(made, label) {
+  made.title = label;
+  made.setAttribute("aria-label", label);
+}
+
+/** Keep a key from ComfyUI's own shortcuts, of which Delete deletes the node and Space pans the canvas. */
+export function claim(event) {
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+/** Let the keys that press our buttons end here; with Ctrl, Alt or Meta they are ComfyUI's. */
+export function shield(root) {
+  root.addEventListener("keydown", (event) => {
+    const shortcut = event.ctrlKey || event.altKey || event.metaKey;
+    if (!shortcut && (event.key === " " || event.key === "Enter")) event.stopPropagation();
+  });
+}

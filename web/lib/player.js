@@ -1,0 +1,163 @@
+/** A player for the songs of a run: choose, play, seek on the waveform, download. */
+
+import { button, claim, element, icon, relabel, shield } from "./dom.js";
+import { peaksOf } from "./peaks.js";
+import { Sound } from "./sound.js";
+import { clock } from "./timeline.js";
+import { draw, emptyWaveform } from "./waveform.js";
+import { t } from "./words.js";
+
+const STEP = 5; // seconds that an arrow key moves
+
+export class Player {
+  #sound = new Sound(() => this.#update());
+  #items = [];
+  #chosen = 0;
+  #length = null;
+
+  /** nothing: what to say while there is nothing to play. extra: elements that join the row of buttons. */
+  constructor(nothing, extra = []) {
+    this.nothing = nothing;
+    this.toggle = button("play", t("play"), () => this.#sound.toggle());
+    this.clock = element("span", { class: "acestep-clock" });
+    this.name = element("span", { class: "acestep-name" });
+    this.download = element("a", { class: "acestep-button" }, icon("download"));
+    relabel(this.download, t("download"));
+    const row = element("div", { class: "acestep-row" }, this.toggle, this.clock, this.name, ...extra, this.download);
+    this.songs = element("div", { class: "acestep-songs", role: "radiogroup", "aria-label": t("songs") });
+    this.#buildTrack();
+    this.element = element("div", { class: "acestep acestep-player" }, row, this.songs, this.track);
+    this.songs.addEventListener("keydown", (event) => this.#walk(event));
+    shield(this.element);
+    this.show([]);
+  }
+
+  /** Show songs, each {url, name}. The chosen place in the batch stays. */
+  show(items) {
+    this.#items = items;
+    this.songs.hidden = items.length < 2;
+    this.songs.replaceChildren(...items.map((item, index) => this.#chip(item, index)));
+    this.choose(Math.min(this.#chosen, Math.max(items.length - 1, 0)));
+  }
+
+  /** Turn to one song of the batch; what plays stops. */
+  choose(index) {
+    this.#chosen = index;
+    const item = this.#items[index];
+    for (const [place, chip] of [...this.songs.children].entries()) {
+      chip.setAttribute("aria-checked", place === index);
+      chip.tabIndex = place === index ? 0 : -1;
+    }
+    this.element.classList.toggle("acestep-silent", !item);
+    this.#sound.load(item?.url);
+    this.name.textContent = item?.name ?? "";
+    this.name.title = item?.name ?? "";
+    if (item) Object.assign(this.download, { href: item.url, download: item.name });
+    this.#length = null;
+    this.#outline(item);
+    this.#update();
+  }
+
+  get playing() {
+    return this.#sound.playing;
+  }
+
+  stop() {
+    this.#sound.stop();
+  }
+
+  #buildTrack() {
+    this.wave = emptyWaveform();
+    this.played = emptyWaveform();
+    this.played.classList.add("acestep-played");
+    this.head = element("div", { class: "acestep-head" });
+    this.message = element("p", { class: "acestep-message", role: "status" });
+    this.track = element("div", { class: "acestep-track", role: "slider", tabindex: "0", "aria-valuemin": "0" });
+    this.track.setAttribute("aria-label", t("position"));
+    this.track.append(this.wave, this.played, this.head, this.message);
+    this.track.addEventListener("pointerdown", (event) => this.#grab(event));
+    this.track.addEventListener("pointermove", (event) => {
+      if (this.track.hasPointerCapture(event.pointerId)) this.#seekTo(event);
+    });
+    this.track.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  #chip(item, index) {
+    const label = t("song", { number: index + 1, count: this.#items.length, name: item.name });
+    const chip = element("button", { type: "button", role: "radio", class: "acestep-chip" }, String(index + 1));
+    relabel(chip, label);
+    chip.addEventListener("click", () => {
+      const goOn = this.#sound.playing;
+      this.choose(index);
+      if (goOn) this.#sound.play();
+    });
+    return chip;
+  }
+
+  async #outline(item) {
+    draw(this.wave, null);
+    draw(this.played, null);
+    if (!item) return;
+    try {
+      const found = await peaksOf(item.url);
+      if (item !== this.#items[this.#chosen]) return;
+      this.#length = found.duration;
+      draw(this.wave, found.peaks);
+      draw(this.played, found.peaks);
+      this.#update();
+    } catch {
+      // Without an outline there is still the sound; where that fails too, the player says so.
+    }
+  }
+
+  get #duration() {
+    return this.#sound.duration ?? this.#length ?? 0;
+  }
+
+  #update() {
+    const sound = this.#sound;
+    const [time, duration] = [sound.time, this.#duration];
+    const share = duration ? Math.min(time / duration, 1) : 0;
+    this.element.style.setProperty("--share", share);
+    this.clock.textContent = duration ? `${clock(time)} / ${clock(duration)}` : "";
+    this.toggle.replaceChildren(icon(sound.playing ? "pause" : "play"));
+    relabel(this.toggle, t(sound.playing ? "pause" : "play"));
+    this.toggle.disabled = !this.#items.length || sound.failed;
+    this.message.textContent = this.#items.length ? (sound.failed ? t("unplayable") : "") : this.nothing;
+    this.track.setAttribute("aria-valuemax", duration.toFixed(2));
+    this.track.setAttribute("aria-valuenow", time.toFixed(2));
+    this.track.setAttribute("aria-valuetext", t("position_of", { time: clock(time), length: clock(duration) }));
+  }
+
+  #grab(event) {
+    if (event.button !== 0 || !this.#duration) return;
+    this.track.setPointerCapture(event.pointerId);
+    this.#seekTo(event);
+  }
+
+  #seekTo(event) {
+    const box = this.track.getBoundingClientRect();
+    this.#sound.seek(((event.clientX - box.left) / box.width) * this.#duration);
+  }
+
+  #key(event) {
+    const moves = { ArrowLeft: -STEP, ArrowDown: -STEP, ArrowRight: STEP, ArrowUp: STEP };
+    const ends = { Home: 0, End: this.#duration };
+    if (event.key in moves) this.#sound.seek(this.#sound.time + moves[event.key] / (event.shiftKey ? STEP : 1));
+    else if (event.key in ends) this.#sound.seek(ends[event.key]);
+    else if (event.key === " " || event.key === "Enter") this.#sound.toggle();
+    else return;
+    claim(event);
+  }
+
+  /** Arrow keys among the songs, as in any group of radio buttons. */
+  #walk(event) {
+    const steps = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
+    if (!(event.key in steps)) return;
+    const count = this.#items.length;
+    const next = this.songs.children[(this.#chosen + steps[event.key] + count) % count];
+    next.click();
+    next.focus();
+    claim(event);
+  }
+}
