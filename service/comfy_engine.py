@@ -16,11 +16,11 @@ from typing import Any
 
 import aiohttp
 
-from ..host import current, use
+from ..host import current
 from ..host.protocol import Host
 from ..runner.graph import Graph, to_api
 from ..runner.table import NodeTable
-from .engine import DiskFull, OnProgress, RunError, ShouldStop, Stopped
+from .engine import DiskFull, OnProgress, RunError, ShouldStop, Stopped, table_on
 from .headless import WEIGHTS
 
 LISTEN_SECONDS = 1.0  # between two looks at whether to stop
@@ -39,11 +39,7 @@ class ComfyEngine:
         self.device = str(self._host.compute_device())
 
     def table(self) -> NodeTable:
-        table = NodeTable.shipped()
-        with use(self._host):
-            for name in table.classes:
-                table.spec(name)
-        return table
+        return table_on(self._host)
 
     def take_in(self, source: Path) -> str:
         folder = self._host.input_directory() / SOURCES

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from ..host import use
+from ..host.protocol import Host
 from ..runner.graph import Graph
 from ..runner.table import NodeTable
 
@@ -56,3 +58,12 @@ class RunError(RuntimeError):
 
 class DiskFull(RuntimeError):  # noqa: N818
     """There was no room for the result; the same run may succeed later."""
+
+
+def table_on(host: Host) -> NodeTable:
+    """The pack's nodes, with the files that this host has to choose from."""
+    table = NodeTable.shipped()
+    with use(host):
+        for name in table.classes:
+            table.spec(name)
+    return table

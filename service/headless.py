@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..host import use
 from ..host.headless import HeadlessHost, Interrupted
 from ..host.protocol import Progress
 from ..runner.cache import ResultCache
@@ -17,7 +16,7 @@ from ..runner.graph import Graph
 from ..runner.order import execution_order
 from ..runner.table import NodeTable
 from ..runner.validate import output_nodes
-from .engine import DiskFull, OnProgress, RunError, ShouldStop, Stopped
+from .engine import DiskFull, OnProgress, RunError, ShouldStop, Stopped, table_on
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # Shares of a run's time: the sampler is nearly all of it. Any other node counts as one.
@@ -39,11 +38,7 @@ class HeadlessEngine:
         self.device = str(self._host.compute_device())
 
     def table(self) -> NodeTable:
-        table = NodeTable.shipped()
-        with use(self._host):
-            for name in table.classes:
-                table.spec(name)
-        return table
+        return table_on(self._host)
 
     def take_in(self, source: Path) -> str:
         """A second name of the same file, or a copy where the system has no such names."""
