@@ -9,6 +9,7 @@ const IDLE_MS = 4000;
 export function follow(list, empty, count, lost) {
   const rows = new Map();
   let timer = null;
+  let asked = 0; // an answer that a later question has overtaken is not shown
 
   const row = (task) => {
     const title = make("span", { className: "title" });
@@ -27,12 +28,14 @@ export function follow(list, empty, count, lost) {
 
   const refresh = async () => {
     clearTimeout(timer);
+    const mine = ++asked;
     let tasks = [];
     try {
       tasks = (await get("queue")).data;
     } catch (error) {
       lost(error.status);
     }
+    if (mine !== asked) return;
     const present = new Set(tasks.map((task) => task.taskUUID));
     for (const [uuid, { element }] of rows) if (!present.has(uuid)) (element.remove(), rows.delete(uuid));
     for (const task of tasks) {
