@@ -130,6 +130,12 @@ class ComfyServer:
         ]
 
 
+def comfyui_can_import(name: str) -> bool:
+    """Whether ComfyUI's interpreter has a library that ComfyUI itself does not bring."""
+    python = os.environ.get("COMFYUI_PYTHON", sys.executable)
+    return subprocess.run([python, "-c", f"import {name}"], capture_output=True, check=False).returncode == 0
+
+
 def messages(entry: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     """The messages of one kind in a history entry: execution_cached, execution_error, ..."""
     return [content for name, content in entry["status"]["messages"] if name == kind]
