@@ -58,6 +58,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """
     # Where only the batch sizes differ, torch would leave its fused kernels.
     k, v = (y.expand(len(q), -1, -1, -1) for y in (k, v))
+    if q.shape[1] != k.shape[1] and mask is not None and q.device.type != "cpu":
+        # No fused kernel of a graphics card takes a mask with grouped heads; torch would spell every score out.
+        k, v = (y.repeat_interleave(q.shape[1] // y.shape[1], dim=1) for y in (k, v))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=q.shape[1] != k.shape[1])
 
 

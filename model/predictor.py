@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from .condition import Condition
 from .network import AceStep
-from .transformer import Halves, LayerCondition, Moment
+from .transformer import LayerCondition, Moment
 
 
 class Predictor:
@@ -64,28 +63,19 @@ class Predictor:
         """x: ``[b t c]``; t: 1 (noise) .. 0 (clean). Returns the conditional and, when asked, the unconditional
         velocity (noise - data), both ``[b t c]`` in the format of x."""
         if not unconditional:
-            return self._velocity(x, t, self._condition), None
-        if self._negative is None or not any(self._weights):
-            return self._pair(x, t, self._null)
-        conditional, negative = self._pair(x, t, self._negative)
-        if all(weight == 1 for weight in self._weights):
-            return conditional, negative
+            return self._velocities(x, t, self._condition)[0], None
+        against = self._null if self._negative is None or not any(self._weights) else self._negative
+        conditional, other = self._velocities(x, t, self._condition, against)
+        if against is self._null or all(weight == 1 for weight in self._weights):
+            return conditional, other
         weight = torch.tensor(self._weights, dtype=x.dtype, device=x.device)[:, None, None]
-        return conditional, torch.lerp(self._velocity(x, t, self._null), negative, weight)
+        return conditional, torch.lerp(self._velocities(x, t, self._null)[0], other, weight)
 
-    def _pair(self, x: Tensor, t: float, against: list[LayerCondition]) -> tuple[Tensor, Tensor]:
-        """The velocity under the condition and under another."""
-        if not self._together:
-            return self._velocity(x, t, self._condition), self._velocity(x, t, against)
-        halves: list[LayerCondition] = [Halves(a, b) for a, b in zip(self._condition, against, strict=True)]
-        conditional, other = self._velocity(torch.cat([x, x]), t, halves).chunk(2)
-        return conditional, other
-
-    def _velocity(self, x: Tensor, t: float, condition: list[LayerCondition]) -> Tensor:
+    def _velocities(self, x: Tensor, t: float, *conditions: list[LayerCondition]) -> list[Tensor]:
+        """One velocity of x for each condition."""
         self.expect((t,))
-        tokens = self._setting.tokens
-        setting = self._setting if len(tokens) in (1, len(x)) else replace(self._setting, tokens=tokens.repeat(2, 1, 1))
-        return self._decoder.velocity(x, self._moments[t], setting, condition).to(x.dtype)
+        found = self._decoder.velocities(x, self._moments[t], self._setting, [*conditions], self._together)
+        return [velocity.to(x.dtype) for velocity in found]
 
 
 def _padding(condition: Condition) -> Tensor | None:

@@ -90,15 +90,26 @@ class Layer(nn.Module):
         self.scale_shift_table = nn.Parameter(torch.empty(1, 6, width.hidden))
 
     def forward(
-        self, h: Tensor, modulation: Tensor, rotary: Rotary, visible: Band | None, condition: LayerCondition
+        self,
+        h: Tensor,
+        modulation: Tensor,
+        rotary: Rotary,
+        visible: Band | None,
+        condition: LayerCondition,
+        mixed: Tensor | None = None,
     ) -> Tensor:
-        """h: ``[b s hidden]``; modulation: ``[b 6 hidden]``."""
-        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = (self.scale_shift_table + modulation).chunk(6, dim=1)
-        x = torch.addcmul(shift, self.self_attn_norm(h), 1 + scale)
-        h = torch.addcmul(h, gate, self.self_attn(x, rotary, visible))
+        """h: ``[b s hidden]``; modulation: ``[b 6 hidden]``; mixed: what `mix` made of h, where that is known."""
+        h = self.mix(h, modulation, rotary, visible) if mixed is None else mixed
+        shift, scale, gate = (self.scale_shift_table + modulation)[:, 3:].chunk(3, dim=1)
         h = self._read(h, condition)
-        x = torch.addcmul(mlp_shift, self.mlp_norm(h), 1 + mlp_scale)
-        return torch.addcmul(h, mlp_gate, self.mlp(x))
+        x = torch.addcmul(shift, self.mlp_norm(h), 1 + scale)
+        return torch.addcmul(h, gate, self.mlp(x))
+
+    def mix(self, h: Tensor, modulation: Tensor, rotary: Rotary, visible: Band | None) -> Tensor:
+        """The first part of a layer, self-attention, which does not see the condition. Shapes as in `forward`."""
+        shift, scale, gate = (self.scale_shift_table + modulation)[:, :3].chunk(3, dim=1)
+        x = torch.addcmul(shift, self.self_attn_norm(h), 1 + scale)
+        return torch.addcmul(h, gate, self.self_attn(x, rotary, visible))
 
     def _read(self, h: Tensor, condition: LayerCondition) -> Tensor:
         """Add what the condition says."""
@@ -155,7 +166,7 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor, condition: list[LayerCondition]) -> Tensor:
         """Velocity of x. x: ``[b t c]``; t: ``[1]`` or ``[b]`` in 1 (noise) .. 0; context: ``[b t 2c]``, src | mask."""
-        return self.velocity(x, self.moment(t), self.settle(context), condition)
+        return self.velocities(x, self.moment(t), self.settle(context), [condition], together=False)[0]
 
     def moment(self, t: Tensor) -> Moment:
         """What the layers get of noise levels ``[b]``."""
@@ -172,13 +183,31 @@ class Transformer(nn.Module):
         rotary = rotary_table(tokens.shape[1], config.decoder.head_dim, config.rope_theta, tokens.device)
         return Setting(tokens, rotary, band(tokens.shape[1], config.sliding_window, None, tokens.device))
 
-    def velocity(self, x: Tensor, moment: Moment, setting: Setting, condition: list[LayerCondition]) -> Tensor:
-        """Velocity of x ``[b t c]`` at a moment of the run."""
+    def velocities(
+        self, x: Tensor, moment: Moment, setting: Setting, conditions: list[list[LayerCondition]], together: bool
+    ) -> list[Tensor]:
+        """Velocities of x ``[b t c]`` at a moment of the run, under one condition or two.
+
+        Up to the first layer's self-attention nothing of the condition is seen, so that is computed once for both.
+        together: the rest in one batch and not one after the other.
+        """
         h = (setting.tokens + self._patches(x, slice(-x.shape[2], None))).to(self.norm_out.weight.dtype)
+        first = cast(Layer, self.layers[0])
+        mixed = first.mix(h, moment.modulation, setting.rotary, setting.sliding)
+        if not together or len(conditions) == 1:
+            return [self._velocity(mixed, moment, setting, condition)[:, : x.shape[1]] for condition in conditions]
+        halves: list[LayerCondition] = [Halves(a, b) for a, b in zip(*conditions, strict=True)]
+        both = self._velocity(torch.cat([mixed, mixed]), moment, setting, halves)
+        return list(both[:, : x.shape[1]].chunk(2))
+
+    def _velocity(self, mixed: Tensor, moment: Moment, setting: Setting, condition: list[LayerCondition]) -> Tensor:
+        """What comes after the first layer's self-attention; an odd end is not cropped yet."""
+        h = mixed
         for i, layer in enumerate(self.layers):
-            h = layer(h, moment.modulation, setting.rotary, setting.sliding if i % 2 == 0 else None, condition[i])
+            sliding = setting.sliding if i % 2 == 0 else None
+            h = layer(h, moment.modulation, setting.rotary, sliding, condition[i], mixed if i == 0 else None)
         shift, scale = (self.scale_shift_table + moment.embedding).chunk(2, dim=1)
-        return self._frames(torch.addcmul(shift, self.norm_out(h), 1 + scale))[:, : x.shape[1]]
+        return self._frames(torch.addcmul(shift, self.norm_out(h), 1 + scale))
 
     def _patches(self, frames: Tensor, channels: slice) -> Tensor:
         """What these channels of the input, ``[b t c]``, contribute to the tokens ``[b s hidden]``.

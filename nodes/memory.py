@@ -17,11 +17,12 @@ from ..model.vae import Oobleck
 
 # Per token, the widest moment of a layer: the MLP's inner vectors and some of the outer ones.
 INNER, OUTER = 3, 5
-# Where no fused kernel takes a mask with grouped heads, as on graphics cards, attention over a window is computed in
-# float32 with its scores spelled out, three windows of keys per query and three copies of them.
-SCORES, HEADS = 10, 10
-# Encoders mask their padding, so there every score of a full attention is spelled out too.
-FULL_SCORES = 13
+# Attention over a window holds three windows of keys and values per token, on graphics cards also one for every head.
+WINDOWS, HEADS = 3, 7
+# Encoders mask their padding; on graphics cards the mask becomes a number for every pair of tokens.
+PAIRS = 2
+# The text encoder's own attention, spelled out with its scores.
+TEXT_SCORES = 13
 # Latents a guided step holds: the state, both velocities, guidance and the estimate; float32.
 LATENTS = 16
 # Copies of the VAE's widest activation at once, the convolution's own workspace included.
@@ -52,10 +53,10 @@ def sampling(network: AceStep, song: Song, device: torch.device) -> int:
     # A CPU computes the two halves of a guided step one after the other.
     halves = 2 if song.guided and not fused else 1
     tokens = -(-song.frames // config.patch_size) * song.songs * halves
-    step = tokens * _per_token(config.decoder, config, item, fused)
+    step = tokens * _per_token(config.decoder, item, fused)
     prompt = _encoding(config, song, item, fused)
     windows = -(-song.frames // config.pool_window) * (config.pool_window + 1) * song.songs
-    codes = windows * _per_token(config.encoder, config, item, True) if song.codes else 0
+    codes = windows * _per_token(config.encoder, item, fused) if song.codes else 0
     return max(prompt, codes, step + _kept(config, song, item))
 
 
@@ -64,7 +65,7 @@ def text(model: nn.Module) -> int:
     inner = max((weight.shape[0] for name, weight in model.named_parameters() if "gate_proj" in name), default=0)
     hidden = model.get_parameter("norm.weight").numel()
     layer = CAPTION_LIMIT * 4 * (INNER * inner + 2 * OUTER * hidden)
-    scores = CAPTION_LIMIT**2 * FULL_SCORES * (hidden // 64)
+    scores = CAPTION_LIMIT**2 * TEXT_SCORES * (hidden // 64)
     return layer + scores + 2 * LYRIC_LIMIT * hidden * 4
 
 
@@ -77,17 +78,18 @@ def vae(oobleck: Oobleck, chunk_frames: int) -> int:
     return frames * config.hop * (channels * item * VAE_COPIES + 4 * config.audio_channels)
 
 
-def _per_token(width: Width, config: Config, item: int, fused: bool) -> int:
-    layer = item * (INNER * width.intermediate + OUTER * width.hidden)
-    attention = 4 * width.heads * (SCORES * config.sliding_window + HEADS * width.head_dim) + 6 * item * width.hidden
-    return layer if fused else max(layer, attention)
+def _per_token(width: Width, item: int, fused: bool) -> int:
+    wide = INNER * width.intermediate + OUTER * width.hidden
+    spread = 0 if fused else width.heads
+    windows = width.head_dim * (2 * WINDOWS * (width.kv_heads + spread) + HEADS * width.heads)
+    return item * max(wide, windows)
 
 
 def _encoding(config: Config, song: Song, item: int, fused: bool) -> int:
     """The condition encoder: lyrics and timbre references go through it one after the other."""
     longest = max(song.lyrics, song.references * (config.timbre_frames + 1)) * song.prompts
-    scores = 0 if fused else FULL_SCORES * config.encoder.heads * song.lyrics**2 * song.prompts
-    return max(longest * _per_token(config.encoder, config, item, fused), scores)
+    pairs = 0 if fused else PAIRS * item * song.lyrics**2 * song.prompts
+    return longest * _per_token(config.encoder, item, fused) + pairs
 
 
 def _kept(config: Config, song: Song, item: int) -> int:

@@ -11,10 +11,11 @@ from acestep_xl.model.predictor import Predictor
 from acestep_xl.nodes.memory import Song
 
 ENCODER = Width(2048, 6144, 16, 8, 128)
-# Two layers show the peak of all: nothing but the prompt's keys and values outlives a layer.
-XL = Config(Width(2560, 9728, 32, 8, 128), ENCODER, decoder_layers=2, lyric_layers=2, timbre_layers=2, pooler_layers=2,
+# Three layers show the peak of all: nothing but the prompt's keys and values outlives a layer, and the first one's
+# attention is computed once for both halves of a guided step.
+XL = Config(Width(2560, 9728, 32, 8, 128), ENCODER, decoder_layers=3, lyric_layers=2, timbre_layers=2, pooler_layers=2,
             text_dim=1024)  # fmt: skip
-SMALL = Config(ENCODER, ENCODER, decoder_layers=2, lyric_layers=2, timbre_layers=2, pooler_layers=2, text_dim=1024)
+SMALL = Config(ENCODER, ENCODER, decoder_layers=3, lyric_layers=2, timbre_layers=2, pooler_layers=2, text_dim=1024)
 
 
 def run(network: AceStep, song: Song, device: str) -> None:
