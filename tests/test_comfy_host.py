@@ -118,6 +118,29 @@ print("ok")
     assert said.endswith("ok\n"), said
 
 
+def test_two_models_run_in_turn_where_only_one_fits_and_another_pack_s_model_too() -> None:
+    said = run(
+        NETWORKS
+        + """
+first, second = network(), network()
+expected, whole = [predict(net) for net in (first, second)], size(first)
+other = torch.nn.Linear(1024, whole // 4096, bias=False)
+stranger = comfy.model_patcher.ModelPatcher(other, load_device=CARD, offload_device=torch.device("cpu"))
+card["size"] = reserve + int(1.25 * whole)
+for _ in range(2):
+    for net, known in zip((first, second), expected):
+        with place.resident([net], 0):
+            assert not away(net) and torch.equal(predict(net), known)
+            assert loaded() <= 1.25 * whole
+    management.load_models_gpu([stranger])
+    assert stranger.loaded_size() == size(other) and loaded() <= 1.25 * whole
+print("ok")
+""",
+        card=True,
+    )
+    assert said.endswith("ok\n"), said
+
+
 def test_a_stop_is_heard_inside_a_step_and_memory_can_be_used_again() -> None:
     said = run(
         NETWORKS
