@@ -39,23 +39,31 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def alone(device: torch.device) -> bool:
+    """Whether all work is done by this thread, so that its own processor time is how long it takes."""
+    return device.type == "cpu" and torch.get_num_threads() == 1
+
+
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """How long the work takes once."""
+    """How long the work takes once. On one thread other programs on the machine do not count."""
+    clock = time.thread_time if alone(device) else time.perf_counter
     wait(device)
-    start = time.perf_counter()
+    start = clock()
     work()
     wait(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def in_turn(contestants: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
-    """The best time of each. They take turns, so that what else the machine does falls on all of them; one round before
-    that is not counted."""
+def in_turn(
+    contestants: dict[str, Callable[[], object]], rounds: int, device: torch.device, warm_up: bool = True
+) -> dict[str, float]:
+    """The best time of each. They take turns, so that what else the machine does falls on all of them. warm_up: one
+    round before that is not counted."""
     best = dict.fromkeys(contestants, float("inf"))
-    for number in range(rounds + 1):
+    for number in range(-1 if warm_up else 0, rounds):
         for name, work in contestants.items():
             took = seconds(work, device)
-            best[name] = min(best[name], took) if number else best[name]
+            best[name] = min(best[name], took) if number >= 0 else best[name]
     return best
 
 

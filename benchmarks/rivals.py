@@ -144,16 +144,32 @@ def needed(config: Config, tokens: int, batch: int, guided: bool) -> float:
     """Floating-point operations that a step can't do without, of matrix products and attention.
 
     Counted as two per multiplication. Keys and values of the condition are not counted, for they are the same at every
-    step, and the null half reads a constant. A query of a sliding layer sees 2 * window + 1 keys at most.
+    step, the null half reads a constant, and both halves share the first layer's self-attention. A query of a sliding
+    layer sees 2 * window + 1 keys at most.
     """
-    width = config.decoder
-    inner, small = width.heads * width.head_dim, width.kv_heads * width.head_dim
-    own = width.hidden * (2 * inner + 2 * small) + 3 * width.hidden * width.intermediate
+    width, layers = config.decoder, config.decoder_layers
+    inner, own, mlp = _products(config)
     cross = 2 * width.hidden * inner + 2 * TOKENS * inner
     seen = [min(tokens, 2 * config.sliding_window + 1), tokens]
-    attention = sum(2 * inner * seen[layer % 2] for layer in range(config.decoder_layers))
+    mixing = [own + 2 * inner * seen[layer % 2] for layer in range(layers)]
     halves = 2 if guided else 1
-    return 2.0 * batch * tokens * (config.decoder_layers * (halves * own + cross) + halves * attention)
+    return 2.0 * batch * tokens * (halves * (sum(mixing) + layers * mlp) + layers * cross - (halves - 1) * mixing[0])
+
+
+def done_by_diffusers(config: Config, tokens: int, batch: int, guided: bool) -> float:
+    """What diffusers computes in a step, counted in the same way: everything for both halves, with dense attention."""
+    width, halves = config.decoder, 2 if guided else 1
+    inner, own, mlp = _products(config)
+    keys = 2 * width.hidden * width.kv_heads * width.head_dim
+    cross = 2 * width.hidden * inner + 2 * TOKENS * inner + keys * TOKENS / tokens
+    return 2.0 * batch * tokens * halves * config.decoder_layers * (own + 2 * inner * tokens + mlp + cross)
+
+
+def _products(config: Config) -> tuple[int, int, int]:
+    """Width of all heads, and multiplications per token of self-attention's projections and of the MLP."""
+    width = config.decoder
+    inner, small = width.heads * width.head_dim, width.kv_heads * width.head_dim
+    return inner, width.hidden * (2 * inner + 2 * small), 3 * width.hidden * width.intermediate
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Time and memory of a step and of the decoder, this project against diffusers, same weights, in turn, in one run:
 
-    python benchmarks/speed.py [--tiny] [--layers N] [--report FOLDER]
+    python benchmarks/speed.py [--tiny] [--one-thread] [--layers N] [--report FOLDER]
 
 Runs on a GPU where there is one (bf16, all layers, also against diffusers compiled), else on the CPU (float32, two
-layers of each size, because a step of all of them takes minutes). Writes a dated report and a chart
+layers of each size, because a step of all of them takes minutes). On a machine that does other things too, --one-thread
+counts the processor time of one thread, which does not lengthen with what else runs. Writes a dated report and a chart
 (`../images/speed.png`, seen from the report). Needs Linux, matplotlib and diffusers; no model files.
 """
 
@@ -18,10 +19,12 @@ from pathlib import Path
 
 import diffusers
 import torch
-from machine import described, in_turn, matrix_rate, seconds
-from rivals import TOKENS, Rivals, Song, VAEs, needed, rivals, vaes
+from machine import alone, described, in_turn, matrix_rate, seconds
+from rivals import SIZES, TOKENS, Rivals, Song, VAEs, done_by_diffusers, needed, rivals, vaes
 from torch import Tensor
 
+from acestep_xl.model.config import Config
+from acestep_xl.parameters import FRAME_RATE
 from acestep_xl.sampler.denoise import denoise
 from acestep_xl.sampler.guidance import Guidance
 from acestep_xl.sampler.schedule import linear
@@ -30,6 +33,7 @@ from acestep_xl.sampler.solver import euler
 PRODUCTS = ("mm", "addmm", "bmm", "attention", "convolution", "gemm", "cutlass", "nvjet", "flash", "fmha")
 TARGET, SHARE_TARGET, INTERVAL_TARGET, GROWTH_TARGET = 1.25, 1.1, 0.8, 1.25
 SHARP = "XL"  # the size that the targets are about
+LONG = 200.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Plan:
     layers: int | None
     songs: tuple[tuple[float, int], ...]  # seconds and batch
     targets: tuple[float, ...]  # durations that the target is about
-    rounds: int
+    rounds: int  # of songs below LONG; of longer ones a third, at least one, without a warm-up
     run_seconds: float
     run_steps: int
     vae_seconds: float
@@ -57,6 +61,7 @@ CPU_PLAN = Plan(
     8,
     4.0,
 )
+ONE_THREAD_PLAN = replace(CPU_PLAN, sizes=("tiny", "XL"), rounds=2)
 GPU_PLAN = Plan(
     ("tiny", "2B", "XL"), None, ((10.0, 1), (60.0, 1), (60.0, 4), (240.0, 1), (600.0, 1)), (60.0,), 10, 60.0, 50, 60.0
 )
@@ -93,7 +98,8 @@ def steps_of(pair: Rivals, size: str, plan: Plan, rate: float, device: torch.dev
                 "ours": lambda song=song, guided=guided: song.ours(guided),
                 "theirs": lambda song=song, guided=guided: song.theirs(guided),
             }
-            best = in_turn(contestants, plan.rounds if duration < 200 else max(1, plan.rounds // 3), device)
+            short = duration < LONG
+            best = in_turn(contestants, plan.rounds if short else max(1, plan.rounds // 3), device, warm_up=short)
             compiled = _compiled(song, guided, plan.rounds, device) if device.type == "cuda" else None
             limit = needed(pair.config, tokens, batch, guided) / rate
             apart = _apart(song.ours(guided), song.theirs(guided))
@@ -144,7 +150,7 @@ def interval_ratio(song: Song, steps: int, device: torch.device) -> float:
         # Shift 1: progress is the share of the steps.
         return lambda: denoise(song.predictor, song.x.float(), linear(steps, 1.0), guidance=guidance, solver=euler)
 
-    best = in_turn({"half": run(0.5), "whole": run(1.0)}, 1, device)
+    best = in_turn({"half": run(0.5), "whole": run(1.0)}, 1, device, warm_up=False)
     return best["half"] / best["whole"]
 
 
@@ -244,6 +250,7 @@ def _sharp_verdicts(pair: Rivals, plan: Plan, rows: list[Row], device: torch.dev
     for row in rows:
         if row.size == SHARP and row.guided and row.batch == 1 and row.duration in plan.targets:
             told[f"guided step, {row.duration:g} s, diffusers over ours"] = _judge(row.ratio, TARGET, least=True)
+            told[f"the same by count of arithmetic, {row.duration:g} s"] = _counted(pair.config, row.duration)
     song = Song(pair, plan.run_seconds, 1)
     shares = products_share(song, device)
     told["where a guided step's time goes"] = ", ".join(f"{kind} {share:.1%}" for kind, share in shares.items())
@@ -254,6 +261,17 @@ def _sharp_verdicts(pair: Rivals, plan: Plan, rows: list[Row], device: torch.dev
     return told
 
 
+def _counted(config: Config, duration: float) -> str:
+    """How much less a guided step computes than diffusers', with the layers measured and with all of them."""
+    tokens = -(-round(FRAME_RATE * duration) // config.patch_size)
+    told = []
+    for layers in (config.decoder_layers, SIZES[SHARP]["num_hidden_layers"]):
+        sized = replace(config, decoder_layers=layers)
+        ratio = done_by_diffusers(sized, tokens, 1, True) / needed(sized, tokens, 1, True)
+        told.append(f"{ratio:.3f} with {layers} layers")
+    return ", ".join(told)
+
+
 def _judge(value: float, target: float, least: bool) -> str:
     met = value >= target if least else value <= target
     return f"{value:.3f}, target at {'least' if least else 'most'} {target}: {'met' if met else 'MISSED'}"
@@ -261,6 +279,7 @@ def _judge(value: float, target: float, least: bool) -> str:
 
 def report(rows: list[Row], verdicts: dict[str, str], plan: Plan, device: torch.device) -> str:
     """The report as Markdown."""
+    clock = "processor time of one thread" if alone(device) else "wall time"
     layers = "all layers" if plan.layers is None else f"{plan.layers} layers of each size, to fit the machine"
     format = "bf16 on a GPU" if device.type == "cuda" else "float32 on a CPU"
     lines = "\n".join(f"- {name}: {verdict}" for name, verdict in verdicts.items())
@@ -268,7 +287,8 @@ def report(rows: list[Row], verdicts: dict[str, str], plan: Plan, device: torch.
     return f"""# Speed, {date.today()}
 
 This project and diffusers {diffusers.__version__} (eager), the same random weights, in turn in one process, the best
-of {plan.rounds} rounds each (a third of them from 240 s on); {format}; {layers}; a condition of {TOKENS} tokens.
+of {plan.rounds} rounds each (a third of them from 240 s on), {clock}; {format}; {layers}; a condition of {TOKENS}
+tokens.
 
 {lines}
 
@@ -287,11 +307,15 @@ the largest difference between the two velocities over the largest value.
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="This project against diffusers.")
     parser.add_argument("--tiny", action="store_true", help="tests this benchmark and measures nothing")
+    parser.add_argument("--one-thread", action="store_true", help="for a CPU that other programs use too")
     parser.add_argument("--layers", type=int, help="decoder layers of each size")
     parser.add_argument("--report", type=Path, default=Path(__file__).parents[1] / "docs" / "benchmarks")
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    plan = TINY_PLAN if options.tiny else GPU_PLAN if device.type == "cuda" else CPU_PLAN
+    plan = GPU_PLAN if device.type == "cuda" else ONE_THREAD_PLAN if options.one_thread else CPU_PLAN
+    plan = TINY_PLAN if options.tiny else plan
+    if options.one_thread:
+        torch.set_num_threads(1)
     if options.layers is not None:
         plan = replace(plan, layers=options.layers)
     rows, verdicts = measure(plan, device)
