@@ -83,6 +83,7 @@ LANES: dict[str, tuple[Lane, ...]] = {
     "core_nodes": (Lane(song(8)),),
     "cover": (Lane(melody, NOTHING), Lane(song(4))),
     "extend": (Lane(framed, ((0.0, EXTENDED), (1 - EXTENDED, 1.0)), made=song(5)),),
+    "fast": (Lane(song(10)),),
     "plot": (Lane(levels, NOTHING), Lane(song(10))),
     "repaint": (Lane(melody, ((0.38, 0.63),), made=song(5)),),
     "repaint_regions": (Lane(melody, ((0.12, 0.28), (0.46, 0.6), (0.78, 0.92)), made=song(5)),),

@@ -61,7 +61,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     if q.shape[1] != k.shape[1] and mask is not None and q.device.type != "cpu":
         # No fused kernel of a graphics card takes a mask with grouped heads; torch would spell every score out.
         k, v = (y.repeat_interleave(q.shape[1] // y.shape[1], dim=1) for y in (k, v))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=q.shape[1] != k.shape[1])
+    # A branch, because while torch compiles, the comparison itself is a symbol, which the function does not take.
+    grouped = {"enable_gqa": True} if q.shape[1] != k.shape[1] else {}
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, **grouped)
 
 
 def attend_band(q: Tensor, k: Tensor, v: Tensor, visible: Band) -> Tensor:

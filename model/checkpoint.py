@@ -138,5 +138,9 @@ def _read_silence(path: Path, channels: int) -> Tensor:
 
 
 def first_damaged(module: nn.Module) -> str | None:
-    """Name of the first parameter that holds NaN or infinity, to explain a result that does."""
-    return next((name for name, value in module.named_parameters() if not torch.isfinite(value).all()), None)
+    """Name of the first weight that holds NaN or infinity, to explain a result that does.
+
+    Weights of 8 bits are told by their scales: what was damaged before made them NaN or infinite.
+    """
+    state = ((name, value) for name, value in module.state_dict().items() if value.dtype.itemsize > 1)
+    return next((name for name, value in state if not torch.isfinite(value).all()), None)

@@ -49,7 +49,7 @@ class Attention(nn.Module):
 
 class SelfAttention(Attention):
     def forward(self, x: Tensor, rotary: Rotary, visible: Band | Tensor | None) -> Tensor:
-        x = x.to(self.q_proj.weight.dtype)
+        x = x.to(format_of(self.q_proj))
         q, k, v = rotate(self.query(x), rotary), rotate(self.key(x), rotary), self.value(x)
         heads = attend_band(q, k, v, visible) if isinstance(visible, Band) else attend(q, k, v, visible)
         return self.output(heads)
@@ -65,8 +65,8 @@ class MLP(nn.Module):
         self.down_proj = nn.Linear(width.intermediate, width.hidden, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.to(self.gate_proj.weight.dtype)
-        wide = self.down_proj.weight.dtype
+        x = x.to(format_of(self.gate_proj))
+        wide = format_of(self.down_proj)
         return self.down_proj(F.silu(self.gate_proj(x)).to(wide).mul_(self.up_proj(x)))
 
 
@@ -106,9 +106,15 @@ class EncoderStack(nn.Module):
         return self.norm(h)
 
 
+def format_of(layer: nn.Linear) -> torch.dtype:
+    """The format a linear layer computes in: that of its weights, unless they are kept in 8 bits (see quantise.py)."""
+    dtype = getattr(layer, "dtype", None)
+    return layer.weight.dtype if dtype is None else dtype
+
+
 def linear_in(layer: nn.Linear, x: Tensor) -> Tensor:
     """Apply a linear layer to a tensor of any float format."""
-    return layer(x.to(layer.weight.dtype))
+    return layer(x.to(format_of(layer)))
 
 
 def linear_float32(layer: nn.Linear, x: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ class AceStep(nn.Module):
     """Condition encoder, audio tokenizer and detokenizer, diffusion transformer and the learned null condition.
 
     ``silence`` is what the VAE makes of silence, ``[s c]``: the model was trained with it, never with zeros, wherever
-    a source or a reference is absent. It is data that travels with the weights, not a weight.
+    a source or a reference is absent. It is data that travels with the weights, not a weight. ``step_cache`` is how
+    little a step may change for most of it to be skipped; 0 skips nothing (see step_cache.py).
     """
 
     silence: Tensor
@@ -24,6 +25,7 @@ class AceStep(nn.Module):
         super().__init__()
         self.config = config
         self.training_kind: Training = training_kind
+        self.step_cache = 0.0
         self.decoder = Transformer(config)
         self.encoder = ConditionEncoder(config)
         self.tokenizer = Tokenizer(config)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .condition import Condition
 from .network import AceStep
+from .step_cache import Counts, StepCache
 from .transformer import LayerCondition, Moment
 
 
@@ -37,7 +38,11 @@ class Predictor:
         """
         self._decoder = decoder = network.decoder
         self._device = context.device
-        self._together = context.device.type != "cpu" if together is None else together
+        self._threshold = network.step_cache
+        self._caches: dict[int, StepCache] = {}
+        self.counts = Counts()
+        # Each velocity decides for itself what of the last step it uses again, so they are computed one by one.
+        self._together = (context.device.type != "cpu" if together is None else together) and not self._threshold
         self._moments: dict[float, Moment] = {}
         self._weights = (0.0,) if negative is None else tuple(negative_weights)
         with torch.no_grad():
@@ -74,8 +79,18 @@ class Predictor:
     def _velocities(self, x: Tensor, t: float, *conditions: list[LayerCondition]) -> list[Tensor]:
         """One velocity of x for each condition."""
         self.expect((t,))
-        found = self._decoder.velocities(x, self._moments[t], self._setting, [*conditions], self._together)
+        caches = [self._cache(condition) for condition in conditions]
+        found = self._decoder.velocities(
+            x, self._moments[t], self._setting, [*conditions], together=self._together, caches=caches
+        )
         return [velocity.to(x.dtype) for velocity in found]
+
+    def _cache(self, condition: list[LayerCondition]) -> StepCache | None:
+        """What earlier evaluations under this condition left behind, where a threshold allows to use it."""
+        if not self._threshold:
+            return None
+        # The lists live as long as this object, so their ids are theirs alone.
+        return self._caches.setdefault(id(condition), StepCache(self._threshold, self.counts))
 
 
 def _padding(condition: Condition) -> Tensor | None:

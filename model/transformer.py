@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from .attention import Band, attend, band, rotary_table
 from .config import Config, Width
-from .layers import MLP, Attention, Rotary, SelfAttention, linear_in, sinusoid
+from .layers import MLP, Attention, Rotary, SelfAttention, format_of, linear_in, sinusoid
 
 TIME_CHANNELS = 256
 
@@ -56,23 +57,33 @@ class Setting:
     sliding: Band | None
 
 
+# Tokens through the layers from one to before another, None for the last: (h, modulation, condition, first, end).
+Run = Callable[[Tensor, Tensor, "list[LayerCondition]", int, "int | None"], Tensor]
+
+
+class LayerCache(Protocol):
+    """Decides which layers are computed; see step_cache.py."""
+
+    def through(self, run: Run, h: Tensor, modulation: Tensor, condition: list[LayerCondition]) -> Tensor: ...
+
+
 class CrossAttention(Attention):
     """Attention to the condition; no rotary embedding."""
 
     def remember(self, condition: Tensor, mask: Tensor | None) -> Memory:
         """Keys and values of an embedded condition ``[b e hidden]``; they do not change during a run."""
-        condition = condition.to(self.k_proj.weight.dtype)
+        condition = condition.to(format_of(self.k_proj))
         visible = None if mask is None else mask[:, None, None, :]
         return Memory(self.key(condition), self.value(condition), visible)
 
     def constant(self, token: Tensor) -> Tensor:
         """Output of attending to any number of copies of one token ``[1 1 hidden]``: its value, projected."""
-        value = self.value(token.to(self.v_proj.weight.dtype))
+        value = self.value(token.to(format_of(self.v_proj)))
         groups = self.q_proj.out_features // self.v_proj.out_features
         return self.output(value.repeat_interleave(groups, dim=1))
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
-        x = x.to(self.q_proj.weight.dtype)
+        x = x.to(format_of(self.q_proj))
         return self.output(attend(self.query(x), memory.k, memory.v, memory.mask))
 
 
@@ -90,26 +101,23 @@ class Layer(nn.Module):
         self.scale_shift_table = nn.Parameter(torch.empty(1, 6, width.hidden))
 
     def forward(
-        self,
-        h: Tensor,
-        modulation: Tensor,
-        rotary: Rotary,
-        visible: Band | None,
-        condition: LayerCondition,
-        mixed: Tensor | None = None,
+        self, h: Tensor, modulation: Tensor, rotary: Rotary, visible: Band | None, condition: LayerCondition
     ) -> Tensor:
-        """h: ``[b s hidden]``; modulation: ``[b 6 hidden]``; mixed: what `mix` made of h, where that is known."""
-        h = self.mix(h, modulation, rotary, visible) if mixed is None else mixed
-        shift, scale, gate = (self.scale_shift_table + modulation)[:, 3:].chunk(3, dim=1)
-        h = self._read(h, condition)
-        x = torch.addcmul(shift, self.mlp_norm(h), 1 + scale)
-        return torch.addcmul(h, gate, self.mlp(x))
+        """h: ``[b s hidden]``; modulation: ``[b 6 hidden]``."""
+        return self.finish(self.mix(h, modulation, rotary, visible), modulation, condition)
 
     def mix(self, h: Tensor, modulation: Tensor, rotary: Rotary, visible: Band | None) -> Tensor:
         """The first part of a layer, self-attention, which does not see the condition. Shapes as in `forward`."""
         shift, scale, gate = (self.scale_shift_table + modulation)[:, :3].chunk(3, dim=1)
         x = torch.addcmul(shift, self.self_attn_norm(h), 1 + scale)
         return torch.addcmul(h, gate, self.self_attn(x, rotary, visible))
+
+    def finish(self, mixed: Tensor, modulation: Tensor, condition: LayerCondition) -> Tensor:
+        """The rest of a layer, cross-attention and MLP, on what `mix` returned."""
+        shift, scale, gate = (self.scale_shift_table + modulation)[:, 3:].chunk(3, dim=1)
+        h = self._read(mixed, condition)
+        x = torch.addcmul(shift, self.mlp_norm(h), 1 + scale)
+        return torch.addcmul(h, gate, self.mlp(x))
 
     def _read(self, h: Tensor, condition: LayerCondition) -> Tensor:
         """Add what the condition says."""
@@ -166,7 +174,7 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor, condition: list[LayerCondition]) -> Tensor:
         """Velocity of x. x: ``[b t c]``; t: ``[1]`` or ``[b]`` in 1 (noise) .. 0; context: ``[b t 2c]``, src | mask."""
-        return self.velocities(x, self.moment(t), self.settle(context), [condition], together=False)[0]
+        return self.velocities(x, self.moment(t), self.settle(context), [condition])[0]
 
     def moment(self, t: Tensor) -> Moment:
         """What the layers get of noise levels ``[b]``."""
@@ -184,28 +192,57 @@ class Transformer(nn.Module):
         return Setting(tokens, rotary, band(tokens.shape[1], config.sliding_window, None, tokens.device))
 
     def velocities(
-        self, x: Tensor, moment: Moment, setting: Setting, conditions: list[list[LayerCondition]], together: bool
+        self,
+        x: Tensor,
+        moment: Moment,
+        setting: Setting,
+        conditions: list[list[LayerCondition]],
+        *,
+        together: bool = False,
+        caches: Sequence[LayerCache | None] = (None, None),
     ) -> list[Tensor]:
         """Velocities of x ``[b t c]`` at a moment of the run, under one condition or two.
 
         Up to the first layer's self-attention nothing of the condition is seen, so that is computed once for both.
-        together: the rest in one batch and not one after the other.
+        together: the rest in one batch and not one after the other, which leaves no room for caches. caches: for each
+        condition, what earlier steps of the run left behind.
         """
         h = (setting.tokens + self._patches(x, slice(-x.shape[2], None))).to(self.norm_out.weight.dtype)
-        first = cast(Layer, self.layers[0])
-        mixed = first.mix(h, moment.modulation, setting.rotary, setting.sliding)
-        if not together or len(conditions) == 1:
-            return [self._velocity(mixed, moment, setting, condition)[:, : x.shape[1]] for condition in conditions]
-        halves: list[LayerCondition] = [Halves(a, b) for a, b in zip(*conditions, strict=True)]
-        both = self._velocity(torch.cat([mixed, mixed]), moment, setting, halves)
-        return list(both[:, : x.shape[1]].chunk(2))
+        mixed = cast(Layer, self.layers[0]).mix(h, moment.modulation, setting.rotary, setting.sliding)
+        if together and len(conditions) == 2:
+            halves: list[LayerCondition] = [Halves(a, b) for a, b in zip(*conditions, strict=True)]
+            both = self._velocity(torch.cat([h, h]), torch.cat([mixed, mixed]), moment, setting, halves, None)
+            return list(both[:, : x.shape[1]].chunk(2))
+        found = [
+            self._velocity(h, mixed, moment, setting, c, cache) for c, cache in zip(conditions, caches, strict=False)
+        ]
+        return [velocity[:, : x.shape[1]] for velocity in found]
 
-    def _velocity(self, mixed: Tensor, moment: Moment, setting: Setting, condition: list[LayerCondition]) -> Tensor:
-        """What comes after the first layer's self-attention; an odd end is not cropped yet."""
-        h = mixed
-        for i, layer in enumerate(self.layers):
-            sliding = setting.sliding if i % 2 == 0 else None
-            h = layer(h, moment.modulation, setting.rotary, sliding, condition[i], mixed if i == 0 else None)
+    def _velocity(
+        self,
+        h: Tensor,
+        mixed: Tensor,
+        moment: Moment,
+        setting: Setting,
+        condition: list[LayerCondition],
+        cache: LayerCache | None,
+    ) -> Tensor:
+        """From the input tokens ``[b s hidden]``, and what the first layer's self-attention made of them, to frames; an
+        odd end is not cropped yet."""
+
+        def run(h: Tensor, modulation: Tensor, condition: list[LayerCondition], first: int, end: int | None) -> Tensor:
+            for i, layer in list(enumerate(self.layers))[first:end]:
+                sliding = setting.sliding if i % 2 == 0 else None
+                if i == 0:
+                    h = cast(Layer, layer).finish(mixed, modulation, condition[0])
+                else:
+                    h = layer(h, modulation, setting.rotary, sliding, condition[i])
+            return h
+
+        if cache is None:
+            h = run(h, moment.modulation, condition, 0, None)
+        else:
+            h = cache.through(run, h, moment.modulation, condition)
         shift, scale = (self.scale_shift_table + moment.embedding).chunk(2, dim=1)
         return self._frames(torch.addcmul(shift, self.norm_out(h), 1 + scale))
 

@@ -19,7 +19,7 @@ from ..sampler.denoise import Step, denoise, start
 from ..sampler.guidance import Guidance
 from ..sampler.modifiers import Modifier
 from ..sampler.plot import Trace, Tracer
-from . import conditioning, core_sampling, hints, memory
+from . import conditioning, core_sampling, hints, memory, speed
 from .conditioning import Conditioning, Prompted
 from .edit import Edit, Job, extended, find, prepare, task_of
 from .preview import LivePreview
@@ -54,7 +54,8 @@ class Guider:
             negative=self.negative is not None,
             codes=bool(prompt.codes) or (edit is not None and edit.task == "cover"),
         )
-        return memory.sampling(self.network, song, host.current().compute_device())
+        needed = memory.sampling(self.network, song, host.current().compute_device())
+        return needed + speed.memory(self.network, songs, frames)
 
     def hints(self, levels: list[float], seconds: float, edit: Edit | None) -> list[str]:
         """What is probably not meant about a run over these levels, for a song of so many seconds."""

@@ -21,6 +21,7 @@ from . import (
     save,
     schedule,
     solver,
+    speed,
     splice,
     text,
     timbre,
@@ -58,6 +59,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "AceStepXLAudioText": data_uri.AudioText,
     "AceStepXLUpload": upload.Upload,
     "AceStepXLWebhook": webhook.Webhook,
+    "AceStepXLSpeed": speed.Speed,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -90,4 +92,5 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "AceStepXLAudioText": "Audio as Text (ACE-Step)",
     "AceStepXLUpload": "Upload Audio (ACE-Step)",
     "AceStepXLWebhook": "Notify Webhook (ACE-Step)",
+    "AceStepXLSpeed": "Speed and Memory (ACE-Step)",
 }

@@ -28,6 +28,7 @@ from .sampling import SAMPLING
 from .scheduler import SCHEDULER
 from .schedules import SCHEDULES
 from .service import SERVICE
+from .speed import SPEED
 
 __all__ = [
     "AUTO",
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 PARAMETERS: dict[str, Parameter] = {
-    p.name: p for p in (*PROMPT, *SAMPLING, *SCHEDULER, *SCHEDULES, *EDITING, *OUTPUT, *SERVICE)
+    p.name: p for p in (*PROMPT, *SAMPLING, *SCHEDULER, *SCHEDULES, *EDITING, *OUTPUT, *SERVICE, *SPEED)
 }
 
 

@@ -1,0 +1,227 @@
+"""What 8-bit weights, compiled layers and the step cache change in the numbers, and what they cost or save.
+
+python benchmarks/fidelity.py --report docs/benchmarks
+python benchmarks/fidelity.py --report docs/benchmarks --no-times     without the timing of XL-shaped layers
+
+Writes DATE-fidelity.md. The networks are small: the golden checkpoints (tests/golden) and the demo network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import machine
+import solver_runs
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from acestep_xl.model import context, demo
+from acestep_xl.model.compiled import ON, compile_layers
+from acestep_xl.model.condition import Condition
+from acestep_xl.model.config import Config, Width, from_official
+from acestep_xl.model.network import AceStep
+from acestep_xl.model.predictor import Predictor
+from acestep_xl.model.prompt import Metadata, Prompt, instruction
+from acestep_xl.model.quantise import AS_LOADED, KINDS, copy_of, linear_layers, weight_bytes
+from acestep_xl.sampler.denoise import denoise
+from acestep_xl.sampler.noise import draw
+from acestep_xl.sampler.schedule import build
+from acestep_xl.sampler.solver import solver
+
+GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
+STEPS, LEVEL, SEED = 30, 0.6, 7
+THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+FRAMES = 250  # ten seconds
+ROUNDS = 3
+# As published; lengths of the stacks that the steps do not run are not what is measured.
+XL = Config(Width(2560, 9728, 32, 8, 128), Width(2048, 6144, 16, 8, 128), 32, 8, 4, 2, 1024)
+XL_TWO_LAYERS = Config(XL.decoder, XL.encoder, 2, 1, 1, 1, 1024)
+
+
+MEASURED = f"""Measured by `benchmarks/fidelity.py` in float32 on a CPU. A velocity is conditional and unconditional at
+level {LEVEL}; a run has {STEPS} Euler steps, APG 7, ten seconds of music. Cosine, and largest difference over largest
+value, against the same network without the choice. Reused: evaluations (of both velocities) that took the first layer
+alone. The networks are small and have random weights: the numbers compare the choices with each other and say nothing
+of the sound of the published checkpoint, in which a step cache skips other steps."""
+COUNTED = """The published XL network in bf16, whole (with condition encoder and audio codes), counted and not measured.
+The layers that are quantised are the last column's share of the transformer."""
+TIMED = f"""Two velocities (conditional and unconditional) of an XL-shaped network with two layers, ten seconds of
+music, float32, the best of {ROUNDS} rounds in turns. A ratio above 1 is slower."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network, a condition and a start noise ``[1 t c]``."""
+
+    name: str
+    network: AceStep
+    condition: Condition
+    noise: Tensor
+
+
+@dataclass(frozen=True)
+class Ends:
+    """A single velocity, conditional and unconditional in one row, the end of a guided run, and its work."""
+
+    velocity: Tensor
+    latent: Tensor
+    evaluated: int
+    reused: int
+
+
+def golden(folder: Path) -> Subject:
+    """A golden checkpoint under its own first prompt."""
+    network = AceStep(from_official(json.loads((folder / "config.json").read_text())), "sft").eval()
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    network.requires_grad_(False)
+    network.silence = torch.load(folder / "silence_latent.pt", weights_only=True)[0].T.contiguous()
+    given = {key: value[:1] for key, value in load_file(folder / "inputs.safetensors").items()}
+    text_mask, lyric_mask = (given[f"{part}_mask"].bool() for part in ("text", "lyric"))
+    packed = network.encoder(given["text"], text_mask, given["lyric"], lyric_mask, given["ref"], [0])
+    noise = draw([SEED], FRAMES, network.config.latent_channels)
+    return Subject(folder.name, network, Condition(packed.states, None), noise)
+
+
+def demonstration() -> Subject:
+    """The demo network under the solver benchmark's prompt."""
+    network, encoder, _ = demo.load()
+    prompt = Prompt(solver_runs.CAPTION, "[Instrumental]", "en", Metadata(), instruction("text2music"))
+    states = encoder.encode([prompt])
+    condition = network.encoder(
+        states.caption, states.caption_mask, states.lyrics, states.lyrics_mask, network.silent_reference(), [0]
+    )
+    return Subject("demo", network, condition, draw([SEED], FRAMES, network.config.latent_channels))
+
+
+def ends(subject: Subject, network: AceStep) -> Ends:
+    """What a network makes of a subject."""
+    silent = context.text_to_music(network, FRAMES)
+    single = Predictor(network, subject.condition, silent)(subject.noise, LEVEL, unconditional=True)
+    predictor = Predictor(network, subject.condition, silent)
+    sigmas = build("linear", STEPS, solver_runs.options())
+    run = solver_runs.Run(False, "apg", 7.0, "linear", "euler", STEPS)
+    guidance = solver_runs.guidance(run)
+    latent = denoise(predictor, subject.noise, sigmas, guidance=guidance, solver=solver("euler"))
+    counts = predictor.counts
+    return Ends(torch.cat([y for y in single if y is not None]), latent, counts.evaluated, counts.reused)
+
+
+def apart(near: Tensor, exact: Tensor) -> tuple[str, str]:
+    """Cosine, and the largest difference over the largest value."""
+    near, exact = near.double(), exact.double()
+    cosine = torch.cosine_similarity(near.flatten(), exact.flatten(), dim=0).item()
+    return f"{cosine:.6f}", f"{((near - exact).abs().max() / exact.abs().max()).item():.1e}"
+
+
+def fidelity(subject: Subject, choices: dict[str, Callable[[], AceStep]]) -> Iterator[tuple[str, ...]]:
+    """A row for each choice."""
+    exact, before = ends(subject, subject.network), weight_bytes(subject.network)
+    for name, make in choices.items():
+        network = make()
+        near = ends(subject, network)
+        skipped = f"{near.reused} of {near.evaluated}" if near.evaluated else ""
+        size = weight_bytes(network)
+        weights = f"{before:,} to {size:,}" if size != before else ""
+        yield (
+            subject.name,
+            name,
+            *apart(near.velocity, exact.velocity),
+            *apart(near.latent, exact.latent),
+            skipped,
+            weights,
+        )
+        print(subject.name, name, flush=True)
+
+
+def choices(network: AceStep, compiled: bool) -> dict[str, Callable[[], AceStep]]:
+    """Every opt-in, by its words."""
+    made: dict[str, Callable[[], AceStep]] = {
+        f"weights {kind}": lambda kind=kind: copy_of(network, kind) for kind in KINDS
+    }
+    if compiled:
+        made["compile on"] = lambda: with_layers_compiled(copy_of(network))
+    for threshold in THRESHOLDS:
+        made[f"step cache {threshold}"] = lambda threshold=threshold: with_cache(copy_of(network), threshold)
+    return made
+
+
+def with_layers_compiled(network: AceStep) -> AceStep:
+    compile_layers(network, ON)
+    return network
+
+
+def with_cache(network: AceStep, threshold: float) -> AceStep:
+    network.step_cache = threshold
+    return network
+
+
+def sizes() -> Iterator[tuple[str, ...]]:
+    """Bytes of the XL network's weights, counted without allocating any."""
+    with torch.device("meta"):
+        network = AceStep(XL).bfloat16()
+    large = sum(layer.weight.numel() for _, layer in linear_layers(network))
+    share = large / sum(value.numel() for value in network.decoder.parameters())
+    for kind in (AS_LOADED, *KINDS):
+        size = weight_bytes(copy_of(network, kind))
+        yield kind, f"{size:,}", f"{size / 2**30:.2f}", f"{100 * share:.1f}%"
+
+
+def times() -> tuple[list[tuple[str, ...]], str]:
+    """How long two velocities of XL-shaped layers take, in turns, and what compiling takes."""
+    network = demo.fill(AceStep(XL_TWO_LAYERS)).eval()
+    device, source = torch.device("cpu"), torch.randn(1, FRAMES, 128)
+    condition = Condition(torch.randn(1, 300, XL.encoder.hidden), None)
+    x = torch.randn(1, FRAMES, 64)
+    makes = {"as loaded": lambda: copy_of(network), "compile on": lambda: with_layers_compiled(copy_of(network))}
+    makes |= {kind: lambda kind=kind: copy_of(network, kind) for kind in ("int8", "int8 dynamic")}
+    predictors = {name: Predictor(make(), condition, source) for name, make in makes.items()}
+    work = {name: lambda p=p: p(x, LEVEL, unconditional=True) for name, p in predictors.items()}
+    first = machine.seconds(work["compile on"], device)
+    best = machine.in_turn(work, ROUNDS, device)
+    rows = [(name, f"{best[name]:.3f}", f"{best[name] / best['as loaded']:.2f}") for name in best]
+    return rows, f"The first velocity of compiled layers took {first:.0f} s."
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def page(day: str, rows: list[tuple[str, ...]], timed: tuple[list[tuple[str, ...]], str] | None) -> str:
+    """The report in Markdown."""
+    seconds, first = timed or ([], "")
+    speed = "Times are not in this run."
+    if timed is not None:
+        speed = f"{TIMED} {first}\n\n" + table(("what", "s", "ratio"), seconds)
+    head = ("network", "choice", "velocity cosine", "worst", "latent cosine", "worst", "reused", "bytes of weights")
+    counted = table(("weights", "bytes", "GiB", "share"), list(sizes()))
+    parts = [f"# Fidelity of what is faster or smaller, {day}", MEASURED, table(head, rows)]
+    parts += ["## Memory", COUNTED, counted, "## Time", speed, machine.described()]
+    return "\n\n".join(parts) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--report", type=Path, required=True, help="folder of the report")
+    parser.add_argument("--no-times", action="store_true", help="leave out compiling and the XL-shaped layers")
+    chosen: Any = parser.parse_args(arguments)
+    rows: list[tuple[str, ...]] = []
+    with torch.no_grad():
+        for subject in (golden(GOLDEN / "xl_sft_tiny"), golden(GOLDEN / "sft_2b_tiny"), demonstration()):
+            compiled = not chosen.no_times and subject.name == "demo"
+            rows += fidelity(subject, choices(subject.network, compiled))
+        timed = None if chosen.no_times else times()
+    day = datetime.date.today().isoformat()
+    chosen.report.mkdir(parents=True, exist_ok=True)
+    (chosen.report / f"{day}-fidelity.md").write_text(page(day, rows, timed), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Weights of 8 bits: how far they are from the loaded ones, and what a layer and a network compute with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from acestep_xl.model import demo, quantise
+from acestep_xl.model.checkpoint import first_damaged
+from acestep_xl.model.condition import Condition
+from acestep_xl.model.predictor import Predictor
+from acestep_xl.model.quantise import KINDS, LARGEST, QuantisedLinear, copy_of, quantise_rows
+
+DTYPES = [torch.int8, torch.float8_e4m3fn]
+
+
+def matrix(rows: int, columns: int, seed: int, spread: float = 1.0) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, columns, generator=draw) * torch.logspace(-spread, spread, rows)[:, None]
+
+
+def linear(rows: int = 24, columns: int = 40, seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Linear:
+    layer = nn.Linear(columns, rows)
+    layer.weight.data = matrix(rows, columns, seed)
+    return layer.to(dtype).requires_grad_(False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 33), st.integers(0, 10**6), st.floats(0, 12), st.sampled_from(DTYPES))
+def test_no_number_is_further_off_than_its_format_allows(
+    rows: int, columns: int, seed: int, spread: float, dtype: torch.dtype
+) -> None:
+    values = matrix(rows, columns, seed, spread)
+    kept, scale = quantise_rows(values, dtype)
+    off = (kept.double() * scale.double() - values.double()).abs()
+    half = scale.double() / 2 if dtype == torch.int8 else torch.maximum(values.abs() / 16, scale / 1024).double()
+    assert (off <= half * (1 + 1e-5)).all()
+    least = values.abs().amax(1, keepdim=True) / LARGEST[dtype]
+    assert (least <= scale).all() and (scale <= least * (1 + 2**-7) * (1 + 1e-6)).all()
+    assert torch.equal(scale.bfloat16().float(), scale), "bf16 holds every scale exactly"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_of_zeros_and_damaged_rows(dtype: torch.dtype) -> None:
+    values = torch.tensor([[0.0, 0.0], [1.0, float("nan")], [float("inf"), 2.0], [-3.0, 1.0]])
+    kept, scale = quantise_rows(values, dtype)
+    assert torch.equal(kept[0].float(), torch.zeros(2)) and scale[0] == 1
+    assert not torch.isfinite(scale[1:3]).any() and torch.isfinite(scale[3]).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["int8", "fp8"])
+def test_weight_only_is_a_plain_layer_with_the_dequantised_weight(kind: str, dtype: torch.dtype) -> None:
+    layer = linear(dtype=dtype)
+    made, x = QuantisedLinear.of(layer, kind), matrix(7, 40, 3).to(dtype)
+    expected = made.weight.to(dtype) * made.scale.to(dtype)
+    assert torch.equal(made.dequantised(), expected) and made.dequantised().dtype == dtype
+    assert torch.equal(made(x), F.linear(x, expected, layer.bias))
+    assert made.weight.element_size() == 1 and made.weight.shape == layer.weight.shape
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (5, 40), (2, 9, 40), (3, 1, 40)])
+@pytest.mark.parametrize("kind", ["int8 dynamic", "fp8 dynamic"])
+def test_dynamic_is_its_formula(kind: str, shape: tuple[int, ...]) -> None:
+    layer = linear()
+    made = QuantisedLinear.of(layer, kind)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(4))
+    rows, row_scale = quantise_rows(x.reshape(-1, 40), KINDS[kind][0])
+    exact = (rows.double() @ made.weight.double().T) * row_scale.double() * made.scale.double().T + layer.bias.double()
+    torch.testing.assert_close(made(x).double(), exact.reshape(*shape[:-1], 24), rtol=1e-5, atol=1e-5)
+    assert not torch.equal(made(x), layer(x))
+
+
+def test_int8_sums_are_exact_where_float32_would_round() -> None:
+    a, b = torch.full((2, 9728), 127, dtype=torch.int8), torch.full((8, 9728), 127, dtype=torch.int8)
+    b[:, -1] = 126
+    assert quantise.int8_product(a, b).tolist() == [[127 * 127 * 9727 + 127 * 126] * 8] * 2
+
+
+@pytest.mark.parametrize("kind", ["int8", "fp8"])
+def test_torchao_finds_the_same_weights(kind: str) -> None:
+    quantization = pytest.importorskip("torchao.quantization", reason="torchao, the reference, is not installed")
+    configs = {"int8": quantization.Int8WeightOnlyConfig, "fp8": quantization.Float8WeightOnlyConfig}
+    layer = nn.Linear(64, 32, bias=False).requires_grad_(False)
+    layer.weight.data = matrix(32, 64, 9)
+    ours = QuantisedLinear.of(layer, kind).dequantised()
+    theirs = nn.Linear(64, 32, bias=False).requires_grad_(False)
+    theirs.weight.data = layer.weight.clone()
+    quantization.quantize_(theirs, configs[kind]())
+    off, reference = ((w - layer.weight).norm() for w in (ours, theirs(torch.eye(64)).T))
+    # Ours rounds the scale up to 8 bits, 1/128 at most.
+    assert 0 < off <= 1.1 * reference
+
+
+def predict(network: Any, tokens: int = 20) -> Tensor:
+    draw = torch.Generator().manual_seed(0)
+    states, context, x = (torch.randn(1, tokens, n, generator=draw) for n in (demo.CONFIG.encoder.hidden, 128, 64))
+    pair = Predictor(network, Condition(states, None), context)(x, 0.6, unconditional=True)
+    return torch.cat([y for y in pair if y is not None])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_leaves_the_network_as_it_was_and_shares_what_stays(kind: str) -> None:
+    network = demo.network()
+    before, expected = {k: v.clone() for k, v in network.state_dict().items()}, predict(network)
+    copy = copy_of(network, kind)
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+    assert torch.equal(predict(network), expected)
+    changed = {f"{name}.weight" for name, _ in quantise.linear_layers(network)}
+    assert len(changed) == 11 * demo.CONFIG.decoder_layers
+    ours, theirs = copy.state_dict(), network.state_dict()
+    for name, value in theirs.items():
+        assert (ours[name].data_ptr() == value.data_ptr()) == (name not in changed), name
+    assert set(ours) - set(theirs) == {name.replace(".weight", ".scale") for name in changed}
+    copy.to(torch.bfloat16)
+    assert copy.decoder.norm_out.weight.dtype == torch.bfloat16
+    assert network.decoder.norm_out.weight.dtype == torch.float32, "one may move without the other"
+
+
+@pytest.mark.parametrize(
+    ("kind", "least"), [("int8", 0.999), ("int8 dynamic", 0.998), ("fp8", 0.99), ("fp8 dynamic", 0.99)]
+)
+def test_a_velocity_stays_close(kind: str, least: float) -> None:
+    network = demo.network()
+    exact, near = predict(network), predict(copy_of(network, kind))
+    assert least < F.cosine_similarity(exact.flatten(), near.flatten(), dim=0) < 1 - 1e-9
+
+
+def test_a_copy_as_loaded_computes_the_same_bits_and_a_copy_of_a_copy_keeps_its_weights() -> None:
+    network = demo.network()
+    assert torch.equal(predict(copy_of(network)), predict(network))
+    small = copy_of(network, "int8")
+    again = copy_of(small)
+    assert torch.equal(predict(again), predict(small))
+    assert again.state_dict()["decoder.layers.0.mlp.up_proj.weight"].dtype == torch.int8
+    with pytest.raises(ValueError, match="8 bits already; connect it to the loader"):
+        copy_of(small, "fp8")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_networks_keep_their_formats(dtype: torch.dtype) -> None:
+    from acestep_xl.model.precision import network_dtypes
+
+    network, of = demo.network(), network_dtypes(dtype)
+    for name, value in network.named_parameters():
+        value.data = value.data.to(of(name))
+    for kind in KINDS:
+        exact, near = predict(network), predict(copy_of(network, kind))
+        assert F.cosine_similarity(exact.flatten(), near.flatten(), dim=0) > 0.985, kind
+
+
+def test_a_damaged_weight_is_still_found() -> None:
+    network = demo.network()
+    network.get_parameter("decoder.layers.1.mlp.up_proj.weight")[3, 5] = float("nan")
+    for kind in KINDS:
+        assert first_damaged(copy_of(network, kind)) == "decoder.layers.1.mlp.up_proj.scale"
+    assert first_damaged(copy_of(demo.network(), "fp8")) is None
+
+
+def test_errors_say_what_there_is() -> None:
+    with pytest.raises(ValueError, match=r"weights = 'int4' is unknown; allowed: as loaded, int8, int8 dynamic, fp8"):
+        copy_of(demo.network(), "int4")
+    with pytest.raises(ValueError, match="weights = fp8 runs on cuda and cpu, and this device is mps; choose int8"):
+        quantise.check("fp8", torch.device("mps"))
+    quantise.check("int8", torch.device("mps"))
