@@ -49,7 +49,8 @@ MEASURED = f"""Measured by `benchmarks/fidelity.py` in float32 on a CPU. A veloc
 level {LEVEL}; a run has {STEPS} Euler steps, APG 7, ten seconds of music. Cosine, and largest difference over largest
 value, against the same network without the choice. Reused: evaluations (of both velocities) that took the first layer
 alone. The networks are small and have random weights: the numbers compare the choices with each other and say nothing
-of the sound of the published checkpoint, in which a step cache skips other steps."""
+of the sound of the published checkpoint, in which a step cache skips other steps. A
+single velocity is a run's first, which a step cache never skips."""
 COUNTED = """The published XL network in bf16, whole (with condition encoder and audio codes), counted and not measured.
 The layers that are quantised are the last column's share of the transformer."""
 TIMED = f"""Two velocities (conditional and unconditional) of an XL-shaped network with two layers, ten seconds of

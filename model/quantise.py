@@ -1,4 +1,4 @@
-"""Weights of 8 bits for the transformer's linear layers, which hold nine tenths of its parameters.
+"""Weights of 8 bits for the transformer's linear layers, which hold 98% of its parameters in XL.
 
 A weight ``[n k]`` is kept as ``w8 * scale``: one scale per row, its largest magnitude over the largest number of the
 format (127 for int8, 448 for fp8 e4m3), rounded up to 8 significant bits so that bf16 holds it exactly.
