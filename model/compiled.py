@@ -50,8 +50,8 @@ class CompiledForward:
     """Forward of one layer: compiled, or as written where a host brings its weights while it runs."""
 
     def __init__(self, layer: Layer, forward: Callable[..., Any], starts: bool) -> None:
-        """starts: whether the compiled part of a pass through the network begins with this layer, after which the results that CUDA graphs
-        left of the last pass may be overwritten."""
+        """starts: whether the compiled part of a pass through the network begins with this layer, after which the
+        results that CUDA graphs left of the last pass may be overwritten."""
         self._layer = weakref.ref(layer)  # which owns this object
         self._forward, self._starts = forward, starts
 

@@ -81,51 +81,53 @@ def test_more_memory_is_announced_for_what_needs_it() -> None:
 
 
 COMPILED = """
-import sys, torch
+import torch
+from dataclasses import replace
 from torch._dynamo.utils import counters
 from acestep_xl.model import demo
 from acestep_xl.model.compiled import compile_layers
 from acestep_xl.model.condition import Condition
+from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.quantise import copy_of
 
-network = demo.network()
+network = demo.fill(AceStep(replace(demo.CONFIG, decoder_layers=4)))
+network.silence = demo.network().silence
 def velocity(network, frames, songs=1):
     draw = torch.Generator().manual_seed(0)
     states = torch.randn(1, 20, demo.CONFIG.encoder.hidden, generator=draw)
     x, context = (torch.randn(songs, frames, n, generator=draw) for n in (64, 128))
     return Predictor(network, Condition(states, None), context)(x, 0.6, unconditional=False)[0]
 
-made = copy_of(network, sys.argv[1])
+made = copy_of(network)
 eager = copy_of(made)
 compile_layers(made, "on")
-for frames in (600, 300, 1001, 404):
+for frames in (600, 300, 1001):
     torch.testing.assert_close(velocity(made, frames), velocity(eager, frames), rtol=0, atol=2e-5)
 assert counters["stats"]["unique_graphs"] == 2, counters["stats"]  # a sliding and a full layer, for all lengths
 assert not counters["graph_break"], counters["graph_break"]
-assert "forward" not in vars(network.decoder.layers[0]), "the network it was made of is not compiled"
+assert "forward" not in vars(network.decoder.layers[1]), "the network it was made of is not compiled"
 
 # A host that brings weights while a layer runs hooks its parts; such a layer runs as it is written.
 seen = []
-hook = made.decoder.layers[0].mlp.up_proj.register_forward_pre_hook(lambda module, arguments: seen.append(1))
+hook = made.decoder.layers[1].mlp.up_proj.register_forward_pre_hook(lambda module, arguments: seen.append(1))
 torch.testing.assert_close(velocity(made, 600), velocity(eager, 600), rtol=0, atol=2e-5)
 assert seen == [1]
 print("ok")
 """
 
 
-def in_a_process(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def in_a_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Compilers keep state for the whole process, so a test of one has a process of its own."""
-    command = [sys.executable, "-c", code, *arguments]
+    command = [sys.executable, "-c", code]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, **environment}, timeout=600
     )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["as loaded", "int8 dynamic"])
-def test_compiled_layers_compute_what_eager_ones_do_at_any_length(kind: str) -> None:
-    done = in_a_process(COMPILED, kind)
+def test_compiled_layers_compute_what_eager_ones_do_at_any_length() -> None:
+    done = in_a_process(COMPILED)
     assert done.stdout.endswith("ok\n"), done.stderr[-4000:]
 
 
@@ -136,6 +138,7 @@ from acestep_xl.model.compiled import compile_layers
 from acestep_xl.model.quantise import copy_of
 
 network = copy_of(demo.network())
+assert len(network.decoder.layers) > 1
 compile_layers(network, "on")
 x, context = torch.zeros(1, 60, 64), torch.zeros(1, 60, 128)
 try:
