@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from comfy_execution.utils import get_executing_context  # pyright: ignore[repor
 from torch import nn
 
 from . import models, streaming
+from .cards import Card
 from .protocol import Progress, Role
 
 _logger = logging.getLogger("acestep_xl")
@@ -93,6 +95,19 @@ class ComfyHost:
         finally:
             del self._held[held_before:]
 
+    def card(self, role: Role = "network") -> Card | None:
+        device = self.compute_device(role)
+        if device.type in ("cpu", "mps"):
+            return None
+        loaded = comfy.model_management.loaded_models()
+        ours = sum(model.loaded_size() for model in loaded if model.load_device == device)
+        total = comfy.model_management.get_total_memory(device)
+        return Card(min(comfy.model_management.get_free_memory(device) + ours, total), total)
+
+    def reclaim(self) -> None:
+        gc.collect()
+        comfy.model_management.soft_empty_cache()
+
     def sampling_patcher(self, network: nn.Module) -> comfy.model_patcher.ModelPatcher:
         return _patcher(network)
 
@@ -116,6 +131,9 @@ class ComfyHost:
 
     def metadata_enabled(self) -> bool:
         return not comfy_args.disable_metadata
+
+    def announce(self, message: str) -> None:
+        _logger.info(message)
 
     def warn(self, message: str) -> None:
         _logger.warning(message)

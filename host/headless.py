@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from .cards import Accelerator, Card
+    from .residence import Residence
+
 _logger = logging.getLogger("acestep_xl")
-# Left free beside what was asked for: allocator slack and the driver's own buffers.
-RESERVE = 512 * 2**20
 
 
 class Interrupted(BaseException):
@@ -74,6 +74,7 @@ class HeadlessHost:
     output: where songs go; made by whoever writes the first file.
     progress: called with a total, gives the bar to show; None shows nothing.
     device: a torch device name, or None for the best one present.
+    machine: an accelerator in place of the device, whatever torch knows of it.
     """
 
     def __init__(
@@ -82,14 +83,15 @@ class HeadlessHost:
         output: Path,
         progress: Callable[[int], Progress] | None = None,
         device: str | None = None,
+        machine: Accelerator | None = None,
     ) -> None:
         self._folders = models.folders_in(model_roots)
         self._output = output
         self._progress = progress or _silent
         self._device_name = device
         self._stop = threading.Event()
-        self._recent: list[weakref.ref[nn.Module]] = []  # least recently used first
-        self._held: list[nn.Module] = []  # the modules of the blocks open now
+        self._machine = machine
+        self._memory: Residence | None = None
 
     def model_names(self, kind: str) -> list[str]:
         return models.names_in(kind, models.folders_of(kind, self._folders))
@@ -104,41 +106,43 @@ class HeadlessHost:
         return models.tokenizer_folders(self._folders["text_encoders"])
 
     def compute_device(self, role: Role = "network") -> torch.device:
-        return pick_device(self._device_name)
+        return pick_device(self._device_name) if self._machine is None else self._machine.device
 
     @contextmanager
     def resident(self, modules: Sequence[nn.Module], memory: int, role: Role = "network") -> Iterator[torch.device]:
         from .streaming import stoppable
 
-        device = self.compute_device()
-        if device.type != "cpu":
-            self._make_room([*modules, *self._held], _bytes_to_move(modules, device) + memory, device)
-        self._remember(modules)
-        for module in modules:
-            module.to(device)
-        held_before = len(self._held)
-        self._held += modules
-        try:
-            with stoppable(modules, self.check_interrupted):
-                yield device
-        finally:
-            del self._held[held_before:]
+        residence = self._residence()
+        if residence is None:
+            for module in modules:
+                module.to("cpu")
+        held = nullcontext() if residence is None else residence.hold(modules, memory)
+        with held, stoppable(modules, self.check_interrupted):
+            yield self.compute_device()
 
-    def _make_room(self, keep: Sequence[nn.Module], needed: int, device: torch.device) -> None:
-        """Move the least recently used modules off the device until `needed` bytes fit, or none is left."""
-        kept = {id(module) for module in keep}
-        for reference in self._recent:
-            module = reference()
-            if module is None or id(module) in kept:
-                continue
-            if needed + RESERVE <= free_memory(device):
-                return
-            module.to("cpu")
+    def card(self, role: Role = "network") -> Card | None:
+        residence = self._residence()
+        return None if residence is None else residence.card()
 
-    def _remember(self, modules: Sequence[nn.Module]) -> None:
-        new = {id(module) for module in modules}
-        old = [reference for reference in self._recent if (module := reference()) is not None and id(module) not in new]
-        self._recent = old + [weakref.ref(module) for module in modules]
+    def reclaim(self) -> None:
+        residence = self._residence()
+        if residence is not None:
+            residence.reclaim()
+
+    def _residence(self) -> Residence | None:
+        """The memory of the accelerator; None on a CPU, where weights are at home."""
+        if self._memory is None:
+            from .cards import TorchAccelerator
+            from .residence import Residence
+
+            machine = self._machine
+            if machine is None:
+                device = pick_device(self._device_name)
+                if device.type == "cpu":
+                    return None
+                machine = TorchAccelerator(device)
+            self._memory = Residence(machine)
+        return self._memory
 
     def sampling_patcher(self, network: nn.Module) -> Any:
         raise RuntimeError("ComfyUI's own samplers run only in ComfyUI; use this pack's solver node for the sampler")
@@ -171,25 +175,12 @@ class HeadlessHost:
     def metadata_enabled(self) -> bool:
         return True
 
+    def announce(self, message: str) -> None:
+        _logger.info(message)
+
     def warn(self, message: str) -> None:
         _logger.warning(message)
 
     def hint(self, messages: Sequence[str]) -> None:
         for message in messages:
             self.warn(message)
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that can still be allocated, counting torch's own cache; 0 where the device does not tell."""
-    import torch
-
-    if device.type not in ("cuda", "xpu"):
-        return 0
-    backend = getattr(torch, device.type)
-    free, _ = backend.mem_get_info(device)
-    return free + backend.memory_reserved(device) - backend.memory_allocated(device)
-
-
-def _bytes_to_move(modules: Sequence[nn.Module], device: torch.device) -> int:
-    tensors = [t for module in modules for t in (*module.parameters(), *module.buffers())]
-    return sum(t.numel() * t.element_size() for t in tensors if t.device.type != device.type)

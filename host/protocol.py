@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from .cards import Card
+
 
 # What a network is for. A host may keep each on a device of its own.
 Role = Literal["network", "text", "vae"]
@@ -67,6 +69,14 @@ class Host(Protocol):
         """
         ...
 
+    def card(self, role: Role = "network") -> Card | None:
+        """The memory that weights and work of a role may share; None where that is main memory, or unknown."""
+        ...
+
+    def reclaim(self) -> None:
+        """After work ran out of memory, and outside its `resident` block: give back what nobody uses."""
+        ...
+
     def sampling_patcher(self, network: nn.Module) -> Any:
         """ComfyUI's patcher for a network, which its samplers and previews read the latent format and the noise levels
         from. Raises RuntimeError where there is no ComfyUI."""
@@ -90,6 +100,10 @@ class Host(Protocol):
 
     def metadata_enabled(self) -> bool:
         """Whether files may carry the workflow that made them."""
+        ...
+
+    def announce(self, message: str) -> None:
+        """Tell whoever reads the log what is about to happen."""
         ...
 
     def warn(self, message: str) -> None:

@@ -36,13 +36,24 @@ def settle(network: nn.Module, away: Sequence[nn.Module], device: torch.device, 
     for module in network.modules():
         _unhook(module)
         stays = CARRIED if id(module) in hooked else ()
-        if stays:
-            module.__dict__[_HOOKS] = _hook(module, device, fetch)
         for name, parameter in module.named_parameters(recurse=False):
             if name not in stays and parameter.device != device:
                 module._parameters[name] = nn.Parameter(parameter.to(device), parameter.requires_grad)
         for name, buffer in module.named_buffers(recurse=False):
             module._buffers[name] = buffer.to(device)
+    hook(away, device, fetch)
+
+
+def hook(away: Sequence[nn.Module], device: torch.device, fetch: Fetch) -> None:
+    """Have the weights of these layers brought for each forward."""
+    for module in away:
+        module.__dict__[_HOOKS] = _hook(module, device, fetch)
+
+
+def release(network: nn.Module) -> None:
+    """Take all hooks of `settle` off again."""
+    for module in network.modules():
+        _unhook(module)
 
 
 @contextmanager

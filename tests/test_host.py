@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from paper_card import PaperCard, home
 from torch import nn
 
 from acestep_xl import host as host_package
-from acestep_xl.host import headless, models
+from acestep_xl.host import models
+from acestep_xl.host.cards import RESERVE, Card
 from acestep_xl.host.headless import HeadlessHost, Interrupted, SilentProgress, pick_device
 
 
@@ -105,80 +107,90 @@ def test_data_directory_by_platform(
     assert models.data_directory().relative_to(tmp_path).parts[0] == inside
 
 
-class Recorder(nn.Module):
-    """A network on paper: says where it was sent and pretends to be there."""
-
-    def __init__(self, name: str, log: list[str]) -> None:
-        super().__init__()
-        self.name, self.log = name, log
-        self.weight = nn.Parameter(torch.zeros(1000))
-
-    def to(self, device: torch.device | str) -> Recorder:  # type: ignore[override]  # the one form the host uses
-        self.log.append(f"{self.name}>{torch.device(device).type}")
-        return self
+@pytest.fixture
+def card() -> PaperCard:
+    return PaperCard()
 
 
 @pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[HeadlessHost, list[str], dict[str, int]]:
-    """A host on a pretended graphics card, the moves it makes and its free memory."""
-    memory = {"free": 0}
-    monkeypatch.setattr(headless, "pick_device", lambda name: torch.device("cuda"))
-    monkeypatch.setattr(headless, "free_memory", lambda device: memory["free"])
-    return HeadlessHost([], tmp_path), [], memory
+def carded(card: PaperCard, tmp_path: Path) -> HeadlessHost:
+    """A host on a card of paper, whose size counts beside the reserve."""
+    return HeadlessHost([], tmp_path, machine=card)
 
 
-def test_resident_makes_room_on_a_full_card(card: tuple[HeadlessHost, list[str], dict[str, int]]) -> None:
-    host, log, _ = card
-    text, network = Recorder("text", log), Recorder("network", log)
-    with host.resident([text], 0) as device:
-        assert device == torch.device("cuda")
-    with host.resident([network], 0):
-        pass
-    with host.resident([network], 0):
-        pass
-    assert log == ["text>cuda", "text>cpu", "network>cuda", "text>cpu", "network>cuda"]
+def part(card: PaperCard) -> nn.Module:
+    """4000 bytes of weights, too small to stream."""
+    module = nn.Linear(1000, 1, bias=False).requires_grad_(False)
+    card.modules.append(module)
+    return module
 
 
-def test_resident_lets_modules_stay_while_they_fit(card: tuple[HeadlessHost, list[str], dict[str, int]]) -> None:
-    host, log, memory = card
-    parts = [Recorder(name, log) for name in ("a", "b", "c")]
-    memory["free"] = 4000 + 500 + headless.RESERVE
-    for part in parts:
-        with host.resident([part], 500):
+def there(*modules: nn.Module) -> list[bool]:
+    """Which of them have a copy on the card."""
+    return [bool(home(module)) for module in modules]
+
+
+def test_resident_makes_room_on_a_full_card(carded: HeadlessHost, card: PaperCard) -> None:
+    card.size = RESERVE + 4000
+    text, network = part(card), part(card)
+    with carded.resident([text], 0) as device:
+        assert device == card.device and there(text, network) == [True, False]
+    weights = text.get_parameter("weight").data_ptr()
+    with carded.resident([network], 0):
+        assert there(text, network) == [False, True]
+    with carded.resident([network], 0):
+        assert there(text, network) == [False, True]
+    assert text.get_parameter("weight").data_ptr() != weights, "it is what it was before, not a copy of the copy"
+
+
+def test_weights_have_a_home_that_nothing_copies(carded: HeadlessHost, card: PaperCard) -> None:
+    module, before = part(card), {}
+    before = {name: value.data_ptr() for name, value in module.named_parameters()}
+    for _ in range(2):
+        with carded.resident([module], 0):
+            assert {name: value.data_ptr() for name, value in module.named_parameters()} != before
+        carded.reclaim()
+        assert {name: value.data_ptr() for name, value in module.named_parameters()} == before
+    assert card.log == ["reclaim"] * 2 and not card.pinned
+
+
+def test_resident_lets_modules_stay_while_they_fit(carded: HeadlessHost, card: PaperCard) -> None:
+    first, second, third = (part(card) for _ in range(3))
+    card.size = RESERVE + 12000 + 500
+    for module in (first, second, third):
+        with carded.resident([module], 500):
             pass
-    assert log == ["a>cuda", "b>cuda", "c>cuda"]
-    memory["free"] -= 1
-    with host.resident([parts[0]], 500):
+    assert there(first, second, third) == [True, True, True]
+    with carded.resident([first], 501):
         pass
-    assert log[3:] == ["b>cpu", "c>cpu", "a>cuda"], "the least recently used goes first"
+    assert there(first, second, third) == [True, False, True], "the least recently used goes first"
+    assert carded.card() == Card(card.size, card.size)
 
 
-def test_nested_blocks_keep_the_outer_modules(card: tuple[HeadlessHost, list[str], dict[str, int]]) -> None:
-    host, log, _ = card
-    outer, inner, third = (Recorder(name, log) for name in ("outer", "inner", "third"))
-    with host.resident([outer], 0):
-        with pytest.raises(RuntimeError), host.resident([inner], 0):
+def test_nested_blocks_keep_the_outer_modules(carded: HeadlessHost, card: PaperCard) -> None:
+    outer, inner, third = (part(card) for _ in range(3))
+    card.size = 0
+    with carded.resident([outer], 0):
+        with pytest.raises(RuntimeError), carded.resident([inner], 0):
             raise RuntimeError
-        with host.resident([third], 0):
-            pass
-    assert "outer>cpu" not in log and log.count("inner>cpu") == 1
-    with host.resident([inner], 0):
-        pass
-    assert "outer>cpu" in log, "after its block a module may go"
+        with carded.resident([third, outer], 0):
+            assert there(outer, inner, third) == [True, False, True]
+        carded.reclaim()
+        assert there(outer, third) == [True, False]
+    with carded.resident([inner], 0):
+        assert there(outer, inner) == [False, True], "after its block a module may go"
 
 
-def test_the_host_does_not_keep_modules_alive(card: tuple[HeadlessHost, list[str], dict[str, int]]) -> None:
-    host, log, _ = card
-    module = Recorder("gone", log)
-    with host.resident([module], 0):
+def test_the_host_does_not_keep_modules_alive(carded: HeadlessHost, card: PaperCard) -> None:
+    module = nn.Linear(2, 2)
+    with carded.resident([module], 0):
         pass
     reference = weakref.ref(module)
     del module
     gc.collect()
     assert reference() is None
-    with host.resident([Recorder("next", log)], 0):
+    with carded.resident([part(card)], 0):
         pass
-    assert log == ["gone>cuda", "next>cuda"]
 
 
 def test_resident_on_the_cpu(host: HeadlessHost) -> None:
