@@ -6,6 +6,7 @@ import logging
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,14 @@ SHOWN_KEYS = 5
 ALIGNMENT = 64
 
 
+class Sketch(NamedTuple):
+    """The three networks of a checkpoint."""
+
+    network: AceStep
+    text: nn.Module
+    vae: Oobleck
+
+
 def load_network(layout: Layout, dtype: torch.dtype, device: torch.device) -> AceStep:
     """The network of a checkpoint in ``dtype`` (fp16 keeps what overflows in float32), on the CPU, to be run on
     ``device``. ``silence`` is still empty where the checkpoint does not bring it; see ``give_silence``."""
@@ -37,6 +46,21 @@ def load_network(layout: Layout, dtype: torch.dtype, device: torch.device) -> Ac
     elif layout.silence is not None:
         network.silence = next(iter(layout.silence.values()))[0].float()
     return network.eval()
+
+
+def sketch(layout: Layout, text: Component, vae: Component, dtypes: tuple[torch.dtype, torch.dtype]) -> Sketch:
+    """A checkpoint on the meta device, from the headers of its files: shapes and formats, no weights.
+
+    dtypes: of the network, and of text encoder and VAE.
+    """
+    dtype, side = dtypes
+    with torch.device("meta"):
+        network = AceStep(layout.config, layout.training)
+        sound = Oobleck(_vae_config(vae)).to(side)
+    for name, parameter in network.named_parameters():
+        parameter.data = parameter.data.to(network_dtypes(dtype)(name))
+    config = qwen3_config(text.tensors.shapes(), dict(text.config) if text.config else None)
+    return Sketch(network, build_text_model(config).to(side), sound)
 
 
 def give_silence(network: AceStep, vae: Oobleck) -> None:
@@ -55,10 +79,7 @@ def give_silence(network: AceStep, vae: Oobleck) -> None:
 def load_vae(component: Component, dtype: torch.dtype, device: torch.device) -> Oobleck:
     """The VAE in ``dtype``, on the CPU, to be run on ``device``; weight norm is folded in float32 first."""
     try:
-        if component.config is None:
-            config = VAEConfig.from_state(component.tensors.shapes())
-        else:
-            config = VAEConfig.from_diffusers(dict(component.config))
+        config = _vae_config(component)
         state = vae_state(component.tensors)
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{component.path} is not ACE-Step's VAE: {error}") from error
@@ -66,6 +87,12 @@ def load_vae(component: Component, dtype: torch.dtype, device: torch.device) -> 
         vae = Oobleck(config)
     assign(vae, state, lambda _: dtype, device, str(component.path))
     return vae.eval()
+
+
+def _vae_config(component: Component) -> VAEConfig:
+    if component.config is None:
+        return VAEConfig.from_state(component.tensors.shapes())
+    return VAEConfig.from_diffusers(dict(component.config))
 
 
 def load_text_encoder(component: Component, tokenizer: Path, dtype: torch.dtype, device: torch.device) -> TextEncoder:

@@ -19,7 +19,8 @@ from ..sampler.denoise import Step, denoise, start
 from ..sampler.guidance import Guidance
 from ..sampler.modifiers import Modifier
 from ..sampler.plot import Trace, Tracer
-from . import conditioning, core_sampling, hints, memory, speed
+from . import conditioning, core_sampling, hints, memory, plan, speed
+from .attempts import Attempt, carry_out
 from .conditioning import Conditioning, Prompted
 from .edit import Edit, Job, extended, find, prepare, task_of
 from .preview import LivePreview
@@ -40,8 +41,8 @@ class Guider:
     negative_weight: float = 1.0
     modifiers: tuple[Modifier, ...] = ()
 
-    def memory(self, songs: int, frames: int, edit: Edit | None) -> int:
-        """Bytes a run needs beside the weights."""
+    def attempts(self, songs: int, frames: int, edit: Edit | None) -> list[Attempt]:
+        """The ways a run may be done, for `attempts.carry_out`."""
         prompt = self.positive
         song = memory.Song(
             songs,
@@ -54,8 +55,8 @@ class Guider:
             negative=self.negative is not None,
             codes=bool(prompt.codes) or (edit is not None and edit.task == "cover"),
         )
-        needed = memory.sampling(self.network, song, host.current().compute_device())
-        return needed + speed.memory(self.network, songs, frames)
+        place, more = host.current(), speed.memory(self.network, songs, frames)
+        return plan.sampling_attempts(self.network, song, place.compute_device(), place.card(), more)
 
     def hints(self, levels: list[float], seconds: float, edit: Edit | None) -> list[str]:
         """What is probably not meant about a run over these levels, for a song of so many seconds."""
@@ -116,12 +117,10 @@ class Guider:
         place, frames = host.current(), latent_image.shape[-1]
         wanted = find({"samples": latent_image, "noise_mask": denoise_mask}, frames)
         place.hint(self.hints(levels, frames / parameters.FRAME_RATE, wanted))
-        with (
-            place.resident([self.network], self.memory(len(noise), frames, wanted)) as device,
-            place.progress(len(levels) - 1) as bar,
-        ):
+
+        def run(attempt: Attempt, device: torch.device) -> Tensor:
             x, source = (y.transpose(1, 2).float().to(device) for y in (noise, latent_image))
-            job = self.job(x, source, levels, wanted)
+            job = self.job(x, source, levels, wanted, attempt.together)
             preview = self.preview(job, frames)
 
             def watch(index: int, total: int, x0: Tensor) -> None:
@@ -130,7 +129,10 @@ class Guider:
                 if shown is not None:
                     bar.update(index + 1, shown)
 
-            result = core_sampling.sample(job, self, sampler, seed or 0, _watched(watch, callback)).cpu()
+            with place.progress(len(levels) - 1) as bar:
+                return core_sampling.sample(job, self, sampler, seed or 0, _watched(watch, callback)).cpu()
+
+        result = carry_out(place, "sampling", [self.network], self.attempts(len(noise), frames, wanted), run)
         refuse_damaged(result, self.network)
         return result.transpose(1, 2).contiguous()
 
@@ -139,8 +141,13 @@ class Guider:
         region = None if job.region is None else job.region.mask
         return LivePreview(host.current().preview_size(), self.network.silent(frames)[-1], region, frames)
 
-    def job(self, noise: Tensor, latents: Tensor, sigmas: list[float], edit: Edit | None) -> Job:
-        """What the sampler needs for these latents; everything that stays the same during a run is computed here."""
+    def job(
+        self, noise: Tensor, latents: Tensor, sigmas: list[float], edit: Edit | None, together: bool | None = None
+    ) -> Job:
+        """What the sampler needs for these latents; everything that stays the same during a run is computed here.
+
+        together: whether the halves of a guided step go in one batch; None leaves it to the predictor.
+        """
         batch, frames, _ = noise.shape
 
         def make(context: Tensor, released: bool) -> Predictor:
@@ -152,7 +159,7 @@ class Guider:
             if negative is not None and not all(negative.empty):
                 against = self._condition(negative, batch, noise.device)
                 weights = [0.0 if empty else self.negative_weight for empty in negative.empty]
-            predictor = Predictor(self.network, condition, context, against, weights)
+            predictor = Predictor(self.network, condition, context, against, weights, together)
             predictor.expect(sigmas[:-1])
             return predictor
 

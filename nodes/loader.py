@@ -9,7 +9,7 @@ from .. import host, parameters
 from ..host.protocol import Host, Progress
 from ..model import demo
 from ..model.checkpoint import give_silence, load_network, load_text_encoder, load_vae
-from ..model.layouts import Component, recognise, text_component, vae_component
+from ..model.layouts import Component, Layout, recognise, text_component, vae_component
 from ..model.network import AceStep
 from ..model.precision import choose, side_dtype
 from ..model.text import TextEncoder
@@ -68,9 +68,7 @@ class Loader:
             network, encoder, oobleck = demo.load()
             return network, encoder, AudioVAE(oobleck)
         device = place.compute_device()
-        layout = recognise(_path(place, MODEL_KINDS, model))
-        text = _component(place, "text_encoder", text_encoder, layout.text)
-        sound = _component(place, "vae", vae, layout.vae)
+        layout, text, sound = find(place, model, text_encoder, vae)
         tokenizer = find_tokenizer(text.path, place.tokenizer_bundles())
         with place.progress(PARTS) as bar:
             network = load_network(layout, choose(precision, device), device)
@@ -83,6 +81,13 @@ class Loader:
             give_silence(network, oobleck)
             _tick(place, bar, PARTS)
         return network, encoder, AudioVAE(oobleck)
+
+
+def find(place: Host, model: str, text_encoder: str, vae: str) -> tuple[Layout, Component, Component]:
+    """The checkpoint, its text encoder and its VAE by the names that the node was given, without their weights."""
+    layout = recognise(_path(place, MODEL_KINDS, model))
+    text = _component(place, "text_encoder", text_encoder, layout.text)
+    return layout, text, _component(place, "vae", vae, layout.vae)
 
 
 def _tick(place: Host, bar: Progress, done: int) -> None:

@@ -46,12 +46,15 @@ class Song:
     codes: bool = False
 
 
-def sampling(network: AceStep, song: Song, device: torch.device) -> int:
-    """A whole run of the network: the prompt's encoding, the audio codes and the steps, whichever needs most."""
+def sampling(network: AceStep, song: Song, device: torch.device, together: bool | None = None) -> int:
+    """A whole run of the network: the prompt's encoding, the audio codes and the steps, whichever needs most.
+
+    together: whether the halves of a guided step are computed in one batch; None: as the predictor does unasked.
+    """
     config, item = network.config, _item(network.null_condition_emb.dtype)
     fused = device.type == "cpu"
-    # A CPU computes the two halves of a guided step one after the other.
-    halves = 2 if song.guided and not fused else 1
+    # Unasked, a CPU computes the two halves of a guided step one after the other.
+    halves = 2 if song.guided and (not fused if together is None else together) else 1
     tokens = -(-song.frames // config.patch_size) * song.songs * halves
     step = tokens * _per_token(config.decoder, item, fused)
     prompt = _encoding(config, song, item, fused)

@@ -10,7 +10,9 @@ from torch import Tensor
 from .. import host, parameters
 from ..sampler import schedule
 from ..sampler.noise import draw, seeds_at
-from . import edit
+from ..sampler.plot import Trace
+from . import edit, plan
+from .attempts import Attempt, carry_out
 from .guider import Guider, refuse_damaged
 from .solver import SolverSampler
 
@@ -58,16 +60,16 @@ class Sampler:
         edit.check(wanted, guider.network)
         place = host.current()
         samples = edit.length(latent) or frames * parameters.FRAME_SAMPLES
-        place.hint(guider.hints(levels, samples / parameters.SAMPLE_RATE, wanted))
         # The network was never trained on less than about five seconds, so a shorter song is cut from one that long.
         run_frames = max(frames, parameters.MINIMUM_FRAMES)
+        attempts = guider.attempts(batch, run_frames, wanted)
+        said = guider.hints(levels, samples / parameters.SAMPLE_RATE, wanted)
+        place.hint([*said, *plan.remarks(guider.network, attempts[0].memory, place.card())])
         seeds = _seeds(latent, batch, seed if noise is None else noise.seed)
         start = _noise((batch, run_frames, channels), latent, seeds, noise)
-        with (
-            place.resident([guider.network], guider.memory(batch, run_frames, wanted)) as device,
-            place.progress(len(levels) - 1) as bar,
-        ):
-            job = guider.job(start.to(device), latents.to(device), levels, wanted)
+
+        def run(attempt: Attempt, device: torch.device) -> tuple[Tensor, Trace | None]:
+            job = guider.job(start.to(device), latents.to(device), levels, wanted, attempt.together)
             preview = guider.preview(job, frames)
 
             def watch(index: int, total: int, x0: Tensor) -> None:
@@ -75,8 +77,11 @@ class Sampler:
                 # A run that starts from its source skips the first steps; they count as done.
                 bar.update(len(levels) - total + index, preview.show(index + 1, total, x0))
 
-            result, trace = guider.run(job, sampler or SolverSampler("euler", 0.0), seeds, watch)
-            result = result[:, :frames].cpu()
+            with place.progress(len(levels) - 1) as bar:
+                result, trace = guider.run(job, sampler or SolverSampler("euler", 0.0), seeds, watch)
+                return result[:, :frames].cpu(), trace
+
+        result, trace = carry_out(place, "sampling", [guider.network], attempts, run)
         refuse_damaged(result, guider.network)
         left = {key: value for key, value in latent.items() if key not in (edit.EDIT, edit.TRACE, "noise_mask")}
         left |= {} if trace is None else {edit.TRACE: trace}

@@ -12,6 +12,8 @@ from . import (
     load_audio,
     loader,
     modifiers,
+    outline,
+    plan,
     plot,
     prompts,
     recipe,
@@ -94,3 +96,15 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "AceStepXLWebhook": "Notify Webhook (ACE-Step)",
     "AceStepXLSpeed": "Speed and Memory (ACE-Step)",
 }
+
+
+class Planner:
+    """The plan of memory for a graph of these nodes in ComfyUI's API format, for whoever runs it."""
+
+    @staticmethod
+    def forecast(graph: outline.Nodes, seconds: float | None, gib: float | None) -> list[outline.Forecast]:
+        """See `outline.forecast`. gib: the size of an empty graphics card; None for the host's device."""
+        return outline.forecast(graph, seconds, None if gib is None else plan.imagined(gib))
+
+    summary = staticmethod(plan.summary)
+    table = staticmethod(plan.table)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import torch
+
 from .. import host, parameters
 from ..model.prompt import Metadata, Prompt, instruction
-from ..model.text import TextEncoder
+from ..model.text import TextEncoder, TextStates
 from . import conditioning, hints, memory
+from .attempts import Attempt, carry_out, ladder
 
 
 class Encode:
@@ -65,9 +68,13 @@ class Encode:
         prompt = Prompt(caption, lyrics, language, metadata, instruction(task, named))
         plain = replace(prompt, instruction=instruction("text2music"))
         place = host.current()
-        with place.resident([text_encoder.model], memory.text(text_encoder.model), "text"):
+
+        def run(attempt: Attempt, device: torch.device) -> tuple[TextStates, TextStates | None]:
             states = text_encoder.encode([prompt])
             # For the part of a run after its source is let go.
-            released = None if plain == prompt else text_encoder.encode([plain])
+            return states, None if plain == prompt else text_encoder.encode([plain])
+
+        attempts = ladder(memory.text(text_encoder.model), place.card("text"))
+        states, released = carry_out(place, "encoding the prompt", [text_encoder.model], attempts, run, "text")
         place.hint([*states.warnings, *hints.find("prompt", prompt)])
         return (conditioning.write(states, task, [caption], released, duration),)

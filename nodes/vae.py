@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .. import host, parameters
 from ..audio.resample import to_stereo
 from ..host.protocol import Host, Progress
 from ..model.vae import Oobleck
-from . import memory
-
-# Latent frames at a time: the results are the same, memory grows with the chunk and the overlap's cost shrinks. On a
-# CPU every chunk of 128 (5 s of sound) takes 0.9 GiB and 14% of overlap, 512 takes 2.3 GiB and 4%.
-CHUNK_FRAMES = {"cpu": 128}
-ACCELERATOR_CHUNK = 512
+from . import plan
+from .attempts import Attempt, carry_out
 
 
 class AudioVAE:
@@ -32,12 +29,14 @@ class AudioVAE:
     def decode(self, samples_in: Tensor) -> Tensor:
         """Latents ``[b 64 t]`` to the waveform ``[b n 2]``, float32 on the CPU."""
         place = host.current()
-        chunk = chunk_frames(place)
-        chunks = -(-samples_in.shape[-1] // chunk) * len(samples_in)
         latents = samples_in.detach().float().cpu()
-        with place.resident([self.oobleck], memory.vae(self.oobleck, chunk), "vae"), place.progress(chunks) as bar:
-            waveform = self.oobleck.decode(latents, chunk, lambda done, _: _tick(place, bar, done))
-        return waveform.movedim(1, -1)
+
+        def run(attempt: Attempt, device: torch.device) -> Tensor:
+            with place.progress(-(-latents.shape[-1] // attempt.chunk) * len(latents)) as bar:
+                return self.oobleck.decode(latents, attempt.chunk, lambda done, _: _tick(place, bar, done))
+
+        attempts = chunk_attempts(self.oobleck, place)
+        return carry_out(place, "decoding", [self.oobleck], attempts, run, "vae").movedim(1, -1)
 
     def encode(self, pixel_samples: Tensor) -> Tensor:
         """Waveform ``[b n c]`` at 48 kHz to the mean latents ``[b 64 t]``, float32 on the CPU.
@@ -45,21 +44,24 @@ class AudioVAE:
         ComfyUI's node hands mono and surround sound over as it is; both become stereo.
         """
         place = host.current()
-        chunk = chunk_frames(place)
         waveform = to_stereo(pixel_samples.movedim(-1, 1).detach().float().cpu())
         frames = -(-waveform.shape[-1] // self.oobleck.config.hop)
-        chunks = -(-frames // chunk) * len(waveform)
-        with place.resident([self.oobleck], memory.vae(self.oobleck, chunk), "vae"), place.progress(chunks) as bar:
-            return self.oobleck.encode(waveform, chunk, lambda done, _: _tick(place, bar, done))
+
+        def run(attempt: Attempt, device: torch.device) -> Tensor:
+            with place.progress(-(-frames // attempt.chunk) * len(waveform)) as bar:
+                return self.oobleck.encode(waveform, attempt.chunk, lambda done, _: _tick(place, bar, done))
+
+        attempts = chunk_attempts(self.oobleck, place)
+        return carry_out(place, "encoding audio", [self.oobleck], attempts, run, "vae")
 
     def decode_tiled(self, samples: Tensor, tile_x: int = 0, tile_y: int = 0, overlap: int = 0) -> Tensor:
         """ComfyUI's tiled decode. Ours always goes in chunks that equal the whole, so the tile sizes change nothing."""
         return self.decode(samples)
 
 
-def chunk_frames(place: Host) -> int:
-    """Latent frames to run through the VAE at a time on the host's device."""
-    return CHUNK_FRAMES.get(place.compute_device("vae").type, ACCELERATOR_CHUNK)
+def chunk_attempts(oobleck: Oobleck, place: Host) -> list[Attempt]:
+    """Chunks to run through the VAE, the largest that fits first and smaller ones for when it does not."""
+    return plan.vae_attempts(oobleck, place.compute_device("vae"), place.card("vae"))
 
 
 def decode(vae: Any, latents: Tensor) -> Tensor:

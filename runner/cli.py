@@ -1,4 +1,4 @@
-"""The command line: acestep-xl run, plot, models, download. Heavy imports wait until a command needs them."""
+"""The command line: acestep-xl run, plot, plan, models, download. Heavy imports wait until a command needs them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..host.models import KINDS, data_directory, folders_in, names_in, search_roots
+from . import plan
 from .download import BUNDLES, DownloadError, download, find_bundle
 from .run import FAILED, INTERRUPTED, OK, run
 from .terminal import UsageError, say, show
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None, table: NodeTable | None = None, comm
     """
     arguments = _parser(commands).parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("acestep_xl").setLevel(logging.INFO)
     try:
         code = _carry_out(arguments, table)
         sys.stdout.flush()
@@ -65,7 +67,7 @@ def main(argv: Sequence[str] | None = None, table: NodeTable | None = None, comm
 def _carry_out(arguments: argparse.Namespace, table: NodeTable | None) -> int:
     if arguments.carry_out is not None:
         return arguments.carry_out(arguments)
-    if arguments.command in ("run", "plot"):
+    if arguments.command in ("run", "plot", "plan"):
         return run(arguments, table)
     return _models(arguments) if arguments.command == "models" else _download(arguments)
 
@@ -81,8 +83,18 @@ def _parser(more: Sequence[Command]) -> argparse.ArgumentParser:
         help="run a workflow and draw its schedules and runs",
         description="Run a workflow and draw, for every sampler, its schedule and what guidance did.",
     )
+    plans = commands.add_parser(
+        "plan",
+        help="say what a workflow needs of memory",
+        description="Say what a workflow will hold in memory, and whether a card is large enough, without running it.",
+    )
+    for command in (runs, plots, plans):
+        _add_workflow_arguments(command)
     for command in (runs, plots):
-        _add_run_arguments(command)
+        command.add_argument(
+            "--output", type=Path, default=Path("output"), metavar="DIR", help="where files go (./output)"
+        )
+    plan.add_arguments(plans)
 
     models = commands.add_parser("models", help="say which model files are found and where it looked")
 
@@ -95,7 +107,7 @@ def _parser(more: Sequence[Command]) -> argparse.ArgumentParser:
         entry.add_arguments(command)
         command.set_defaults(carry_out=entry.run)
 
-    for command in (runs, plots, models, fetch, *others):
+    for command in (runs, plots, plans, models, fetch, *others):
         command.add_argument(
             "--models",
             action="append",
@@ -107,7 +119,7 @@ def _parser(more: Sequence[Command]) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_run_arguments(command: argparse.ArgumentParser) -> None:
+def _add_workflow_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("workflow", metavar="WORKFLOW", help="a workflow JSON, or the name of a shipped one")
     command.add_argument(
         "--demo", action="store_true", help="use a tiny built-in network: proves the pipeline, no music"
@@ -120,7 +132,6 @@ def _add_run_arguments(command: argparse.ArgumentParser) -> None:
         dest="settings",
         help="set an input; NODE is an id, title or class (repeatable)",
     )
-    command.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="where files go (./output)")
     command.add_argument("--device", metavar="D", help="cuda, cuda:1, xpu, mps or cpu (the best one present)")
     command.add_argument("--json", action="store_true", help="print one JSON object instead of file names")
 

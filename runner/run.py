@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..host.models import search_roots
+from . import plan
 from .terminal import Reporter, UsageError, say, show
 
 if TYPE_CHECKING:
@@ -30,13 +31,16 @@ MISSING_FILE_NOTE = (
 
 
 def run(arguments: argparse.Namespace, table: NodeTable | None) -> int:
-    """Carry out `acestep-xl run`, or `plot`, which also draws what the samplers did, and return the exit code.
+    """Carry out `acestep-xl run`, `plot`, which also draws what the samplers did, or `plan`, which only says what a run
+    would take, and return the exit code.
 
     Raises UsageError before anything has run.
     """
     from .graph import WorkflowError, load_json
     from .settings import parse_setting
 
+    if arguments.command == "plan":
+        plan.check(arguments)
     # What can be wrong without torch is found before torch takes its seconds to import.
     try:
         settings = [parse_setting(text) for text in arguments.settings]
@@ -54,12 +58,17 @@ def run(arguments: argparse.Namespace, table: NodeTable | None) -> int:
         pick_device(arguments.device)
     except ValueError as error:
         raise UsageError([str(error)]) from error
-    host = HeadlessHost(search_roots(arguments.models), arguments.output, reporter.bar, arguments.device)
+    output = getattr(arguments, "output", Path())
+    host = HeadlessHost(search_roots(arguments.models), output, reporter.bar, arguments.device)
     with use(host):
         table = table or NodeTable.shipped()
         workflow = _prepare(data, table, settings, arguments)
+        if arguments.command == "plan":
+            plan.print_plan(workflow.graph, table, arguments)
+            return OK
         try:
             with _stopping(host):
+                plan.announce(workflow.graph, table, host)
                 said = execute(workflow.graph, table, host, workflow.editor, reporter.on_node)
         except NodeError as error:
             return _report_failure(error, arguments.json)
@@ -125,7 +134,9 @@ def _stopping(host: HeadlessHost) -> Iterator[None]:
 
 def _report_failure(error: Exception, as_json: bool) -> int:
     # A wrong value or a missing file explains itself; anything else is a fault whose place matters.
-    if not isinstance(error.__cause__, (ValueError, OSError)):
+    from ..host.cards import OutOfMemory
+
+    if not isinstance(error.__cause__, (ValueError, OSError, OutOfMemory)):
         say("".join(traceback.format_exception(error.__cause__)).rstrip())
     say(f"error: {error}")
     if as_json:

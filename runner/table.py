@@ -69,10 +69,11 @@ class NodeSpec:
 
 @dataclass
 class NodeTable:
-    """The node classes a graph may name, and the names shown to people."""
+    """The node classes a graph may name, the names shown to people, and what foretells their memory, if anything."""
 
     classes: Mapping[str, type]
     display_names: Mapping[str, str] = field(default_factory=dict)
+    planner: Any = None
     _specs: dict[str, NodeSpec] = field(default_factory=dict, repr=False)
 
     @staticmethod
@@ -80,7 +81,7 @@ class NodeTable:
         """The pack's own nodes. Imports torch."""
         from ..nodes import table
 
-        return NodeTable(table.NODE_CLASS_MAPPINGS, table.NODE_DISPLAY_NAME_MAPPINGS)
+        return NodeTable(table.NODE_CLASS_MAPPINGS, table.NODE_DISPLAY_NAME_MAPPINGS, table.Planner)
 
     def title(self, class_type: str) -> str:
         return self.display_names.get(class_type, class_type)

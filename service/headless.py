@@ -8,12 +8,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..host import use
 from ..host.headless import HeadlessHost, Interrupted
 from ..host.protocol import Progress
 from ..runner.cache import ResultCache
 from ..runner.execute import NodeError, execute
 from ..runner.graph import Graph
 from ..runner.order import execution_order
+from ..runner.plan import announce
 from ..runner.table import NodeTable
 from ..runner.validate import output_nodes
 from .engine import DiskFull, OnProgress, RunError, ShouldStop, Stopped, table_on
@@ -57,6 +59,8 @@ class HeadlessEngine:
         follower = _Follower(graph, table, on_progress)
         self._host.begin(follower, should_stop)
         try:
+            with use(self._host):
+                announce(graph, table, self._host)
             said = execute(graph, table, self._host, on_node=follower.on_node, cache=self._cache)
         except Interrupted:
             raise Stopped from None

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import torch
+from dataclasses import replace
+from functools import cache
 
+import torch
+from transformers import Qwen3Config
+
+from acestep_xl.model.checkpoint import Sketch
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.config import Config, Width
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
+from acestep_xl.model.text import build_text_model
+from acestep_xl.model.vae import Oobleck, VAEConfig
 from acestep_xl.nodes.memory import Song
 
 ENCODER = Width(2048, 6144, 16, 8, 128)
@@ -53,3 +60,14 @@ SONGS = {
     "four references": Song(1, 500, 1, 100, 50, references=4),
     "cover": Song(1, 6000, 1, 500, 100, codes=True),
 }
+
+
+@cache
+def sketch() -> Sketch:
+    """The published XL checkpoint in bf16, with text encoder and VAE, on the meta device."""
+    sizes = {"hidden_size": 1024, "intermediate_size": 3072, "num_attention_heads": 16, "num_key_value_heads": 8}
+    text = Qwen3Config.from_dict({**sizes, "vocab_size": 151669, "num_hidden_layers": 28, "head_dim": 128})
+    whole = replace(XL, decoder_layers=32, lyric_layers=8, timbre_layers=4)
+    with torch.device("meta"):
+        network, vae = AceStep(whole).bfloat16(), Oobleck(VAEConfig()).bfloat16()
+    return Sketch(network, build_text_model(text).bfloat16(), vae)

@@ -1,0 +1,109 @@
+"""What a workflow will ask of memory, read off its graph before any node runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import torch
+
+from .. import host, parameters
+from ..host.cards import Card
+from ..model import demo
+from ..model.checkpoint import Sketch, sketch
+from ..model.precision import choose, side_dtype
+from ..model.text import CAPTION_LIMIT, LYRIC_LIMIT
+from . import loader, plan
+from .memory import Song
+from .plan import Plan
+
+SAMPLER, GUIDER, LOADER = "AceStepXLSampler", "AceStepXLGuider", "AceStepXLLoader"
+LATENT, ENCODER, COVER, CURVE = "AceStepXLEmptyLatent", "AceStepXLEncode", "AceStepXLCover", "AceStepXLGuidanceCurve"
+TEMPLATE = 64  # tokens of a prompt around the lyrics, at most
+
+Nodes = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The plan of one sampler, or, in ``unknown``, what has to be known first."""
+
+    node: str
+    plan: Plan | None
+    unknown: str = ""
+
+
+def forecast(graph: Nodes, seconds: float | None = None, card: Card | None = None) -> list[Forecast]:
+    """The plan of every sampler of this pack in a graph in ComfyUI's API format.
+
+    seconds: the length where the graph does not tell it, as with a source. card: None takes the host's own; else it is
+    a graphics card that computes bf16. Model files are opened for their headers only.
+    """
+    return [_of(name, graph, seconds, card) for name, node in graph.items() if node["class_type"] == SAMPLER]
+
+
+def _of(name: str, graph: Nodes, seconds: float | None, card: Card | None) -> Forecast:
+    sampler = graph[name]["inputs"]
+    guiders = list(_above(graph, sampler.get("guider"), "guider"))
+    guider = next((node for node in guiders if node["class_type"] == GUIDER), None)
+    latent = next(_above(graph, sampler.get("latent"), "latent"), None)
+    if guider is None or latent is None:
+        return Forecast(name, None, "its guidance or its latent comes from nodes of another pack")
+    inputs = guider["inputs"]
+    loaders = [node for node in _above(graph, inputs.get("model"), "model") if node["class_type"] == LOADER]
+    if not loaders:
+        return Forecast(name, None, "its network comes from a loader of another pack")
+    told = latent["inputs"].get("seconds") if latent["class_type"] == LATENT else None
+    length = told if isinstance(told, (int, float)) else seconds
+    if length is None:
+        return Forecast(name, None, "the length comes from a source; give it with --seconds")
+    songs = latent["inputs"].get("batch_size", 1) if latent["class_type"] == LATENT else 1
+    scale = inputs.get("scale", parameters.get("guidance_scale").default)
+    curved = any(node["class_type"] == CURVE for node in guiders)
+    song = Song(
+        songs if isinstance(songs, int) else 1,
+        max(ceil(length * parameters.FRAME_RATE), parameters.MINIMUM_FRAMES),
+        1,
+        lyrics=_lyrics(graph, inputs.get("positive")),
+        caption=CAPTION_LIMIT,
+        guided=curved or not isinstance(scale, (int, float)) or scale > 1,
+        negative="negative" in inputs,
+        codes=latent["class_type"] == COVER,
+    )
+    place = host.current()
+    device = place.compute_device() if card is None else torch.device("cuda")
+    checkpoint = _checkpoint(loaders[0]["inputs"], device, imagined=card is not None)
+    return Forecast(name, plan.make(checkpoint, song, device, place.card() if card is None else card))
+
+
+def _above(graph: Nodes, link: Any, socket: str) -> Iterator[Mapping[str, Any]]:
+    """The node a link comes from, and on through its own input of that name."""
+    seen: set[str] = set()
+    while isinstance(link, (list, tuple)) and str(link[0]) in graph and str(link[0]) not in seen:
+        seen.add(str(link[0]))
+        node = graph[str(link[0])]
+        yield node
+        link = node["inputs"].get(socket)
+
+
+def _lyrics(graph: Nodes, link: Any) -> int:
+    """Tokens of the lyrics, at most: no token is shorter than a byte."""
+    for node in _above(graph, link, "conditioning"):
+        text = node["inputs"].get("lyrics") if node["class_type"] == ENCODER else None
+        if isinstance(text, str):
+            return min(LYRIC_LIMIT, len(text.encode()) + TEMPLATE)
+    return LYRIC_LIMIT
+
+
+def _checkpoint(inputs: Mapping[str, Any], device: torch.device, imagined: bool) -> Sketch:
+    """The networks that a loader node would load. imagined: the device need not be here."""
+    if inputs["model"] == demo.NAME:
+        return Sketch(demo.network(), demo.text_encoder().model, demo.vae())
+    precision = inputs.get("precision", parameters.AUTO)
+    if imagined and precision == parameters.AUTO:
+        precision = "bf16"
+    dtype = choose(precision, device)
+    found = loader.find(host.current(), inputs["model"], inputs["text_encoder"], inputs["vae"])
+    return sketch(*found, (dtype, side_dtype(dtype)))
