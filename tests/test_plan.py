@@ -235,3 +235,17 @@ def test_each_attempt_asks_for_more_and_other_errors_pass(tmp_path: Path) -> Non
     assert [attempt.together for attempt in guided] == [True, False, False, False]
     single = plan.sampling_attempts(sketch().network, replace(MINUTE, guided=False), CARD, plan.imagined(24))
     assert [attempt.together for attempt in single] == [False] * 3
+
+
+def test_the_readme_tells_these_plans() -> None:
+    words = {plan.WHOLE: "everything stays", plan.TURNS: "one part at a time", plan.TOO_LARGE: "does not fit"}
+
+    def cell(gib: int, frames: int) -> str:
+        found = planned(plan.imagined(gib), replace(MINUTE, frames=frames))
+        kind = words.get(found.kind, f"{found.layers[0]} of {found.layers[1]} layers")
+        return kind + (", 8-bit whole" if found.eight_bit else "")
+
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    for gib in (4, 6, 8, 10, 12, 16, 24):
+        row = " | ".join(cell(gib, frames) for frames in (1500, 6000, 15000))
+        assert f"| {gib} GiB | {row} |" in readme
