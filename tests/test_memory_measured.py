@@ -56,19 +56,18 @@ def test_a_run_of_the_wide_network_takes_what_was_announced() -> None:
             peak, _ = taken(lambda: run(network, song, "cpu"))
         print(peak, memory.sampling(network, song, torch.device("cpu")))
     """)
-    print(taken / GIB, announced / GIB)
     assert announced / 3 <= taken <= 1.25 * announced, (taken / GIB, announced / GIB)
 
 
 def test_decoding_ten_minutes_takes_no_more_than_one() -> None:
     """A narrow VAE with the real strides: what is taken beside weights and waveform must not grow with the song."""
-    one, ten, announced = measure("""
+    one, ten = measure("""
         from acestep_xl.model import demo
-        from acestep_xl.nodes import memory
+        from acestep_xl.model.vae import Oobleck, VAEConfig
         from acestep_xl.nodes.vae import AudioVAE
         from acestep_xl import host
         from acestep_xl.host.headless import HeadlessHost
-        vae = AudioVAE(demo.vae())
+        vae = AudioVAE(demo.fill(Oobleck(VAEConfig(encoder_channels=1, decoder_channels=1)), 0.8))
         with host.use(HeadlessHost([], Path("."), device="cpu")):
             vae.decode(torch.zeros(1, 64, 256))
             for seconds in (60, 600):
@@ -76,7 +75,5 @@ def test_decoding_ten_minutes_takes_no_more_than_one() -> None:
                 peak, waveform = taken(lambda: vae.decode(latents))
                 print(peak - waveform.numel() * 4)
                 del waveform
-        print(memory.vae(vae.oobleck, 128))
     """)
-    print(one / GIB, ten / GIB, announced / GIB)
-    assert ten - max(one, 0) < GIB / 8 and ten < 2 * GIB
+    assert ten - max(one, 0) < GIB / 8, (one / GIB, ten / GIB)
