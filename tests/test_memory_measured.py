@@ -14,6 +14,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of a process"),
 ]
 GIB = 2**30
+WORKSPACE = 64 * 2**20
 
 # clear_refs sets the peak (VmHWM) back to what is resident now.
 PRELUDE = """
@@ -42,21 +43,25 @@ def measure(code: str) -> list[float]:
 
 
 def test_a_run_of_the_wide_network_takes_what_was_announced() -> None:
-    """Two layers of each kind at the XL width, float32, one minute. Freed memory that the allocator keeps counts too,
-    so the tolerance is a quarter of the announcement."""
+    """Two layers of each kind at the XL width, float32, one minute.
+
+    The estimate counts tensors. What kernels take for themselves, and freed memory that the allocator keeps, come on
+    top: 64 MiB are allowed here (45 MiB were measured), and on cards the reserve is there for it.
+    """
     taken, announced = measure("""
         from full_size import SONGS, XL, run
         from acestep_xl.model.network import AceStep
         from acestep_xl.nodes import memory
         network = AceStep(XL).requires_grad_(False)
         for parameter in network.parameters():
-            torch.nn.init.normal_(parameter, std=0.02)
+            parameter.fill_(0.01)
         song = SONGS["1 min"]
         with torch.no_grad():
+            run(network, memory.Song(1, 250, 1, 10, 10), "cpu")  # kernels are loaded once
             peak, _ = taken(lambda: run(network, song, "cpu"))
         print(peak, memory.sampling(network, song, torch.device("cpu")))
     """)
-    assert announced / 3 <= taken <= 1.25 * announced, (taken / GIB, announced / GIB)
+    assert announced / 3 <= taken <= announced + WORKSPACE, (taken / GIB, announced / GIB)
 
 
 def test_decoding_ten_minutes_takes_no_more_than_one() -> None:
