@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from full_size import SMALL, SONGS, XL, run
-from measure import build, fake, peak
-from torch import Tensor
+from measure import attention_on_a_card, build, fake, peak
 
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.text import CAPTION_LIMIT, LYRIC_LIMIT, build_text_model
@@ -18,22 +17,8 @@ from acestep_xl.model.vae import Oobleck, VAEConfig
 from acestep_xl.nodes import memory
 from acestep_xl.nodes.memory import Song
 
-SPELLED_OUT = torch.nn.functional.scaled_dot_product_attention
 # The estimate is never below what is taken, and not far above it.
 TOO_MUCH, TOO_MUCH_VAE = 1.5, 1.7
-
-
-def attention_on_a_card(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None, enable_gqa: bool) -> Tensor:
-    """As graphics cards do: in one kernel, which turns a mask into numbers. With grouped heads and a mask every
-    score is spelled out, here by torch's own decomposition, which fake tensors take."""
-    if attn_mask is None:
-        return torch.empty_like(q)
-    if enable_gqa:
-        return SPELLED_OUT(q, k, v, attn_mask=attn_mask, enable_gqa=True)
-    numbers = attn_mask.to(q.dtype)
-    out = torch.empty_like(q)
-    del numbers
-    return out
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 from full_size import SONGS, XL, run
-from measure import Live, build, fake
+from measure import Live, attention_on_a_card, build, fake
 from torch import Tensor, nn
 
 from acestep_xl.host import streaming
@@ -51,7 +51,8 @@ def test_a_streamed_run_never_touches_weights_on_another_device(name: str) -> No
             run(network, SONGS[name], "cuda")
 
 
-def test_a_streamed_run_holds_one_layer_at_a_time() -> None:
+def test_a_streamed_run_holds_one_layer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.nn.functional.scaled_dot_product_attention", attention_on_a_card)
     song = SONGS["1 min"]
     with fake():
         network = build(lambda: AceStep(XL), torch.bfloat16, "cpu")
