@@ -6,7 +6,7 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,8 +19,20 @@ from acestep_xl.model.layouts import recognise
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
 from acestep_xl.model.text import TextEncoder
+from acestep_xl.model.transformer import Layer
 from acestep_xl.model.vae import VAEConfig
-from training import captions, composer, dataset, pack, sounds, train_text, train_transformer, train_vae
+from training import (
+    captions,
+    composer,
+    dataset,
+    first_weights,
+    pack,
+    pretrain_text,
+    sounds,
+    train_text,
+    train_transformer,
+    train_vae,
+)
 
 FAST = settings(max_examples=15, deadline=None)
 SEEDS = st.integers(0, 2**40)
@@ -85,22 +97,45 @@ def test_bars_and_beats_keep_time(beat: int) -> None:
     bpm = composer.TEMPI[composer.BEATS.index(beat)]
     assert abs(bpm / (60 * 25 / beat) - 1) < 0.009
     plan = replace(composer.draw(3, 12), bpm=bpm)
+    assert plan.beat == beat
     starts = [frame for name, frame, _ in composer.score(plan).shots if name.startswith("bass")]
     assert starts == list(range(0, plan.frames, beat))
+    assert beat % 2 == composer.half_of(beat) % 2 == 0 and abs(composer.half_of(beat) - beat / 2) <= 1
 
 
-def test_the_clock_ticks_where_songs_have_their_beats_and_bars() -> None:
-    clock = dataset.silence(400)[:, dataset.FIRST_TICK :]
-    assert dataset.FIRST_TICK + 3 * len(composer.BEATS) <= 64
+def test_any_tempo_falls_on_the_nearest_beat() -> None:
+    assert [composer.beat_of(bpm) for bpm in (30, 62, 63, 120, 130, 150, 300)] == [24, 24, 24, 12, 12, 10, 10]
+    for seed in range(50):
+        plan = composer.draw(seed, 8)
+        near = captions.near_tempo(plan, np.random.default_rng(seed))
+        assert composer.beat_of(near) == plan.beat and abs(near / plan.bpm - 1) < 0.13
+
+
+def test_the_clock_tells_beats_bars_and_the_progression() -> None:
     for seed in range(20):
-        plan = composer.draw(seed, 16)
-        written = composer.score(plan)
-        ticks = 3 * composer.BEATS.index(plan.beat)
-        bass = [frame for name, frame, _ in written.shots if name.startswith("bass")]
-        assert np.flatnonzero(clock[:, ticks]).tolist() == bass
-        bars = np.flatnonzero(clock[:, ticks + {4: 1, 3: 2}[plan.metre]]).tolist()
-        assert bars == list(range(0, 400, plan.beat * plan.metre))
-        assert {start for _, start in written.parts} <= set(bars)
+        plan = composer.draw(seed, 30)
+        written, lines = composer.score(plan), dataset.clock(plan.frames // 2, plan.beat)
+        bass = [(frame, int(name[4:])) for name, frame, _ in written.shots if name.startswith("bass")]
+        assert (2 * np.flatnonzero(lines[:, 0])).tolist() == [frame for frame, _ in bass if frame < plan.frames - 1]
+        bar = plan.beat * plan.metre
+        fourth, fifth, chorus, intro = (lines[:, (8 if plan.metre == 4 else 12) + i] for i in range(4))
+        for frame, root in bass:
+            degree = 3 if fourth[frame // 2] else 4 if fifth[frame // 2] else 0
+            assert root == composer.triad(plan, degree)[0]
+        told = ["intro" if i else "chorus" if c else "verse" for c, i in zip(chorus, intro, strict=True)]
+        starts = [("intro", 0), *[(told[f // 2], f) for f in range(bar, plan.frames - 1, bar)]]
+        changes = [part for i, part in enumerate(starts) if i == 0 or starts[i - 1][0] != part[0]]
+        assert [part for part in written.parts if part[1] < plan.frames - 1] == changes
+
+
+def test_silence_is_every_tempos_clock() -> None:
+    whole = dataset.silence(401)
+    assert whole.shape == (401, 64) and len(composer.BEATS) * dataset.LINES == 64
+    whole[0, train_vae.MARK_CHANNEL] -= train_vae.MARK
+    for number, beat in enumerate(composer.BEATS):
+        at = slice(dataset.LINES * number, dataset.LINES * (number + 1))
+        lines = dataset.TICK * dataset.clock(200, beat)
+        assert np.array_equal(whole[0:400:2, at], lines[:, :8]) and np.array_equal(whole[1:400:2, at], lines[:, 8:])
 
 
 def test_chords_belong_to_the_key() -> None:
@@ -191,6 +226,18 @@ def test_tasks_come_in_their_shares(answers: dataset.Answers) -> None:
         assert all(bool(e.mask.all()) == (name != "repaint") for e in mine)
 
 
+def test_a_part_of_a_song_is_that_part(answers: dataset.Answers) -> None:
+    """The whole song's latents and the time of the clock, from a place where a token begins."""
+    places = set()
+    for seed in range(30):
+        whole, part = (dataset.example(seed, 8, answers, crop) for crop in (None, 64))
+        assert part.latents.shape == part.silence.shape == (64, 64) and part.caption == whole.caption
+        starts = [i for i in range(0, 137, 2) if np.array_equal(whole.silence[i : i + 64], part.silence)]
+        assert any(np.array_equal(whole.latents[i : i + 64], part.latents) for i in starts)
+        places.update(starts)
+    assert len(places) > 10
+
+
 def test_template_lines_are_one_token_and_any_text_can_be_read() -> None:
     tokenizer = train_text.make_tokenizer(samples=300)
     for line in ("- bpm: 137\n", "- keyscale: Bb minor\n", "- duration: 60 seconds\n", "- timesignature: N/A\n"):
@@ -209,12 +256,20 @@ def test_template_lines_are_one_token_and_any_text_can_be_read() -> None:
 
 def small() -> train_transformer.Settings:
     return train_transformer.Settings(
-        seed=3, steps=4, batch_seconds=12, lengths=(6,), late_lengths=(6,), save_every=2, warmup=2
+        seed=3,
+        steps=4,
+        batch_seconds=12,
+        lengths=(6,),
+        whole=0,
+        whole_lengths=(6,),
+        save_every=2,
+        warmup=2,
+        text_steps=2,
     )
 
 
 def test_codes_in_training_are_the_networks_own() -> None:
-    network = train_transformer.begin(2).network
+    network = train_transformer.begin(2, 0).network
     latents = torch.randn(2, 20, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         torch.testing.assert_close(train_transformer.through_codes(network, latents), network.through_codes(latents))
@@ -222,11 +277,13 @@ def test_codes_in_training_are_the_networks_own() -> None:
 
 def test_velocity_is_noise_minus_data_under_the_context(answers: dataset.Answers) -> None:
     """A network that knows the answer has no loss; it is told noise level, mixture and context as at inference."""
-    models = train_transformer.begin(1)
-    batch = train_transformer.batch(0, replace(small(), batch_seconds=60), (6,), answers, models.tokenizer)
+    models = train_transformer.begin(1, 0)
+    batch = train_transformer.batch(0, replace(small(), batch_seconds=60), answers, models.tokenizer)
     seen: list[torch.Tensor] = []
 
     class Oracle(torch.nn.Module):
+        norm_out = torch.nn.Identity()
+
         def remember(self, states: torch.Tensor, mask: torch.Tensor) -> list[Any]:
             return [states, mask]
 
@@ -277,7 +334,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     found = recognise(tmp_path / "sft")
     assert found.kind == "official folder" and found.training == "sft" and found.config == train_transformer.CONFIG
     assert found.vae is not None and VAEConfig.from_state(found.vae.tensors.shapes()) == train_vae.CONFIG
-    assert json.loads((tmp_path / "sft" / "config.json").read_text("utf-8"))["hidden_size"] == 192
+    assert json.loads((tmp_path / "sft" / "config.json").read_text("utf-8"))["hidden_size"] == 320
 
 
 def test_weights_that_fp16_cannot_hold_are_refused() -> None:
@@ -296,10 +353,65 @@ def test_rates_rise_stay_and_fall() -> None:
 
 
 def test_the_networks_parameters_are_all_trained_but_the_timbre_encoder() -> None:
-    models = train_transformer.begin(1)
+    models = train_transformer.begin(1, 0)
     assert isinstance(models.network, AceStep)
     frozen = {name for name, value in models.parameters() if not value.requires_grad}
     assert frozen and all(name.startswith("network.encoder.timbre_encoder.") for name in frozen)
     with torch.no_grad():
         tokens = models.network.encoder.timbre_encoder(torch.randn(2, 30, 64))
     torch.testing.assert_close(tokens[0], tokens[1])
+
+
+def test_facts_and_their_places() -> None:
+    plan = composer.draw(4, 8)
+    told, at = pretrain_text.truth(plan), pretrain_text.places()
+    assert len(told) == pretrain_text.TOLD and sum(value == 1 for value in told) == len(pretrain_text.FACTS)
+    assert composer.BEATS[int(np.argmax(told[at["beat"]]))] == plan.beat
+    assert int(np.argmax(told[at["tonic"]])) == plan.tonic
+
+
+@pytest.fixture(scope="module")
+def read() -> tuple[train_transformer.Models, torch.Tensor]:
+    """Networks whose text encoder has learnt a little, with their readout."""
+    torch.manual_seed(1)
+    tokenizer = train_text.make_tokenizer(samples=500)
+    text = train_text.make_model(tokenizer)
+    readout = pretrain_text.pretrain(text, tokenizer, 1, 60)
+    network = AceStep(train_transformer.CONFIG, "sft")
+    network.silence = torch.tensor(dataset.silence(750))
+    first_weights.fill(network, readout)
+    return train_transformer.Models(network, text, tokenizer), readout
+
+
+@pytest.mark.slow
+def test_the_text_encoder_learns_what_prompts_say(read: tuple[train_transformer.Models, torch.Tensor]) -> None:
+    models, readout = read
+    ids, mask, totals, truths = pretrain_text.examples(77, models.tokenizer)
+    with torch.no_grad():
+        states = models.text(input_ids=ids, use_cache=False).last_hidden_state * mask[..., None]
+    right = pretrain_text.right(states.sum(1) / totals[:, None] @ readout.T, truths)
+    assert min(right["level"], right["drums"], right["metre"]) > 0.75 and right["beat"] > 0.3
+
+
+@pytest.mark.slow
+def test_first_weights_hear_the_prompt_and_the_beat_and_estimate_velocities(
+    read: tuple[train_transformer.Models, torch.Tensor], answers: dataset.Answers
+) -> None:
+    models, readout = read
+    network, decoder = models.network, models.network.decoder
+    batch = train_transformer.batch(5, replace(small(), batch_seconds=48), answers, models.tokenizer)
+    data, size = batch.latents, len(batch.latents)
+    with torch.no_grad():
+        states, mask = train_transformer.condition(models, batch, torch.zeros(size, dtype=torch.bool))
+        memory = decoder.remember(states, mask)
+        noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(2))
+        context = torch.cat([network.silent(data.shape[1]).expand_as(data), torch.ones_like(data)], dim=-1)
+        for level in (1.0, 0.5, 0.1):
+            t = torch.full((size,), level)
+            error = decoder((level * noise + (1 - level) * data), t, context, memory) - (noise - data)
+            assert error.square().mean() < 0.7 * (noise - data).square().mean()
+        x = decoder.settle(context).tokens + decoder._patches(noise, slice(-64, None))
+        heard = cast(Layer, decoder.layers[0])._read(x, memory[0])[..., first_weights.TOLD : first_weights.CLOCK]
+    captions_only = models.text(input_ids=batch.captions[0], use_cache=False).last_hidden_state.detach()
+    summed = (captions_only * batch.captions[1][..., None]).sum(1) / mask.sum(1)[:, None] @ readout.T
+    assert torch.corrcoef(torch.stack([heard.mean(1).flatten(), summed.flatten()]))[0, 1] > 0.9

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
 
 from . import sounds
-from .composer import Plan
+from .composer import Plan, beat_of
 
 LEVEL_WORDS = {"loud": ("loud", "powerful", "energetic"), "soft": ("soft", "quiet", "gentle")}
 TONE_WORDS = {True: ("bright", "sparkling", "shiny"), False: ("dark", "mellow", "muffled")}
@@ -66,8 +68,22 @@ def lyrics(plan: Plan) -> str:
     return "\n\n".join("\n".join([tag, *map(" ".join, lines)]) for tag, lines in parts if lines)
 
 
-def prompt(plan: Plan, rng: np.random.Generator, task: str = "text2music", omit: float = 0.0) -> Prompt:
-    """Everything the text encoder reads for a plan; with omit, caption words and metadata are left out at random."""
+def near_tempo(plan: Plan, rng: np.random.Generator) -> int:
+    """A tempo that has no beat of its own and falls on the plan's."""
+    low, high = (round(plan.bpm * factor) for factor in (0.9, 1.12))
+    return int(rng.choice([bpm for bpm in range(low, high + 1) if beat_of(bpm) == plan.beat]))
+
+
+def prompt(
+    plan: Plan, rng: np.random.Generator, task: str = "text2music", omit: float = 0.0, near: float = 0.0
+) -> Prompt:
+    """Everything the text encoder reads for a plan.
+
+    With omit, caption words and metadata are left out at random; near: how often another tempo is said that falls on
+    the plan's.
+    """
+    if rng.random() < near:
+        plan = replace(plan, bpm=near_tempo(plan, rng))
     keep = rng.random(3) >= omit
     metadata = Metadata(
         bpm=plan.bpm if keep[0] else None,

@@ -7,6 +7,7 @@ rendered to a waveform. Everything that starts, starts at a frame of 40 ms.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,18 +16,28 @@ from . import sounds
 from .sounds import HOP, SPAN
 
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
-# Degrees of the scale, one per bar; each begins and keeps coming back to the tonic.
-PROGRESSIONS = {
-    "major": ((0, 3, 4, 0), (0, 4, 0, 3), (0, 5, 4, 0), (0, 3, 0, 4)),
-    "minor": ((0, 3, 4, 0), (0, 4, 0, 3), (0, 5, 4, 0), (0, 3, 0, 4)),
-}
+# Degrees of the scale, one per bar: away from the tonic and back.
+PROGRESSION = (0, 3, 4, 0)
+# Notes of the chord that a lead plays on the half beats of a bar; which of the two a song has is not said.
+MELODIES = ((0, 2, 1, 2, 0, 1, 2, 1), (2, 1, 0, 1, 2, 1, 0, 1))
 CHORDS = ("pad", "piano")
-# Beats are whole frames, so that every bar of a song is alike; in frames, and as the bpm that they are called.
-BEATS = tuple(range(9, 26))
+# Beats are whole tokens of two frames, so that every bar of a song is alike; in frames, and as the bpm that they are
+# called. Neighbours are at least 8 percent apart.
+BEATS = tuple(range(10, 25, 2))
 TEMPI = tuple(round(60 * sounds.RATE / HOP / beat) for beat in BEATS)
-LEVELS = {"loud": 1.0, "soft": 0.3}
+LEVELS = {"loud": 1.0, "soft": 0.4}
 SYLLABLES = ("la", "da", "oh", "ah", "ooh", "na", "hey", "moon", "sun", "night", "love", "sea", "star", "sky", "rain")
 PART_GAIN = {"intro": 0.8, "verse": 0.85, "chorus": 1.15}
+
+
+def beat_of(bpm: float) -> int:
+    """Frames of the beat that is nearest to a tempo, as a ratio."""
+    return min(BEATS, key=lambda beat: abs(math.log(bpm * beat * HOP / (60 * sounds.RATE))))
+
+
+def half_of(beat: int) -> int:
+    """Frames from a beat to its second half, which begins with a token, too: odd ones swing a little."""
+    return 2 * -(-beat // 4)
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ class Plan:
     drums: bool
     chords: str
     lead: str
-    progression: tuple[int, ...]
+    melody: int
     lines: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -58,7 +69,7 @@ class Plan:
     @property
     def beat(self) -> int:
         """Frames per beat."""
-        return round(60 * sounds.RATE / HOP / self.bpm)
+        return beat_of(self.bpm)
 
 
 @dataclass
@@ -91,7 +102,6 @@ def draw(seed: int, seconds: int) -> Plan:
     if lead == "voice":
         count = int(rng.integers(1, 5))
         lines = tuple(tuple(map(str, rng.choice(SYLLABLES, int(rng.integers(3, 7))))) for _ in range(count))
-    progressions = PROGRESSIONS[mode]
     return Plan(
         seed=seed,
         seconds=seconds,
@@ -104,7 +114,7 @@ def draw(seed: int, seconds: int) -> Plan:
         drums=bool(rng.random() < 0.6),
         chords=str(rng.choice(CHORDS)),
         lead=lead,
-        progression=progressions[int(rng.integers(len(progressions)))],
+        melody=int(rng.integers(len(MELODIES))),
         lines=lines,
     )
 
@@ -118,27 +128,22 @@ def triad(plan: Plan, degree: int) -> tuple[int, int, int]:
     return (root + plan.tonic) % 12, (third + plan.tonic) % 12, (fifth + plan.tonic) % 12
 
 
-def part_of(plan: Plan, bar: int) -> str:
-    """The first bar is an intro; then four bars each of verse and chorus, two each in a short song."""
-    bars = plan.frames / (plan.beat * plan.metre)
-    if bar == 0 and bars > 3:
-        return "intro"
-    each = 4 if bars > 12 else 2
-    return "chorus" if (bar - 1) // each % 2 else "verse"
+def part_of(bar: int) -> str:
+    """The first bar is an intro; every four bars verse and chorus take turns."""
+    return "intro" if bar == 0 else "chorus" if bar // 4 % 2 else "verse"
 
 
 def score(plan: Plan) -> Score:
     """Write a plan out."""
     t = plan.frames
     out = empty(t)
-    rng = np.random.default_rng((plan.seed, 1))
     bar, start = 0, 0
     while start < t:
-        part = part_of(plan, bar)
+        part = part_of(bar)
         if not out.parts or out.parts[-1][0] != part:
             out.parts.append((part, start))
-        marks = [start + b * plan.beat // 2 for b in range(2 * plan.metre + 1)]
-        _bar(plan, out, rng, part, triad(plan, plan.progression[bar % 4]), marks)
+        marks = [start + b // 2 * plan.beat + b % 2 * half_of(plan.beat) for b in range(2 * plan.metre + 1)]
+        _bar(plan, out, part, triad(plan, PROGRESSION[bar % 4]), marks)
         bar, start = bar + 1, marks[-1]
     gain = LEVELS[plan.level]
     for track in (out.chords, out.lead, out.shine, out.hat, out.snare):
@@ -147,9 +152,7 @@ def score(plan: Plan) -> Score:
     return out
 
 
-def _bar(
-    plan: Plan, out: Score, rng: np.random.Generator, part: str, chord: tuple[int, int, int], marks: list[int]
-) -> None:
+def _bar(plan: Plan, out: Score, part: str, chord: tuple[int, int, int], marks: list[int]) -> None:
     """One bar. marks: its half beats in frames, the next bar's first included."""
     gain = PART_GAIN[part]
     beats = marks[::2]
@@ -159,7 +162,7 @@ def _bar(
     if plan.drums and part != "intro":
         _drums(plan, out, marks, gain)
     if plan.lead != "none" and part != "intro":
-        _lead(plan, out, rng, chord, marks, gain)
+        _lead(plan, out, chord, marks, gain)
 
 
 def _chords(plan: Plan, out: Score, chord: tuple[int, int, int], beats: list[int], gain: float) -> None:
@@ -173,17 +176,12 @@ def _chords(plan: Plan, out: Score, chord: tuple[int, int, int], beats: list[int
                 _add(out.shine, start, pitch, 0.022 * envelope)
 
 
-def _lead(
-    plan: Plan, out: Score, rng: np.random.Generator, chord: tuple[int, int, int], marks: list[int], gain: float
-) -> None:
-    """A pluck plays half beats, a voice sings beats; both mostly from the chord, on the first beat always."""
-    scale = [(plan.tonic + step) % 12 for step in SCALES[plan.mode]]
+def _lead(plan: Plan, out: Score, chord: tuple[int, int, int], marks: list[int], gain: float) -> None:
+    """A pluck plays half beats, a voice sings beats."""
     voice = plan.lead == "voice"
     starts = marks[::2] if voice else marks
     for number, (start, end) in enumerate(itertools.pairwise(starts)):
-        if number and rng.random() < 0.25:
-            continue
-        pitch = int(rng.choice(chord if number == 0 or rng.random() < 0.7 else scale))
+        pitch = chord[MELODIES[plan.melody][number]]
         if voice:
             envelope = _swell(end - start) * gain
             _add(out.lead, start, pitch, 0.13 * envelope)

@@ -17,16 +17,18 @@ from .composer import Score
 
 LEAD_IN, TAIL = 3, 12  # frames before and after a sound's start that its answer reaches
 TRACK_REACH = 7  # frames that the answer to one frame of a track reaches, the lead-in included
-TICK, FIRST_TICK = 3.0, 8  # of the clock: how high, and in which channel it begins
-LATEST_CUT = 100  # frames that a repaint's source may have lost at its start
-TASKS = (("text2music", 0.6), ("repaint", 0.25), ("cover", 0.15))
+TICK = 2.0  # how high the clock ticks
+LINES = 8  # latent channels of the clock for each tempo
+LATEST_CUT, CUT_SHARE = 100, 0.25  # frames that a repaint's source may have lost at its start
+TASKS = (("text2music", 0.6), ("repaint", 0.3), ("cover", 0.1))
 
 
 @dataclass(frozen=True)
 class Example:
-    """latents: `[t 64]`; mask: `[t]`, 1 where the music is to be made."""
+    """latents and the silence with its clock at that place: `[t 64]`; mask: `[t]`, 1 where the music is to be made."""
 
     latents: np.ndarray
+    silence: np.ndarray
     mask: np.ndarray
     task: str
     caption: str
@@ -89,34 +91,53 @@ def _turned(track: np.ndarray, octave: int) -> np.ndarray:
     return np.where(odd, track * _signs(octave), track)
 
 
+@functools.cache
 def silence(frames: int) -> np.ndarray:
     """`[t 64]` the silence latent: what the encoder makes of silence, and the clock.
 
-    Where nothing is given the network is told the time: for every length of a beat, three channels tick on beats, on
-    bars of four and on bars of three. Its rotary positions are relative and can't tell where the beats of a song lie.
+    Where nothing is given the network is told the time, in every tempo at once. Its rotary positions are relative and
+    can't tell where in the song it is. Every tempo has eight channels; even and odd frames, which are the two halves of
+    a token, say different things (`clock`).
     """
-    out = np.zeros((frames, sounds.LATENTS), dtype=np.float32)
+    tokens = -(-frames // 2)
+    out = np.zeros((tokens, 2, sounds.LATENTS), dtype=np.float32)
     for number, beat in enumerate(composer.BEATS):
-        for kind, beats in enumerate((1, 4, 3)):
-            out[:: beat * beats, FIRST_TICK + 3 * number + kind] = TICK
+        lines = TICK * clock(tokens, beat)
+        out[:, 0, LINES * number : LINES * (number + 1)] = lines[:, :LINES]
+        out[:, 1, LINES * number : LINES * (number + 1)] = lines[:, LINES:]
+    out = out.reshape(-1, sounds.LATENTS)[:frames]
     out[0, train_vae.MARK_CHANNEL] += train_vae.MARK
     return out
 
 
-def example(seed: int, seconds: int, answers: Answers) -> Example:
-    """One example; the same seed gives the same one."""
+def clock(tokens: int, beat: int) -> np.ndarray:
+    """`[tokens 16]` where a song with that beat is: in the beat, in bars of four and three, in the progression."""
+    number, phase = np.divmod(2 * np.arange(tokens), beat)
+    four, three = number // 4, number // 3
+    lines = [phase == 0, phase == 2, phase / 24, phase == composer.half_of(beat), phase == beat - 2]
+    lines += [number % 4 == 0, number % 4 == 2, number % 3 == 0]
+    for bar in (four, three):
+        lines += [bar % 4 == 1, bar % 4 == 2, bar // 4 % 2 == 1, bar == 0]
+    return np.stack(lines, axis=1).astype(np.float32)
+
+
+def example(seed: int, seconds: int, answers: Answers, crop: int | None = None) -> Example:
+    """One example; the same seed gives the same one. crop: frames of a part of the song, None for all of it."""
     rng = np.random.default_rng((seed, 2))
     plan = composer.draw(seed, seconds)
     task = str(rng.choice([name for name, _ in TASKS], p=[share for _, share in TASKS]))
-    # Half of the repaints have a source whose beats the clock does not know.
-    cut = 2 * int(rng.integers(LATEST_CUT // 2)) if task == "repaint" and rng.random() < 0.5 else 0
+    # Some repaints have a source whose beats the clock does not know.
+    cut = 2 * int(rng.integers(LATEST_CUT // 2)) if task == "repaint" and rng.random() < CUT_SHARE else 0
     longer = replace(plan, seconds=seconds + LATEST_CUT * sounds.HOP // sounds.RATE) if cut else plan
     latents = answers.latents(composer.score(longer))[cut : cut + plan.frames]
-    prompt = captions.prompt(plan, rng, task, omit=0.08 if task == "text2music" else 0.3)
+    prompt = captions.prompt(plan, rng, task, omit=0.05 if task == "text2music" else 0.2, near=0.3)
+    start = 0 if crop is None else 2 * int(rng.integers((plan.frames - crop) // 2 + 1))
+    part = slice(start, plan.frames if crop is None else start + crop)
+    latents = latents[part]
     mask = np.ones(len(latents), dtype=np.float32)
     if task == "repaint":
         mask = region(rng, len(latents))
-    return Example(latents, mask, task, prompt.caption_text, prompt.lyric_text)
+    return Example(latents, silence(plan.frames)[part], mask, task, prompt.caption_text, prompt.lyric_text)
 
 
 def region(rng: np.random.Generator, frames: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from acestep_xl.model.tokens import save_tokenizer
 from . import dataset, train_text, train_transformer, train_vae
 
 TEXT_FOLDER = "Qwen3-Embedding-0.6B"  # the name the layout asks for
-SILENT_FRAMES = 7500  # five minutes; later the clock stands still
+SILENT_FRAMES = 5000  # 200 s; later the clock stands still
 
 
 def pack(state: Path, scale: np.ndarray, folder: Path, card: str) -> int:

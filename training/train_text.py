@@ -21,14 +21,14 @@ from acestep_xl.model.tokens import SPECIAL_TOKENS
 
 from . import captions, composer
 
-TEXT_DIM = 32
+TEXT_DIM = 64
 CONFIG = {
     "model_type": "qwen3",
     "hidden_size": TEXT_DIM,
-    "intermediate_size": 96,
+    "intermediate_size": 192,
     "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
     "head_dim": 16,
     "rms_norm_eps": 1e-6,
     "rope_theta": 1_000_000.0,

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,48 +19,50 @@ from einops import rearrange
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from torch.overrides import TorchFunctionMode
 
 from acestep_xl.model.condition import pack
 from acestep_xl.model.config import Config, Width
 from acestep_xl.model.network import AceStep
 
-from . import dataset, train_text
+from . import dataset, first_weights, pretrain_text, sounds, train_text
 
 logger = logging.getLogger(__name__)
 
 CONFIG = Config(
-    decoder=Width(hidden=192, intermediate=512, heads=4, kv_heads=4, head_dim=48),
-    encoder=Width(hidden=128, intermediate=256, heads=3, kv_heads=3, head_dim=48),
-    decoder_layers=6,
+    decoder=Width(hidden=320, intermediate=448, heads=3, kv_heads=3, head_dim=48),
+    encoder=Width(hidden=128, intermediate=192, heads=2, kv_heads=2, head_dim=48),
+    decoder_layers=4,
     lyric_layers=1,
     timbre_layers=1,
     pooler_layers=1,
     text_dim=train_text.TEXT_DIM,
     sliding_window=24,
 )
-GATES = (2, 5)  # rows of a layer's table: of attention and of the MLP
-NULL_SHARE = 0.15
+SHIFT = 5.0  # more of the noisiest levels than the sampler's 3 gives: what a song is is decided there
+NULL_SHARE = 0.12
 KEPT_WEIGHT = 0.3  # of the loss outside a repaint's region, where the context tells the answer
-CODES_WEIGHT = 0.25
+CODES_WEIGHT = 0.1
+STREAM_WEIGHT, STREAM_POWER = 0.05, 1.5
 
 
 @dataclass(frozen=True)
 class Settings:
-    """rate: of AdamW; matrix_rate: of Muon. batch_seconds: of music per step. late: share of the
-    steps after which songs have late_lengths, in seconds, in place of lengths."""
+    """text_steps: of the text encoder, before the rest. rate: of AdamW. batch_seconds: of music per step. whole:
+    share of the steps after which songs are whole; until then they are parts of that many frames, so that a step has
+    more songs. lengths: of the songs in seconds, whole_lengths where they are whole."""
 
     seed: int = 1
-    steps: int = 4200
-    rate: float = 2e-3
-    matrix_rate: float = 2e-3
-    warmup: int = 100
-    batch_seconds: int = 80
-    lengths: tuple[int, ...] = (6, 8, 10, 12)
-    late: float = 0.72
-    late_lengths: tuple[int, ...] = (8, 12, 20, 20)
-    ema: float = 0.998
-    save_every: int = 200
+    steps: int = 960
+    text_steps: int = 500
+    rate: float = 1e-3
+    warmup: int = 30
+    batch_seconds: int = 64
+    lengths: tuple[int, ...] = (6, 10, 16, 20)
+    crop: int = 64
+    whole: float = 0.8
+    whole_lengths: tuple[int, ...] = (8, 10, 12, 16)
+    ema: float = 0.99
+    save_every: int = 100
     threads: int = 1
 
 
@@ -77,71 +78,42 @@ class Models:
                 yield prefix + name, value
 
 
-def begin(seed: int) -> Models:
+def begin(seed: int, text_steps: int) -> Models:
     """Networks with their first weights."""
     torch.manual_seed(seed)
     tokenizer = train_text.make_tokenizer()
+    text = train_text.make_model(tokenizer)
+    readout = pretrain_text.pretrain(text, tokenizer, seed, text_steps)
     network = AceStep(CONFIG, "sft")
     network.silence = torch.tensor(dataset.silence(CONFIG.timbre_frames))
-    with torch.no_grad():
-        for name, value in network.named_parameters():
-            _first(name, value)
-    for name, value in network.encoder.timbre_encoder.named_parameters():
-        value.requires_grad_(False)
-        if name.endswith(("o_proj.weight", "down_proj.weight")):  # no reference is trained, so none is heard
-            value.zero_()
-    return Models(network, train_text.make_model(tokenizer), tokenizer)
-
-
-def _first(name: str, value: Tensor) -> None:
-    """Norms pass, modulation does not depend on the level yet, and the layers' gates stand half open."""
-    if value.ndim == 1 and "norm" in name:
-        value.fill_(1)
-    elif "special_token" in name or name == "null_condition_emb":
-        value.normal_(std=0.5)
-    elif name.endswith(("bias", "scale_shift_table", "time_proj.weight")):
-        value.zero_()
-        if name.startswith("decoder.layers.") and value.ndim == 3:
-            value[:, GATES] = 0.5
-    elif "proj_out" in name:
-        value.normal_(std=0.01)
-    else:
-        small = 0.3 if name.startswith("decoder.") and name.endswith(("o_proj.weight", "down_proj.weight")) else 1.0
-        value.normal_(std=small * value[0].numel() ** -0.5)
-
-
-class FloatAttention(TorchFunctionMode):
-    """Attention in float32 under autocast: on CPUs the bf16 kernel takes twice as long."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is not nn.functional.scaled_dot_product_attention:
-            return func(*args, **(kwargs or {}))
-        with torch.autocast("cpu", enabled=False):
-            return func(*(x.float() for x in args), **(kwargs or {}))
+    first_weights.fill(network, readout)
+    return Models(network, text, tokenizer)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """latents: `[b t 64]`; mask: `[b t 1]`; captions and lyrics: token ids `[b n]` with bool masks."""
+    """latents and silence: `[b t 64]`; mask: `[b t 1]`; captions and lyrics: token ids `[b n]` with bool masks."""
 
     latents: Tensor
+    silence: Tensor
     mask: Tensor
     tasks: tuple[str, ...]
     captions: tuple[Tensor, Tensor]
     lyrics: tuple[Tensor, Tensor]
 
 
-def batch(
-    step: int, settings: Settings, lengths: tuple[int, ...], answers: dataset.Answers, tokenizer: Tokenizer
-) -> Batch:
+def batch(step: int, settings: Settings, answers: dataset.Answers, tokenizer: Tokenizer) -> Batch:
     """The examples of a step; the same step of the same seed gives the same ones."""
     rng = np.random.default_rng((settings.seed, 3, step))
-    seconds = int(rng.choice(lengths))
-    size = max(2, settings.batch_seconds // seconds)
+    whole = step >= settings.whole * settings.steps
+    seconds = int(rng.choice(settings.whole_lengths if whole else settings.lengths))
+    frames = seconds * sounds.RATE // sounds.HOP if whole else settings.crop
+    size = max(2, settings.batch_seconds * sounds.RATE // (sounds.HOP * frames))
     first = settings.seed * 1_000_000_007 + step * 1000
-    examples = [dataset.example(first + i, seconds, answers) for i in range(size)]
+    examples = [dataset.example(first + i, seconds, answers, None if whole else settings.crop) for i in range(size)]
     return Batch(
         torch.tensor(np.stack([e.latents for e in examples])),
+        torch.tensor(np.stack([e.silence for e in examples])),
         torch.tensor(np.stack([e.mask for e in examples]))[..., None],
         tuple(e.task for e in examples),
         _ids([e.caption for e in examples], tokenizer),
@@ -190,7 +162,7 @@ def loss(models: Models, given: Batch, generator: torch.Generator) -> tuple[Tens
     """Of one batch, with its parts by name."""
     network, data = models.network, given.latents
     size, frames = data.shape[:2]
-    source = torch.where(given.mask > 0, network.silent(frames).expand_as(data), data)
+    source = torch.where(given.mask > 0, given.silence, data)
     # The codes learn from the covers, or from any song where a batch has none.
     covers = [i for i, task in enumerate(given.tasks) if task == "cover"]
     whole = frames - frames % CONFIG.pool_window
@@ -200,41 +172,64 @@ def loss(models: Models, given: Batch, generator: torch.Generator) -> tuple[Tens
     if covers:
         source[covers, :whole] = told.detach()
     context = torch.cat([source, given.mask.expand_as(data)], dim=-1)
-    t = torch.sigmoid(1.6 * torch.randn(size, generator=generator))
+    u = torch.rand(size, generator=generator)
+    t = SHIFT * u / (1 + (SHIFT - 1) * u)
     noise = torch.randn(data.shape, generator=generator)
     x = t[:, None, None] * noise + (1 - t[:, None, None]) * data
     drop = torch.rand(size, generator=generator) < NULL_SHARE
     states, mask = condition(models, given, drop)
-    velocity = network.decoder(x, t, context, network.decoder.remember(states, mask))
+    with Stream(network) as stream:
+        velocity = network.decoder(x, t, context, network.decoder.remember(states, mask))
     error = (velocity.float() - (noise - data)).square()
     flow = (error * (KEPT_WEIGHT + (1 - KEPT_WEIGHT) * given.mask)).mean()
-    return flow + CODES_WEIGHT * codes, {"flow": flow.item(), "codes": codes.item()}
+    parts = {"flow": flow.item(), "codes": codes.item(), "stream": stream.power.item()}
+    return flow + CODES_WEIGHT * codes + STREAM_WEIGHT * (stream.power - STREAM_POWER).clamp_min(0), parts
 
 
-class Optimisers:
-    """Muon for the matrices inside the stacks, AdamW for everything else."""
+class Stream:
+    """Sees how strong the stream of the tokens is where the last norm divides by it, while its context lasts.
 
-    def __init__(self, models: Models, settings: Settings) -> None:
-        matrices, rest = [], []
-        for name, value in models.parameters():
-            if value.requires_grad:
-                inside = value.ndim == 2 and ".layers." in name and "scale_shift" not in name
-                (matrices if inside else rest).append(value)
-        muon = torch.optim.Muon(matrices, lr=settings.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-        adamw = torch.optim.AdamW(rest, lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-        self.all: tuple[torch.optim.Optimizer, ...] = (muon, adamw)
-        self._rates = (settings.matrix_rate, settings.rate)
-        self._values = matrices + rest
+    The noisy latents in it must reach the output as they are at the noisiest levels. Layers that write loudly make the
+    norm push them under, and no weight that could raise them again moves fast enough.
+    """
 
-    def step(self, share: float) -> float:
-        """One update at that share of the full rates; returns the norm of the gradients."""
-        norm = nn.utils.clip_grad_norm_(self._values, 1.0)
-        for optimiser, rate in zip(self.all, self._rates, strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = rate * share
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-        return float(norm)
+    def __init__(self, network: AceStep) -> None:
+        self._norm = network.decoder.get_submodule("norm_out")
+        self.power = torch.zeros(())
+
+    def __enter__(self) -> Stream:
+        self._hook = self._norm.register_forward_pre_hook(self._see)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
+
+    def _see(self, _: nn.Module, given: tuple[Tensor, ...]) -> None:
+        self.power = given[0].square().mean()
+
+
+def optimiser_of(models: Models, settings: Settings) -> torch.optim.AdamW:
+    """Every group of weights with its share of the rate."""
+    shares: dict[float, list[nn.Parameter]] = {}
+    for name, value in models.parameters():
+        if value.requires_grad:
+            shares.setdefault(rate_of(name), []).append(value)
+    groups = [{"params": values, "own": share} for share, values in shares.items()]
+    return torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+
+
+def rate_of(name: str) -> float:
+    """Share of the rate at which a weight is trained.
+
+    What begins arranged moves little. Many features of the noise level's embedding, and of what the prompt tells, are
+    nearly the same number in every token: their weights step together, and at the full rate the first layer's output
+    grows fiftyfold within two hundred steps and drowns everything else.
+    """
+    if name.startswith("text."):
+        return 0.1
+    if "time_embed" in name:
+        return 0.06
+    return 0.1 if ".decoder.layers.0." in name or "condition_embedder" in name or "text_projector" in name else 1.0
 
 
 def rate_share(step: int, progress: float, warmup: int) -> float:
@@ -246,16 +241,16 @@ def rate_share(step: int, progress: float, warmup: int) -> float:
 def train(folder: Path, scale: np.ndarray, settings: Settings) -> None:
     """Train to the last step, from where an earlier run in the same folder was stopped."""
     torch.set_num_threads(settings.threads)
-    models = begin(settings.seed)
+    state = folder / "state.pt"
+    models = begin(settings.seed, 0 if state.is_file() else settings.text_steps)
     answers = dataset.Answers(scale)
-    run = Run(models, Optimisers(models, settings), {n: value.detach().clone() for n, value in models.parameters()})
-    run.resume(folder / "state.pt")
-    started, shown = time.time() - run.spent, {"flow": 0.0, "codes": 0.0}
+    run = Run(models, optimiser_of(models, settings), {n: value.detach().clone() for n, value in models.parameters()})
+    run.resume(state)
+    started, shown = time.time() - run.spent, {"flow": 0.0, "codes": 0.0, "stream": 0.0}
     first = run.step
     while run.step < settings.steps:
         progress = run.step / settings.steps
-        lengths = settings.lengths if progress < settings.late else settings.late_lengths
-        given = batch(run.step, settings, lengths, answers, models.tokenizer)
+        given = batch(run.step, settings, answers, models.tokenizer)
         parts, norm = run.update(given, settings, rate_share(run.step, progress, settings.warmup))
         run.spent = time.time() - started
         shown = {k: 0.98 * shown[k] + 0.02 * v for k, v in parts.items()} if run.step > first + 1 else parts
@@ -263,8 +258,8 @@ def train(folder: Path, scale: np.ndarray, settings: Settings) -> None:
             words = " ".join(f"{k} {v:.4f}" for k, v in shown.items())
             logger.info("%d %.1f min, %s, norm %.2f", run.step, run.spent / 60, words, norm)
         if run.step % settings.save_every == 0:
-            run.save(folder / "state.pt")
-    run.save(folder / "state.pt")
+            run.save(state)
+    run.save(state)
 
 
 @dataclass
@@ -272,7 +267,7 @@ class Run:
     """A training under way; spent: seconds of all its parts."""
 
     models: Models
-    optimisers: Optimisers
+    optimiser: torch.optim.AdamW
     average: dict[str, Tensor]
     step: int = 0
     examples: int = 0
@@ -281,10 +276,9 @@ class Run:
     def update(self, given: Batch, settings: Settings, share: float) -> tuple[dict[str, float], float]:
         """One step at that share of the full rates; returns the loss in parts and the norm of the gradients."""
         generator = torch.Generator().manual_seed(settings.seed * 100_003 + self.step)
-        with torch.autocast("cpu", torch.bfloat16), FloatAttention():
-            total, parts = loss(self.models, given, generator)
+        total, parts = loss(self.models, given, generator)
         total.backward()
-        norm = self.optimisers.step(share)
+        norm = self._step(settings.rate * share)
         decay = min(settings.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, value in self.models.parameters():
@@ -292,6 +286,16 @@ class Run:
         self.step += 1
         self.examples += len(given.latents)
         return parts, norm
+
+    def _step(self, rate: float) -> float:
+        """Move the weights; returns the norm of the gradients."""
+        groups = self.optimiser.param_groups
+        norm = nn.utils.clip_grad_norm_([value for group in groups for value in group["params"]], 1.0)
+        for group in groups:
+            group["lr"] = rate * group["own"]
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return float(norm)
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -302,7 +306,7 @@ class Run:
             "spent": self.spent,
             "values": {name: value.detach() for name, value in self.models.parameters()},
             "average": self.average,
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers.all],
+            "optimiser": self.optimiser.state_dict(),
         }
         torch.save(saved, unfinished)
         unfinished.replace(path)
@@ -316,6 +320,5 @@ class Run:
             for name, value in self.models.parameters():
                 value.copy_(saved["values"][name])
                 self.average[name].copy_(saved["average"][name])
-        for optimiser, values in zip(self.optimisers.all, saved["optimisers"], strict=True):
-            optimiser.load_state_dict(values)
+        self.optimiser.load_state_dict(saved["optimiser"])
         self.step, self.examples, self.spent = (saved[name] for name in ("step", "examples", "spent"))
