@@ -153,7 +153,7 @@ async def measure(url: str, process: int, clients: int, count: int) -> tuple[lis
 
 HEAD = "| polled while | polls | median ms | 95 % ms | longest ms | load per core |\n|---|---|---|---|---|---|"
 EXPLANATION = """\
-The server is `acestep-xl serve --demo`: a tiny network of random weights on the CPU, on the same cores as the server
+The server is `acestep-xl serve --demo`: the tiny network of the pack on the CPU, on the same cores as the server
 and this benchmark, which a GPU would not take. A poll is one `getResponse` over HTTP, from sending it to the parsed
 answer. The clients that wait sent one task each at the same moment, `deliveryMethod` sync, and got its song as the
 answer. Load is the system's average of the last minute over its cores; above 1 other work waits for the same cores, and

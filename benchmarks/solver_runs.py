@@ -1,4 +1,4 @@
-"""The runs of the solver benchmark: the demo network with a solver, a schedule and guidance, many at a time."""
+"""The runs of the solver benchmark: the random network with a solver, a schedule and guidance, many at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from acestep_xl import parameters
-from acestep_xl.model import context, demo
+from acestep_xl.model import context, random_network
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
@@ -87,9 +87,9 @@ def second(reference: Run) -> Run:
 
 @functools.cache
 def task(smooth: bool, frames: int) -> tuple[Predictor, torch.Tensor]:
-    """The demo network under its prompt and the start noise ``[1 t c]``, once per process."""
+    """The random network under its prompt and the start noise ``[1 t c]``, once per process."""
     torch.set_num_threads(1)  # the processes share the cores, and sums do not depend on the number of them
-    network, encoder, _ = demo.load()
+    network, encoder, _ = random_network.load()
     states = encoder.encode([Prompt(CAPTION, "[Instrumental]", "en", Metadata(), instruction("text2music"))])
     with torch.no_grad():
         condition = network.encoder(

@@ -1,6 +1,6 @@
 """How close a solver comes for its evaluations: `python benchmarks/solvers.py [--tiny] [--report FOLDER]`.
 
-Runs the demo network with every deterministic solver on every schedule, and writes a dated report and a chart
+Runs the random network with every deterministic solver on every schedule, and writes a dated report and a chart
 (`../images/solvers.png`, seen from the report). Needs matplotlib, no GPU and no model files; takes about 5 minutes on
 two cores.
 """
@@ -46,7 +46,7 @@ def reference_table(ends: Ends, plan: Plan) -> str:
     for run in plan.every_reference():
         other = second(run)
         apart = distance(ends[other], ends[run])
-        network = "smoothed" if run.smooth else "demo"
+        network = "smoothed" if run.smooth else "random"
         lines.append(
             f"| {network} | {run.guidance} {run.scale:g} | {run.solver}, {run.schedule} | {run.steps} | "
             f"{other.solver}, {other.steps} steps | {apart:.2g} |"
@@ -74,16 +74,16 @@ per step and rk4 four, so they take half and a quarter of the steps of the other
 is two calls of the network. The smallest value of a column is bold. A difference between two cells that is smaller than
 the distance in the table of references means nothing.
 
-All runs: the demo network in float32 on the CPU, one prompt, one seed, a song of {seconds:g} s, classifier-free
+All runs: the random network in float32 on the CPU, one prompt, one seed, a song of {seconds:g} s, classifier-free
 guidance unless said otherwise, every setting of a schedule at its default. Solvers that add noise are left out: they do
 not approach this solution, and at eta 0 euler_ancestral and sde are euler, and dpmpp_2m_sde is dpmpp_2m."""
 CHART = """\
 ![Distance against evaluations: solvers and schedules, with guidance.](../images/solvers.png)
 
 Both axes are logarithmic: a solver of order p falls by the factor 2^p from one tick to the next. The first row is the
-smoothed network (see below), the other two the demo network; the scale of the first is its own."""
+smoothed network (see below), the other two the random network; the scale of the first is its own."""
 ROUGH = """\
-The demo network has random weights, and its velocity is rough in the level: when the level falls from 0.5 by 1/64 and
+The random network has random weights, and its velocity is rough in the level: when the level falls from 0.5 by 1/64 and
 the latent stays, the velocity changes by {wide:.0%}, and still by {narrow:.0%} when it falls by 1/1000. With up to
 {most} evaluations most steps are longer than that, and no solver's order shows. The smoothed network is the same one
 without those features of its time embedding that turn more than once in a run. Its velocity changes by {slow:.1%} over
@@ -91,7 +91,7 @@ without those features of its time embedding that turn more than once in a run. 
 distance falls between the two columns before it; not every solver has settled at its order by then. How smooth a
 trained network is was not measured, and nothing here says how a song sounds.
 
-The smallest distances on the demo network, beside the official solver and schedule with as many evaluations:"""
+The smallest distances on the random network, beside the official solver and schedule with as many evaluations:"""
 TRUST = """\
 What the runs are compared with, one per network and guidance. The second solution spends as many evaluations with
 another solver; its distance bounds what the reference can tell apart."""
@@ -126,9 +126,9 @@ def report(ends: Ends, plan: Plan) -> str:
     for reference in plan.references(smooth=True):
         parts += [f"## Smoothed network, guidance {reference.scale:g}", table(reference, ends, plan)]
     for reference in plan.references():
-        parts += [f"## Demo network, guidance {reference.scale:g}", table(reference, ends, plan)]
+        parts += [f"## Random network, guidance {reference.scale:g}", table(reference, ends, plan)]
     for reference in plan.references(guidance="apg"):
-        parts += [f"## Demo network, APG {reference.scale:g}", MEMORY, table(reference, ends, plan)]
+        parts += [f"## Random network, APG {reference.scale:g}", MEMORY, table(reference, ends, plan)]
     return "\n\n".join([*parts, machine()]) + "\n"
 
 
@@ -147,8 +147,8 @@ def chart(ends: Ends, plan: Plan, path: Path) -> None:
 
     rows = [
         ("smoothed network, linear", plan.references(smooth=True), [("linear", name) for name in DETERMINISTIC]),
-        ("demo network, linear", plan.references(), [("linear", name) for name in DETERMINISTIC]),
-        ("demo network, euler", plan.references(), [(name, "euler") for name in FORMULAS]),
+        ("random network, linear", plan.references(), [("linear", name) for name in DETERMINISTIC]),
+        ("random network, euler", plan.references(), [(name, "euler") for name in FORMULAS]),
     ]
     figure = Figure(figsize=(13, 11), layout="constrained")
     grid = figure.subplots(len(rows), len(plan.scales), sharex=True, sharey="row", squeeze=False)
@@ -175,7 +175,7 @@ def chart(ends: Ends, plan: Plan, path: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(description="Distance to the solution against evaluations, on the demo network.")
+    parser = argparse.ArgumentParser(description="Distance to the solution against evaluations, on the random network.")
     parser.add_argument("--tiny", action="store_true", help="few frames, scales and budgets: tests the benchmark")
     parser.add_argument("--report", type=Path, default=Path(__file__).parents[1] / "docs" / "benchmarks")
     options = parser.parse_args(arguments)

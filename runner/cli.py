@@ -121,9 +121,7 @@ def _parser(more: Sequence[Command]) -> argparse.ArgumentParser:
 
 def _add_workflow_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("workflow", metavar="WORKFLOW", help="a workflow JSON, or the name of a shipped one")
-    command.add_argument(
-        "--demo", action="store_true", help="use a tiny built-in network: proves the pipeline, no music"
-    )
+    command.add_argument("--demo", action="store_true", help="use the tiny built-in network, which makes simple tunes")
     command.add_argument(
         "--set",
         action="append",

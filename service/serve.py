@@ -24,9 +24,7 @@ NUMBERS = ("price_per_hour", "max_queue", "sync_timeout", "keep_hours", "media_m
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Options of the command; their ranges are checked with all other settings."""
-    command.add_argument(
-        "--demo", action="store_true", help="use a tiny built-in network: proves the pipeline, no music"
-    )
+    command.add_argument("--demo", action="store_true", help="use the tiny built-in network, which makes simple tunes")
     for name in ("host", "port", "public_url", *NUMBERS):
         entry = parameters.get(f"service_{name}")
         kinds: dict[str, type] = {"INT": int, "FLOAT": float, "STRING": str}

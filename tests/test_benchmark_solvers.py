@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from acestep_xl.model import context, demo
+from acestep_xl.model import context, random_network
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
 from acestep_xl.sampler.schedule import SCHEDULES
@@ -74,9 +74,9 @@ def test_every_solver_is_on_every_schedule(page):
     assert {title: set(table) for title, table in found.items()} == {
         "Smoothed network, guidance 1": LINEAR,
         "Smoothed network, guidance 4": LINEAR,
-        "Demo network, guidance 1": EVERY,
-        "Demo network, guidance 4": EVERY,
-        "Demo network, APG 7": LINEAR,
+        "Random network, guidance 1": EVERY,
+        "Random network, guidance 4": EVERY,
+        "Random network, APG 7": LINEAR,
     }
     for title, table in found.items():
         for row in table.values():
@@ -104,7 +104,7 @@ def test_more_evaluations_come_closer(page, name, factor):
 
 def by_hand(scale: float, steps: int, *, heun: bool) -> torch.Tensor:
     """The smoothed run without any of the sampler: shift 3, guidance and solver written out."""
-    network, encoder, _ = demo.load()
+    network, encoder, _ = random_network.load()
     text = "warm electric piano over a slow drum loop"
     states = encoder.encode([Prompt(text, "[Instrumental]", "en", Metadata(), instruction("text2music"))])
     with torch.no_grad():
@@ -143,11 +143,11 @@ def test_distance_is_the_one_computed_by_hand(page, runs):
 
 def test_references_are_what_they_say(page, runs):
     rows = [line for line in page.splitlines() if "second solution" not in line and line.count("|") == 7]
-    named = [line for line in rows if re.match(r"\| (demo|smoothed) \|", line)]
+    named = [line for line in rows if re.match(r"\| (random|smoothed) \|", line)]
     assert len(named) == 5
     for line, run in zip(named, runs.TINY.every_reference(), strict=True):
         network, guidance, reference, steps, second, apart = line.strip("| ").split(" | ")
-        assert (network, guidance) == ("smoothed" if run.smooth else "demo", f"{run.guidance} {run.scale:g}")
+        assert (network, guidance) == ("smoothed" if run.smooth else "random", f"{run.guidance} {run.scale:g}")
         assert (reference, steps, second) == ("ab3, linear", "100", "dpmpp_2m, 100 steps")
         if run.scale != 4:  # some are enough
             measured = runs.distance(runs.final(runs.second(run), 10), runs.final(run, 10))
@@ -173,6 +173,6 @@ def test_published_page_has_every_solver_and_schedule():
     found = tables(path.read_text())
     assert (path.parent / "../images/solvers.png").exists()
     for scale in (1, 4, 10):
-        table = found[f"Demo network, guidance {scale}"]
+        table = found[f"Random network, guidance {scale}"]
         assert set(table) == EVERY
         assert all(list(row) == ["8", "16", "32", "64"] for row in table.values())

@@ -11,7 +11,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from acestep_xl.model import demo
+from acestep_xl.model import random_network
 from acestep_xl.model.checkpoint import give_silence, load_network, load_text_encoder, load_vae
 from acestep_xl.model.config import Config, Width, from_official, from_shapes, training_of
 from acestep_xl.model.layouts import Layout, recognise, text_component, vae_component
@@ -55,7 +55,7 @@ def test_every_layout_gives_the_same_modules(models: dict[str, Path], layout: st
     network = load_network(found, torch.float32, CPU)
     give_silence(network, vae)
 
-    assert found.config == demo.CONFIG
+    assert found.config == random_network.CONFIG
     assert found.training == "sft"
     for module, expected in ((network, tiny.network_state()), (text.model, tiny.text_state())):
         state = module.state_dict()
@@ -67,7 +67,7 @@ def test_every_layout_gives_the_same_modules(models: dict[str, Path], layout: st
 
 def test_silence_is_encoded_where_it_is_not_shipped() -> None:
     """The repeated last frame is what a longer silence really encodes to."""
-    network, vae = demo.network(), demo.vae()
+    network, vae = random_network.network(), random_network.vae()
     give_silence(network, vae)
     whole = vae.encode(torch.zeros(1, 2, 60 * vae.config.hop))[0].T
     torch.testing.assert_close(network.silent(50), whole[:50], rtol=0, atol=1e-5)
@@ -80,7 +80,7 @@ def test_parameter_counts_are_the_published_ones() -> None:
 
 
 def test_shapes_tell_what_the_config_tells() -> None:
-    for config in (demo.CONFIG, Config(Width(32, 48, 2, 1, 16), Width(32, 48, 2, 1, 16), 3, 1, 2, 1, 24)):
+    for config in (random_network.CONFIG, Config(Width(32, 48, 2, 1, 16), Width(32, 48, 2, 1, 16), 3, 1, 2, 1, 24)):
         with torch.device("meta"):
             shapes = {name: tuple(t.shape) for name, t in AceStep(config).state_dict().items()}
         assert from_shapes(shapes) == from_official(tiny.official_config(config)) == config
@@ -168,12 +168,12 @@ def test_config_lacking_a_field_and_one_with_other_layers(models: dict[str, Path
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes((models["official"] / "model.safetensors").read_bytes())
-    config = tiny.official_config(demo.CONFIG)
+    config = tiny.official_config(random_network.CONFIG)
     del config["head_dim"]
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="lacks 'head_dim'"):
         recognise(folder)
-    config = tiny.official_config(demo.CONFIG, layer_types=["full_attention"] * 4)
+    config = tiny.official_config(random_network.CONFIG, layer_types=["full_attention"] * 4)
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="alternating"):
         recognise(folder)

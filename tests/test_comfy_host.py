@@ -17,7 +17,7 @@ pytestmark = [needs_comfyui, pytest.mark.slow]
 NETWORKS = """
 from acestep_xl import host
 from acestep_xl.host import streaming
-from acestep_xl.model import demo
+from acestep_xl.model import random_network
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.config import Config, Width
 from acestep_xl.model.network import AceStep
@@ -28,7 +28,7 @@ CONFIG = Config(WIDTH, WIDTH, decoder_layers=4, lyric_layers=1, timbre_layers=1,
 MIB = 2**20
 
 def network():
-    made = demo.fill(AceStep(CONFIG)).eval().requires_grad_(False)
+    made = random_network.fill(AceStep(CONFIG)).eval().requires_grad_(False)
     made.silence = torch.zeros(750, 64)
     return made
 

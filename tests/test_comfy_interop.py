@@ -82,7 +82,7 @@ import tiny
 import torch
 import comfy.sd
 from comfy_extras.nodes_audio import VAEDecodeAudio, VAEDecodeAudioTiled, VAEEncodeAudio
-from acestep_xl.model import demo
+from acestep_xl.model import random_network
 from acestep_xl.model.vae import Oobleck, VAEConfig
 from acestep_xl.nodes.decode import Decode
 from acestep_xl.nodes.vae import AudioVAE, encode
@@ -95,7 +95,7 @@ def test_core_vae_and_ours_stand_in_for_each_other() -> None:
     said = run(
         SOUND
         + """
-oobleck = demo.fill(Oobleck(VAEConfig()), demo.VAE_GAIN).eval()
+oobleck = random_network.fill(Oobleck(VAEConfig()), random_network.VAE_GAIN).eval()
 state = {}
 for name, tensor in oobleck.state_dict().items():
     if name.endswith(".weight"):
@@ -129,7 +129,7 @@ def test_core_audio_nodes_take_our_vae_at_any_rate_and_with_any_channels() -> No
     said = run(
         SOUND
         + """
-ours = AudioVAE(demo.vae())
+ours = AudioVAE(random_network.vae())
 with torch.inference_mode():
     for channels in (1, 2, 6):
         for rate in (48000, 44100, 22050):

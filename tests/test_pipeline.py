@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from acestep_xl import host as hosts
 from acestep_xl.host.headless import HeadlessHost, Interrupted
-from acestep_xl.model import demo
+from acestep_xl.model import random_network
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
 from acestep_xl.nodes import conditioning
@@ -83,7 +83,7 @@ PROMPTS = (
 @pytest.mark.parametrize("guidance", ["apg", "cfg", "adg"])
 def test_a_batch_of_different_prompts_is_its_single_runs(guidance: str) -> None:
     """Whatever the lengths of captions and lyrics: padding is never attended to."""
-    network, encoder, _ = demo.load()
+    network, encoder, _ = random_network.load()
     prompts = [Prompt(c, y, language, Metadata(duration=6.0), instruction("text2music")) for c, y, language in PROMPTS]
 
     def song(states: Any, seed: int, batch: int) -> torch.Tensor:
@@ -225,7 +225,7 @@ def test_parts_of_different_models(tmp_path: Path, split: Path) -> None:
 
 
 def test_conditioning_of_other_nodes() -> None:
-    network, encoder, _ = demo.load()
+    network, encoder, _ = random_network.load()
     prompt = Prompt("a", "b", "en", Metadata(), instruction("cover"))
     made = conditioning.write(encoder.encode([prompt]), "cover", ["a"])
     with pytest.raises(ValueError, match="positive has 2 entries"):
@@ -247,7 +247,7 @@ def test_conditioning_of_other_nodes() -> None:
 
 @pytest.mark.parametrize("length", [3, 750, 751, 5000])
 def test_timbre_reference_is_brought_to_the_trained_length(length: int) -> None:
-    network = demo.network()
+    network = random_network.network()
     ramp = torch.arange(length, dtype=torch.float32).expand(1, 64, -1)
     frames = conditioning.reference(network, ramp)[0, :, 0].tolist()
     assert len(frames) == 750
@@ -289,14 +289,14 @@ def _interrupting_bar(total: int) -> _Bar:
 
 
 def _guider() -> Any:
-    network, encoder, _ = demo.load()
+    network, encoder, _ = random_network.load()
     states = encoder.encode([Prompt("a", "b", "en", Metadata(), instruction("text2music"))])
     positive = conditioning.write(states, "text2music", ["a"])
     return GuiderNode().make(network, positive, "apg", 7.0, 0.0, 1.0, -0.75, 2.5, 0.0, 0.5, "standard", 1.0)[0]
 
 
 def test_guidance_on_a_turbo_checkpoint_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    network, encoder, _ = demo.load()
+    network, encoder, _ = random_network.load()
     states = encoder.encode([Prompt("a", "b", "en", Metadata(), instruction("text2music"))])
     positive = conditioning.write(states, "text2music", ["a"])
     for kind, scale, said in (("sft", 7.0, False), ("turbo", 1.0, False), ("turbo", 7.0, True)):

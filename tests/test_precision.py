@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from acestep_xl.model import demo
+from acestep_xl.model import random_network
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.context import text_to_music
 from acestep_xl.model.network import AceStep
@@ -17,8 +17,8 @@ LOUD = {"gate_proj": 16.0, "up_proj": 5000.0, "down_proj": 1 / 80000}
 
 
 def converted(dtype: torch.dtype, *, loud: bool = False) -> AceStep:
-    """The demo network in a format; loud makes the products inside its MLPs large and scales them back afterwards."""
-    network = demo.network()
+    """The random network in a format; loud makes the products inside its MLPs large and scales them back afterwards."""
+    network = random_network.network()
     network.silence = torch.zeros(1, 64)
     of = network_dtypes(dtype)
     for name, parameter in network.named_parameters():
@@ -31,7 +31,7 @@ def converted(dtype: torch.dtype, *, loud: bool = False) -> AceStep:
 
 def velocity(network: AceStep) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    text, lyric = (torch.randn(1, n, demo.CONFIG.text_dim, generator=generator) for n in (9, 300))
+    text, lyric = (torch.randn(1, n, random_network.CONFIG.text_dim, generator=generator) for n in (9, 300))
     x = torch.randn(1, 80, 64, generator=generator)
     with torch.no_grad():
         condition: Condition = network.encoder(

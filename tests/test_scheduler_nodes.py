@@ -241,12 +241,12 @@ sys.path[:0] = [SUPPORT]
 from pathlib import Path
 from acestep_xl import host as hosts
 from acestep_xl.host.comfy import ComfyHost
-from acestep_xl.model import demo
+from acestep_xl.model import random_network
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
 from acestep_xl.nodes import conditioning
 from acestep_xl.nodes.guider import GuiderNode
 from acestep_xl.nodes.sampler import Sampler
-network, encoder, _ = demo.load()
+network, encoder, _ = random_network.load()
 states = encoder.encode([Prompt("a", "b", "en", Metadata(), instruction("text2music"))])
 positive = conditioning.write(states, "text2music", ["a"])
 guider = GuiderNode().make(network, positive, "apg", 5.0, 0.0, 1.0, -0.75, 2.5, 0.0, 0.5, "standard", 1.0)[0]

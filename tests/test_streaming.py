@@ -12,7 +12,7 @@ from measure import Live, attention_on_a_card, build, fake
 from torch import Tensor, nn
 
 from acestep_xl.host import streaming
-from acestep_xl.model import demo
+from acestep_xl.model import random_network
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
@@ -77,7 +77,7 @@ def predict(network: AceStep) -> Tensor:
 
 
 def test_a_streamed_network_computes_the_same_and_its_weights_do_not_move() -> None:
-    network, log = demo.network(), []
+    network, log = random_network.network(), []
     expected = predict(network)
     places = {name: value.data_ptr() for name, value in network.named_parameters()}
     away = streaming.streamable(network, 1024)
@@ -89,7 +89,7 @@ def test_a_streamed_network_computes_the_same_and_its_weights_do_not_move() -> N
 
 
 def test_half_a_network_streams_and_none_again() -> None:
-    network, log = demo.network(), []
+    network, log = random_network.network(), []
     expected = predict(network)
     away = streaming.streamable(network, 1024)
     streaming.settle(network, away[::2], MAIN, fetch_to(MAIN, log))
@@ -121,7 +121,7 @@ class Stopped(BaseException):
 
 @pytest.mark.parametrize("part", ["network", "text encoder", "vae"])
 def test_a_stop_is_heard_between_the_blocks_of_every_network(part: str) -> None:
-    network, vae, encoder = demo.network(), demo.vae(), demo.text_encoder()
+    network, vae, encoder = random_network.network(), random_network.vae(), random_network.text_encoder()
     prompt = Prompt("waltz", "la", "en", Metadata(), instruction("text2music"))
     module, work = {
         "network": (network, lambda: predict(network)),

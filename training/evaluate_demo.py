@@ -9,9 +9,6 @@ from pathlib import Path
 import torch
 
 from acestep_xl.model import demo
-from acestep_xl.model.checkpoint import load_network, load_text_encoder, load_vae
-from acestep_xl.model.layouts import recognise
-from acestep_xl.model.text import TextEncoder
 
 from . import evaluate
 from .generate import Checkpoint
@@ -22,12 +19,7 @@ logger = logging.getLogger(__name__)
 
 def trained(folder: Path) -> Checkpoint:
     """The three parts of a packed checkpoint, in float32 on the CPU. Raises CheckpointError where it is damaged."""
-    layout, cpu = recognise(folder), torch.device("cpu")
-    assert layout.vae is not None and layout.text is not None, "pack writes both"
-    read = load_text_encoder(layout.text, layout.text.path, torch.float32, cpu)
-    # Words outside its vocabulary take a token per byte, so its limits are those of the random demo network.
-    text = TextEncoder(read.model, read.tokenizer, demo.CAPTION_BYTES, demo.LYRIC_BYTES)
-    return Checkpoint(load_network(layout, torch.float32, cpu), text, load_vae(layout.vae, torch.float32, cpu))
+    return Checkpoint(*demo.load(folder))
 
 
 def main() -> None:

@@ -170,7 +170,7 @@ function listen() {
 async function greet() {
   const health = await get("health").catch(() => null);
   at("health").className = health ? "up" : "down";
-  at("health").textContent = health ? (health.demo ? "demo network: noise, not music" : "ready") : "the server cannot be reached";
+  at("health").textContent = health ? (health.demo ? "demo network: simple tunes only" : "ready") : "the server cannot be reached";
   at("login").hidden = !health?.apiKey;
 }
 

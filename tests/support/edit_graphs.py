@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from acestep_xl.host.headless import HeadlessHost
-from acestep_xl.model import demo
+from acestep_xl.model import random_network
 
 RATE, FRAME = 48000, 1920
 Graph = dict[str, dict[str, Any]]
 
-parts = functools.cache(demo.load)
+parts = functools.cache(random_network.load)
 
 
 class InputHost(HeadlessHost):

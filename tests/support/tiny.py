@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from acestep_xl.model import demo
+from acestep_xl.model import random_network
 from acestep_xl.model.checkpoint import give_silence
 from acestep_xl.model.config import Config
 from acestep_xl.model.tokens import demo_tokenizer, save_tokenizer
@@ -64,16 +64,16 @@ def official_config(config: Config, **extra: object) -> dict[str, object]:
 
 
 def network_state() -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in demo.network().state_dict().items()}
+    return {name: tensor.clone() for name, tensor in random_network.network().state_dict().items()}
 
 
 def text_state() -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in demo.text_encoder().model.state_dict().items()}
+    return {name: tensor.clone() for name, tensor in random_network.text_encoder().model.state_dict().items()}
 
 
 @cache
 def vae() -> Oobleck:
-    return demo.fill(Oobleck(VAE_CONFIG), demo.VAE_GAIN).eval()
+    return random_network.fill(Oobleck(VAE_CONFIG), random_network.VAE_GAIN).eval()
 
 
 def vae_state() -> dict[str, Tensor]:
@@ -91,7 +91,7 @@ def vae_state() -> dict[str, Tensor]:
 
 def silence() -> Tensor:
     """What the official folder ships: the VAE's encoding of silence, ``[1 c t]``."""
-    network = demo.network()
+    network = random_network.network()
     give_silence(network, vae())
     return network.silent(SILENCE_FRAMES).T[None].contiguous()
 
@@ -143,7 +143,7 @@ def write_all_in_one(models: Path) -> str:
 
 def write_diffusers(models: Path) -> str:
     folder = models / "diffusers" / f"{NAME}-diffusers"
-    for name, module in diffusers_parts(demo.CONFIG, network_state(), silence()).items():
+    for name, module in diffusers_parts(random_network.CONFIG, network_state(), silence()).items():
         module.save_pretrained(folder / name)
     _diffusers_vae(folder / "vae")
     _text_folder(folder / "text_encoder")
@@ -238,7 +238,7 @@ def stable_audio_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def _official_parts(models: Path) -> Path:
     folder = models / "diffusers" / NAME
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(official_config(demo.CONFIG)))
+    (folder / "config.json").write_text(json.dumps(official_config(random_network.CONFIG)))
     torch.save(silence(), folder / "silence_latent.pt")
     _diffusers_vae(folder.parent / "vae")
     _text_folder(folder.parent / "Qwen3-Embedding-0.6B")
@@ -265,7 +265,7 @@ def _diffusers_vae(folder: Path) -> None:
 
 def _text_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    config = {**demo.TEXT_CONFIG, "vocab_size": demo_tokenizer().get_vocab_size(), "rope_theta": 1_000_000.0}
+    config = {**random_network.TEXT_CONFIG, "vocab_size": demo_tokenizer().get_vocab_size(), "rope_theta": 1_000_000.0}
     (folder / "config.json").write_text(json.dumps(config))
     save_file(text_state(), folder / "model.safetensors")
 

@@ -1,0 +1,93 @@
+"""A network with random weights: the same classes as the real one, a few hundred kilobytes, drawn from a fixed seed.
+
+For tests and benchmarks whose questions are about arithmetic. What comes out is not music.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from .checkpoint import give_silence
+from .config import Config, Width
+from .network import AceStep
+from .text import TextEncoder, build_text_model, qwen3_config
+from .tokens import demo_tokenizer
+from .vae import Oobleck, VAEConfig
+
+M = TypeVar("M", bound=nn.Module)
+
+CONFIG = Config(
+    decoder=Width(hidden=64, intermediate=128, heads=4, kv_heads=2, head_dim=16),
+    encoder=Width(hidden=48, intermediate=96, heads=4, kv_heads=2, head_dim=16),
+    decoder_layers=4,
+    lyric_layers=2,
+    timbre_layers=2,
+    pooler_layers=2,
+    text_dim=32,
+)
+VAE_CONFIG = VAEConfig(encoder_channels=4, decoder_channels=4)
+TEXT_CONFIG = {
+    "model_type": "qwen3",
+    "hidden_size": CONFIG.text_dim,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+}
+# The real limits of 256 and 2048 tokens, at about four bytes a token.
+CAPTION_BYTES, LYRIC_BYTES = 1024, 8192
+VAE_GAIN = 0.8  # keeps latents and waveforms near unit scale through the residual units
+
+
+def network() -> AceStep:
+    """The network without its silence latent; see ``give_silence``."""
+    with torch.device("meta"):
+        model = AceStep(CONFIG, "sft")
+    model.to_empty(device="cpu")
+    model.silence = torch.empty(0, CONFIG.latent_channels)
+    return fill(model).eval()
+
+
+def vae() -> Oobleck:
+    """The VAE: real strides and latent channels, so that lengths and rates are the real ones."""
+    return fill(Oobleck(VAE_CONFIG), VAE_GAIN).eval()
+
+
+def text_encoder() -> TextEncoder:
+    """The text encoder; its tokenizer has one token per byte, so it reads any text."""
+    tokenizer = demo_tokenizer()
+    vocabulary = tokenizer.get_vocab_size()
+    shapes = {"embed_tokens.weight": (vocabulary, CONFIG.text_dim)}
+    model = build_text_model(qwen3_config(shapes, {**TEXT_CONFIG, "vocab_size": vocabulary}))
+    model.to_empty(device="cpu")
+    return TextEncoder(fill(model).eval(), tokenizer, CAPTION_BYTES, LYRIC_BYTES)
+
+
+def load() -> tuple[AceStep, TextEncoder, Oobleck]:
+    """All three parts, ready to run."""
+    model, decoder = network(), vae()
+    give_silence(model, decoder)
+    return model, text_encoder(), decoder
+
+
+@torch.no_grad()
+def fill(module: M, gain: float = 1.0) -> M:
+    """Draw every parameter from a generator seeded by its name: the same on every machine, whatever the order.
+
+    Matrices keep the scale of what passes through; norms are one; biases and Snake's logarithms are small.
+    """
+    for name, parameter in module.named_parameters():
+        generator = torch.Generator("cpu").manual_seed(zlib.crc32(name.encode()))
+        noise = torch.randn(parameter.shape, generator=generator)
+        if parameter.ndim == 1 and "norm" in name:
+            parameter.copy_(1 + 0.1 * noise)
+        elif parameter.ndim == 1 or name.endswith((".alpha", ".beta", "scale_shift_table")):
+            parameter.copy_(0.1 * noise)
+        else:
+            parameter.copy_(gain * noise / max(1, parameter[0].numel()) ** 0.5)
+    return module.requires_grad_(False)

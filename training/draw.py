@@ -1,0 +1,72 @@
+"""Pictures of what the demo checkpoint makes, for `docs/demo-model.md`: `python -m training.draw`. Needs matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from acestep_xl.model import demo
+
+from . import composer, evaluate, generate, sounds
+from .generate import Checkpoint
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+SONGS, SEED = 3, 500
+FLOOR = -70.0  # decibels below the loudest, black in a spectrogram
+SIZE = 2048
+
+
+def decibels(wave: np.ndarray) -> np.ndarray:
+    """`[frequencies frames]` of the middle of `[2 n]`, from the loudest down to FLOOR."""
+    window = torch.hann_window(SIZE)
+    spectrum = torch.stft(torch.tensor(wave.mean(axis=0)), SIZE, 480, window=window, return_complex=True).abs()
+    return (20 * torch.log10(spectrum / spectrum.max() + 1e-9)).clamp_min(FLOOR).numpy()
+
+
+def picture(waves: Sequence[tuple[str, np.ndarray]], path: Path, mark: tuple[float, float] | None = None) -> None:
+    """Waveform and spectrogram of each titled waveform `[2 n]`, one under the other; mark: seconds made anew."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.4 * len(waves)), layout="constrained")
+    axes = figure.subplots(2 * len(waves), 1, height_ratios=[1, 2] * len(waves))
+    for number, (title, wave) in enumerate(waves):
+        above, below = axes[2 * number], axes[2 * number + 1]
+        seconds = wave.shape[1] / sounds.RATE
+        above.plot(np.linspace(0, seconds, wave.shape[1])[::24], wave.mean(axis=0)[::24], linewidth=0.3)
+        above.set(xlim=(0, seconds), ylim=(-1, 1), xticks=[], title=title)
+        shown = decibels(wave)[: 12000 * SIZE // sounds.RATE]
+        below.imshow(shown, origin="lower", aspect="auto", extent=(0, seconds, 0, 12), cmap="magma")
+        below.set(yscale="symlog", ylim=(0.04, 12), yticks=(0.1, 0.3, 1, 3, 10), ylabel="kHz")
+        below.set_yticklabels(["0.1", "0.3", "1", "3", "10"])
+        for place in mark or ():
+            for axis in (above, below):
+                axis.axvline(place, color="tab:green")
+    axes[-1].set_xlabel("seconds")
+    figure.savefig(path, dpi=80)
+
+
+def main() -> None:
+    checkpoint = Checkpoint(*demo.load())
+    cases = evaluate.held_out(SONGS, evaluate.SECONDS, first=evaluate.HELD_OUT + SEED)
+    frames = evaluate.SECONDS * sounds.RATE // sounds.HOP
+    made = generate.songs(
+        checkpoint, [prompt for _, prompt in cases], frames, scale=7.0, steps=evaluate.STEPS, seed=SEED
+    )
+    titles = [f"{plan.bpm} bpm, {plan.key}: {prompt.caption}" for plan, prompt in cases]
+    picture(list(zip(titles, evaluate.decoded(checkpoint, made), strict=True)), IMAGES / "demo_songs.png")
+
+    ((plan, prompt),) = evaluate.held_out(1, evaluate.REPAINT_SECONDS, "repaint", evaluate.HELD_OUT + 20_000)
+    source, mask = evaluate.sources(checkpoint, [plan]), torch.zeros(1, plan.frames, 1)
+    first, last = evaluate.REGION
+    mask[:, first * sounds.RATE // sounds.HOP : last * sounds.RATE // sounds.HOP] = 1
+    anew = generate.repaints(checkpoint, [prompt], source, mask, scale=7.0, steps=evaluate.STEPS, seed=SEED)
+    after = evaluate.decoded(checkpoint, anew)[0]
+    waves = [("the source", composer.song(plan)), ("repainted between the lines", after)]
+    picture(waves, IMAGES / "demo_repaint.png", evaluate.REGION)
+
+
+if __name__ == "__main__":
+    main()
