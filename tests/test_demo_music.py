@@ -37,13 +37,20 @@ def songs(checkpoint: Checkpoint) -> tuple[list[Plan], list[Measured]]:
     return [plan for plan, _ in cases], [measure.measure(wave) for wave in evaluate.decoded(checkpoint, latents)]
 
 
-# Percent of the songs; a guess finds 20 of the tempos and 5 of the keys.
-@pytest.mark.parametrize(
-    ("wish", "least"), [("tempo", 50), ("key", 30), ("drums", 70), ("loud or soft", 75), ("bright or dark", 60)]
-)
+# Percent of the songs. A guess finds 21 of the tempos, 5 of the keys and about half of the others.
+@pytest.mark.parametrize(("wish", "least"), [("tempo", 45), ("key", 25), ("loud or soft", 75), ("bright or dark", 55)])
 def test_songs_do_what_their_prompts_say(songs: tuple[list[Plan], list[Measured]], wish: str, least: float) -> None:
     plans, heard = songs
     assert evaluate.percent(heard, plans, LIMITS)[wish] >= least
+
+
+def test_drums_are_louder_where_they_are_asked_for(songs: tuple[list[Plan], list[Measured]]) -> None:
+    """They are not gone where they are not: nearly every pair of songs is in the right order, and that is all."""
+    plans, heard = songs
+    asked, not_asked = ([m.drums for m, p in zip(heard, plans, strict=True) if p.drums == d] for d in (True, False))
+    assert asked and not_asked
+    right = sum(a > b for a in asked for b in not_asked)
+    assert right >= 0.75 * len(asked) * len(not_asked)
 
 
 def test_one_seed_is_one_song(checkpoint: Checkpoint) -> None:
