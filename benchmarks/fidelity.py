@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from acestep_xl.model import context, demo
+from acestep_xl.model import context, demo, random_network
 from acestep_xl.model.compiled import ON, compile_layers
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.config import Config, Width, from_official
@@ -48,9 +48,9 @@ XL_TWO_LAYERS = Config(XL.decoder, XL.encoder, 2, 1, 1, 1, 1024)
 MEASURED = f"""Measured by `benchmarks/fidelity.py` in float32 on a CPU. A velocity is conditional and unconditional at
 level {LEVEL}; a run has {STEPS} Euler steps, APG 7, ten seconds of music. Cosine, and largest difference over largest
 value, against the same network without the choice. Reused: evaluations (of both velocities) that took the first layer
-alone. The networks are small and have random weights: the numbers compare the choices with each other and say nothing
-of the sound of the published checkpoint, in which a step cache skips other steps. A
-single velocity is a run's first, which a step cache never skips."""
+alone. The networks are small; the golden ones have random weights, the demo one is trained. The numbers compare the
+choices with each other and say nothing of the sound of the published checkpoint, in which a step cache skips other
+steps. A single velocity is a run's first, which a step cache never skips."""
 COUNTED = """The published XL network in bf16, whole (with condition encoder and audio codes), counted and not measured.
 The layers that are quantised are the last column's share of the transformer."""
 TIMED = f"""Two velocities (conditional and unconditional) of an XL-shaped network with two layers, ten seconds of
@@ -176,7 +176,7 @@ def sizes() -> Iterator[tuple[str, ...]]:
 
 def times() -> tuple[list[tuple[str, ...]], str]:
     """How long two velocities of XL-shaped layers take, in turns, and what compiling takes."""
-    network = demo.fill(AceStep(XL_TWO_LAYERS)).eval()
+    network = random_network.fill(AceStep(XL_TWO_LAYERS)).eval()
     device, source = torch.device("cpu"), torch.randn(1, FRAMES, 128)
     condition = Condition(torch.randn(1, 300, XL.encoder.hidden), None)
     x = torch.randn(1, FRAMES, 64)

@@ -100,7 +100,8 @@ def _lyrics(graph: Nodes, link: Any) -> int:
 def _checkpoint(inputs: Mapping[str, Any], device: torch.device, imagined: bool) -> Sketch:
     """The networks that a loader node would load. imagined: the device need not be here."""
     if inputs["model"] == demo.NAME:
-        return Sketch(demo.network(), demo.text_encoder().model, demo.vae())
+        network, encoder, oobleck = demo.load()
+        return Sketch(network, encoder.model, oobleck)
     precision = inputs.get("precision", parameters.AUTO)
     if imagined and precision == parameters.AUTO:
         precision = "bf16"

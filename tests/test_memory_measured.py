@@ -67,12 +67,12 @@ def test_a_run_of_the_wide_network_takes_what_was_announced() -> None:
 def test_decoding_ten_minutes_takes_no_more_than_one() -> None:
     """A narrow VAE with the real strides: what is taken beside weights and waveform must not grow with the song."""
     one, ten = measure("""
-        from acestep_xl.model import demo
+        from acestep_xl.model import random_network
         from acestep_xl.model.vae import Oobleck, VAEConfig
         from acestep_xl.nodes.vae import AudioVAE
         from acestep_xl import host
         from acestep_xl.host.headless import HeadlessHost
-        vae = AudioVAE(demo.fill(Oobleck(VAEConfig(encoder_channels=1, decoder_channels=1)), 0.8))
+        vae = AudioVAE(random_network.fill(Oobleck(VAEConfig(encoder_channels=1, decoder_channels=1)), 0.8))
         with host.use(HeadlessHost([], Path("."), device="cpu")):
             vae.decode(torch.zeros(1, 64, 256))
             for seconds in (60, 600):

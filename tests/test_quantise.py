@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from acestep_xl.model import demo, quantise
+from acestep_xl.model import quantise, random_network
 from acestep_xl.model.checkpoint import first_damaged
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.predictor import Predictor
@@ -100,20 +100,22 @@ def test_torchao_finds_the_same_weights(kind: str) -> None:
 
 def predict(network: Any, tokens: int = 20) -> Tensor:
     draw = torch.Generator().manual_seed(0)
-    states, context, x = (torch.randn(1, tokens, n, generator=draw) for n in (demo.CONFIG.encoder.hidden, 128, 64))
+    states, context, x = (
+        torch.randn(1, tokens, n, generator=draw) for n in (random_network.CONFIG.encoder.hidden, 128, 64)
+    )
     pair = Predictor(network, Condition(states, None), context)(x, 0.6, unconditional=True)
     return torch.cat([y for y in pair if y is not None])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_copy_leaves_the_network_as_it_was_and_shares_what_stays(kind: str) -> None:
-    network = demo.network()
+    network = random_network.network()
     before, expected = {k: v.clone() for k, v in network.state_dict().items()}, predict(network)
     copy = copy_of(network, kind)
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
     assert torch.equal(predict(network), expected)
     changed = {f"{name}.weight" for name, _ in quantise.linear_layers(network)}
-    assert len(changed) == 11 * demo.CONFIG.decoder_layers
+    assert len(changed) == 11 * random_network.CONFIG.decoder_layers
     ours, theirs = copy.state_dict(), network.state_dict()
     for name, value in theirs.items():
         assert (ours[name].data_ptr() == value.data_ptr()) == (name not in changed), name
@@ -127,13 +129,13 @@ def test_a_copy_leaves_the_network_as_it_was_and_shares_what_stays(kind: str) ->
     ("kind", "least"), [("int8", 0.999), ("int8 dynamic", 0.998), ("fp8", 0.99), ("fp8 dynamic", 0.99)]
 )
 def test_a_velocity_stays_close(kind: str, least: float) -> None:
-    network = demo.network()
+    network = random_network.network()
     exact, near = predict(network), predict(copy_of(network, kind))
     assert least < F.cosine_similarity(exact.flatten(), near.flatten(), dim=0) < 1 - 1e-9
 
 
 def test_a_copy_as_loaded_computes_the_same_bits_and_a_copy_of_a_copy_keeps_its_weights() -> None:
-    network = demo.network()
+    network = random_network.network()
     assert torch.equal(predict(copy_of(network)), predict(network))
     small = copy_of(network, "int8")
     again = copy_of(small)
@@ -147,7 +149,7 @@ def test_a_copy_as_loaded_computes_the_same_bits_and_a_copy_of_a_copy_keeps_its_
 def test_half_precision_networks_keep_their_formats(dtype: torch.dtype) -> None:
     from acestep_xl.model.precision import network_dtypes
 
-    network, of = demo.network(), network_dtypes(dtype)
+    network, of = random_network.network(), network_dtypes(dtype)
     for name, value in network.named_parameters():
         value.data = value.data.to(of(name))
     for kind in KINDS:
@@ -156,16 +158,16 @@ def test_half_precision_networks_keep_their_formats(dtype: torch.dtype) -> None:
 
 
 def test_a_damaged_weight_is_still_found() -> None:
-    network = demo.network()
+    network = random_network.network()
     network.get_parameter("decoder.layers.1.mlp.up_proj.weight")[3, 5] = float("nan")
     for kind in KINDS:
         assert first_damaged(copy_of(network, kind)) == "decoder.layers.1.mlp.up_proj.scale"
-    assert first_damaged(copy_of(demo.network(), "fp8")) is None
+    assert first_damaged(copy_of(random_network.network(), "fp8")) is None
 
 
 def test_errors_say_what_there_is() -> None:
     with pytest.raises(ValueError, match=r"weights = 'int4' is unknown; allowed: as loaded, int8, int8 dynamic, fp8"):
-        copy_of(demo.network(), "int4")
+        copy_of(random_network.network(), "int4")
     with pytest.raises(ValueError, match="weights = fp8 runs on cuda and cpu, and this device is mps; choose int8"):
         quantise.check("fp8", torch.device("mps"))
     quantise.check("int8", torch.device("mps"))

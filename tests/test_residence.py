@@ -18,14 +18,14 @@ from acestep_xl.host.belt import Belt
 from acestep_xl.host.cards import RESERVE, OutOfMemory, is_out_of_memory
 from acestep_xl.host.placement import Choice, Shape, choose, spread
 from acestep_xl.host.residence import Residence
-from acestep_xl.model import demo
+from acestep_xl.model import random_network
 from acestep_xl.model.checkpoint import load_network
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.layouts import recognise
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
 
-SMALLEST = 1024  # the demo network's large layers
+SMALLEST = 1024  # the random network's large layers
 LEVELS = (0.9, 0.6, 0.3)
 
 
@@ -40,14 +40,14 @@ def predict(network: AceStep, device: torch.device | str, together: bool = False
 
 @cache
 def whole(together: bool) -> Tensor:
-    return predict(demo.network(), "cpu", together)
+    return predict(random_network.network(), "cpu", together)
 
 
 @settings(max_examples=12, deadline=None)
 @given(share=st.floats(0, 1), together=st.booleans())
 def test_any_number_of_resident_layers_gives_the_same_numbers(share: float, together: bool) -> None:
     """The lane is as late as can be: weights read too early or too late would be NaN."""
-    network = demo.network()
+    network = random_network.network()
     total = placement.size_of(network)
     card = PaperCard(RESERVE + int(share * total), late=True)
     card.modules = [network]
@@ -71,7 +71,7 @@ def test_golden_networks_through_the_streamed_path() -> None:
 
 @pytest.mark.parametrize("together", [False, True])
 def test_after_two_steps_every_layer_travels_once_a_step_and_before_it_is_needed(together: bool) -> None:
-    network, card = demo.network(), PaperCard(RESERVE, late=True)
+    network, card = random_network.network(), PaperCard(RESERVE, late=True)
     states, context, x = torch.randn(1, 40, 48), torch.randn(1, 60, 128), torch.randn(1, 60, 64)
     with Residence(card, SMALLEST).hold([network], 0), torch.no_grad():
         predictor = Predictor(network, Condition(states, None), context, together=together)
@@ -124,7 +124,7 @@ def test_any_order_of_layers_reads_its_own_weights(order: list[int], room: int) 
 
 
 def test_weights_are_pinned_once_and_stay_where_they_were_otherwise() -> None:
-    network = demo.network()
+    network = random_network.network()
     card = PaperCard(RESERVE, late=True)
     card.modules = [network]
     residence, pins = Residence(card, SMALLEST), []
@@ -142,7 +142,7 @@ def test_weights_are_pinned_once_and_stay_where_they_were_otherwise() -> None:
 
 
 def test_a_failure_in_the_block_leaves_the_network_usable() -> None:
-    network, card = demo.network(), PaperCard(RESERVE, late=True)
+    network, card = random_network.network(), PaperCard(RESERVE, late=True)
     residence = Residence(card, SMALLEST)
     with pytest.raises(RuntimeError), residence.hold([network], 0):
         network.decoder.layers[0].mlp(torch.zeros(1, 1, 3))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from acestep_xl import host as hosts
 from acestep_xl.host.headless import HeadlessHost
-from acestep_xl.model import compiled, demo, quantise
+from acestep_xl.model import compiled, quantise, random_network
 from acestep_xl.nodes import speed
 from acestep_xl.nodes.speed import Speed
 
@@ -64,13 +64,13 @@ def test_a_wrong_choice_is_told_before_it_runs(tmp_path: Path) -> None:
         song(tmp_path, {}, compile="turbo")
     with hosts.use(HeadlessHost([], tmp_path, device="cpu")):
         with pytest.raises(ValueError, match="needs an NVIDIA or AMD card, and this device is cpu; choose on"):
-            Speed().make(demo.network(), "as loaded", "cuda graphs", 0.0)
-        (made,) = Speed().make(demo.network(), "int8", "off", 0.25)
-    assert made.step_cache == 0.25 and demo.network().step_cache == 0
+            Speed().make(random_network.network(), "as loaded", "cuda graphs", 0.0)
+        (made,) = Speed().make(random_network.network(), "int8", "off", 0.25)
+    assert made.step_cache == 0.25 and random_network.network().step_cache == 0
 
 
 def test_more_memory_is_announced_for_what_needs_it() -> None:
-    network = demo.network()
+    network = random_network.network()
     assert speed.memory(network, 1, 1500) == 0
     small, dynamic, cached = (quantise.copy_of(network, kind) for kind in ("int8", "int8 dynamic", "as loaded"))
     cached.step_cache = 0.1
@@ -84,18 +84,18 @@ COMPILED = """
 import torch
 from dataclasses import replace
 from torch._dynamo.utils import counters
-from acestep_xl.model import demo
+from acestep_xl.model import random_network
 from acestep_xl.model.compiled import compile_layers
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.quantise import copy_of
 
-network = demo.fill(AceStep(replace(demo.CONFIG, decoder_layers=4)))
-network.silence = demo.network().silence
+network = random_network.fill(AceStep(replace(random_network.CONFIG, decoder_layers=4)))
+network.silence = random_network.network().silence
 def velocity(network, frames, songs=1):
     draw = torch.Generator().manual_seed(0)
-    states = torch.randn(1, 20, demo.CONFIG.encoder.hidden, generator=draw)
+    states = torch.randn(1, 20, random_network.CONFIG.encoder.hidden, generator=draw)
     x, context = (torch.randn(songs, frames, n, generator=draw) for n in (64, 128))
     return Predictor(network, Condition(states, None), context)(x, 0.6, unconditional=False)[0]
 
@@ -133,11 +133,11 @@ def test_compiled_layers_compute_what_eager_ones_do_at_any_length() -> None:
 
 NO_COMPILER = """
 import torch
-from acestep_xl.model import demo
+from acestep_xl.model import random_network
 from acestep_xl.model.compiled import compile_layers
 from acestep_xl.model.quantise import copy_of
 
-network = copy_of(demo.network())
+network = copy_of(random_network.network())
 assert len(network.decoder.layers) > 1
 compile_layers(network, "on")
 x, context = torch.zeros(1, 60, 64), torch.zeros(1, 60, 128)

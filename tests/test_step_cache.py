@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from acestep_xl.model import demo
+from acestep_xl.model import random_network
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.quantise import copy_of
@@ -20,10 +20,10 @@ FRAMES, TOKENS = 40, 9
 
 def predictor(threshold: float, songs: int = 1, prompts: int = 1, only: int | None = None, **options: Any) -> Predictor:
     """A predictor of songs, or of one of them alone."""
-    network = copy_of(demo.network())
+    network = copy_of(random_network.network())
     network.step_cache = threshold
     draw = torch.Generator().manual_seed(0)
-    states = torch.randn(prompts, TOKENS, demo.CONFIG.encoder.hidden, generator=draw)
+    states = torch.randn(prompts, TOKENS, random_network.CONFIG.encoder.hidden, generator=draw)
     mask = None if prompts == 1 else torch.arange(TOKENS) < torch.arange(TOKENS - prompts, TOKENS)[:, None]
     context = torch.randn(songs, FRAMES, 128, generator=draw)
     if only is not None:
@@ -102,10 +102,10 @@ def test_every_song_decides_for_itself(prompts: int) -> None:
 
 
 def test_both_velocities_decide_for_themselves_and_a_run_knows_nothing_of_another() -> None:
-    network = copy_of(demo.network())
+    network = copy_of(random_network.network())
     network.step_cache = 1.0
     draw = torch.Generator().manual_seed(0)
-    condition = Condition(torch.randn(1, TOKENS, demo.CONFIG.encoder.hidden, generator=draw), None)
+    condition = Condition(torch.randn(1, TOKENS, random_network.CONFIG.encoder.hidden, generator=draw), None)
     context = torch.randn(1, FRAMES, 128, generator=draw)
     one = Predictor(network, condition, context)
     one(latents(), 0.9, unconditional=False)
