@@ -24,7 +24,7 @@ else:  # pytest brings it where Python does not
 
 ROOT = Path(__file__).parent.parent
 NOT_SHIPPED = {"tests", "benchmarks", "docs", "training", "build", "dist"}
-DATA_FOLDERS = ("workflows", "web", "locales", "service/page")
+DATA_FOLDERS = ("model", "workflows", "web", "locales", "service/page")
 IMPORT_NAMES = {"PIL": "pillow", "pynvml": "nvidia-ml-py"}  # where they are not the names on PyPI
 COMFYUI_ITSELF = {"comfy", "comfy-execution", "folder-paths", "server", "nodes", "execution", "app"}
 
