@@ -64,9 +64,10 @@ def test_a_batch_is_its_single_runs(tmp_path: Path) -> None:
     batch = graphs.run(tmp_path, {**settings, "empty.batch_size": 3}, probes=("sample",))
     assert len(batch.files) == 3
     together = batch.kept["sample"]["samples"]
+    largest = float(together.abs().max())
     for i in range(3):
         single = graphs.run(tmp_path, {**settings, "sample.seed": 40 + i}, probes=("sample",)).kept["sample"]["samples"]
-        torch.testing.assert_close(together[i : i + 1], single, rtol=0, atol=1e-5)
+        torch.testing.assert_close(together[i : i + 1], single, rtol=0, atol=1e-5 * largest)
 
 
 PROMPTS = (
