@@ -35,6 +35,7 @@ SECONDS = {
     "batch": 30,
     "chain": 20,
     "extend": 16,
+    "fast": 60,
     "plot": 30,
     "scheduler": 30,
 }
