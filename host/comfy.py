@@ -95,6 +95,11 @@ class ComfyHost:
         finally:
             del self._held[held_before:]
 
+    def at_rest(self, module: nn.Module) -> None:
+        # ComfyUI unloads all models or what it chooses; there is no call for one.
+        if _patcher(module).loaded_size() > 0:
+            comfy.model_management.unload_all_models()
+
     def card(self, role: Role = "network") -> Card | None:
         device = self.compute_device(role)
         if device.type in ("cpu", "mps"):

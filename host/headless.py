@@ -120,6 +120,11 @@ class HeadlessHost:
         with held, stoppable(modules, self.check_interrupted):
             yield self.compute_device()
 
+    def at_rest(self, module: nn.Module) -> None:
+        residence = self._residence()
+        if residence is not None:
+            residence.rest(module)
+
     def card(self, role: Role = "network") -> Card | None:
         residence = self._residence()
         return None if residence is None else residence.card()

@@ -69,6 +69,10 @@ class Host(Protocol):
         """
         ...
 
+    def at_rest(self, module: nn.Module) -> None:
+        """Have all weights of a network that no block holds where they are kept, as for making another network of them."""
+        ...
+
     def card(self, role: Role = "network") -> Card | None:
         """The memory that weights and work of a role may share; None where that is main memory, or unknown."""
         ...

@@ -52,6 +52,11 @@ class Residence:
             for belt in belts:
                 belt.close()
 
+    def rest(self, module: nn.Module) -> None:
+        """Send a module home, unless it is held."""
+        if id(module) not in set(map(id, self._held)):
+            send_home(module)
+
     def card(self) -> Card | None:
         """What there would be without our own weights; None where the device does not tell."""
         free, total = self._machine.free(), self._machine.total()

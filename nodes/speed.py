@@ -39,10 +39,13 @@ class Speed:
         }
 
     def make(self, model: AceStep, weights: str, compile: str, step_cache: float) -> tuple[AceStep]:
-        device = host.current().compute_device()
+        place = host.current()
+        device = place.compute_device()
         if weights != quantise.AS_LOADED:
             quantise.check(weights, device)
         compiled.check(compile, device)
+        # A copy of what lies on a card just now would keep that memory for itself.
+        place.at_rest(model)
         network = quantise.copy_of(model, weights)
         compiled.compile_layers(network, compile)
         network.step_cache = step_cache

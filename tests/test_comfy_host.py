@@ -141,6 +141,39 @@ print("ok")
     assert said.endswith("ok\n"), said
 
 
+@pytest.mark.parametrize("kind", ["int8", "int8 dynamic", "fp8", "fp8 dynamic"])
+def test_weights_of_8_bits_load_in_part_and_compute_the_same(kind: str) -> None:
+    said = run(
+        NETWORKS
+        + """
+from acestep_xl.model.quantise import linear_layers
+from acestep_xl.nodes.speed import Speed
+
+original = network()
+card["size"] = 10**12
+with place.resident([original], 0):
+    assert loaded() > 0
+(net,) = Speed().make(original, arguments[0], "off", 0.0)
+assert loaded() == 0, "it is made of weights at rest"
+expected, whole = predict(net), size(net)
+assert whole < size(original) and not torch.equal(expected, predict(original))
+kinds = {layer.weight.dtype.itemsize for _, layer in linear_layers(net)}
+assert kinds == {1}
+for room in (10**12, reserve + whole // 2, reserve):
+    management.unload_all_models()
+    card["size"] = room
+    with place.resident([net], 0):
+        assert torch.equal(predict(net), expected), room
+        print(len(away(net)))
+print("ok")
+""",
+        kind,
+        card=True,
+    )
+    counts = said.split()[-4:]
+    assert counts[3] == "ok" and 0 == int(counts[0]) < int(counts[1]) < int(counts[2]), said
+
+
 def test_a_stop_is_heard_inside_a_step_and_memory_can_be_used_again() -> None:
     said = run(
         NETWORKS

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from paper_card import DEVICE, LateLane, PaperCard
 from torch import Tensor, nn
 
+from acestep_xl import host as hosts
 from acestep_xl.host import placement, streaming
 from acestep_xl.host.belt import Belt
 from acestep_xl.host.cards import RESERVE, OutOfMemory, is_out_of_memory
+from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.host.placement import Choice, Shape, choose, spread
 from acestep_xl.host.residence import Residence
 from acestep_xl.model import random_network
@@ -24,6 +26,7 @@ from acestep_xl.model.condition import Condition
 from acestep_xl.model.layouts import recognise
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
+from acestep_xl.nodes.speed import Speed
 
 SMALLEST = 1024  # the random network's large layers
 LEVELS = (0.9, 0.6, 0.3)
@@ -139,6 +142,20 @@ def test_weights_are_pinned_once_and_stay_where_they_were_otherwise() -> None:
     assert places[0] == places[1]
     assert torch.equal(predict(network, "cpu"), whole(False)), "the network is as before"
     assert not any(module._forward_pre_hooks for module in network.modules())
+
+
+def test_a_faster_network_is_made_of_the_weights_at_home(tmp_path: Path) -> None:
+    """Not of copies that lie on the card just then, which would stay there as long as the new network lives."""
+    network, card = random_network.network(), PaperCard(2**40)
+    card.modules = [network]
+    at_home = {value.data_ptr() for value in network.parameters()}
+    with hosts.use(HeadlessHost([], tmp_path, machine=card)) as place:
+        with place.resident([network], 0):
+            pass
+        assert card.used() == placement.size_of(network)
+        (made,) = Speed().make(network, "as loaded", "off", 0.0)
+        assert card.used() == 0
+    assert {value.data_ptr() for value in made.parameters()} == at_home
 
 
 def test_a_failure_in_the_block_leaves_the_network_usable() -> None:
