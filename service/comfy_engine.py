@@ -156,8 +156,12 @@ class _Run:
         waits = any(item[1] == self._prompt for item in [*queue["queue_running"], *queue["queue_pending"]])
         return waits or await self._history() is not None
 
+    def _asked_to_stop(self) -> bool:
+        """Also when ComfyUI's answer came before this run had heard of the wish."""
+        return self._stopping or self._should_stop()
+
     def _lost(self) -> Stopped | RunError:
-        if self._stopping:
+        if self._asked_to_stop():
             return Stopped()
         return RunError("", "Removed", "it was taken off ComfyUI's queue")
 
@@ -165,7 +169,7 @@ class _Run:
         """The entry, or what went wrong."""
         said = dict(entry["status"]["messages"])
         if "execution_interrupted" in said:
-            raise Stopped() if self._stopping else RunError("", "Interrupted", "it was interrupted in ComfyUI")
+            raise Stopped() if self._asked_to_stop() else RunError("", "Interrupted", "it was interrupted in ComfyUI")
         if failed := said.get("execution_error"):
             if NO_SPACE in failed["exception_message"]:
                 raise DiskFull(f"no room for the result: {failed['exception_message'].strip()}")

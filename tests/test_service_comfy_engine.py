@@ -34,6 +34,7 @@ class FakeComfy:
         self.refusal: dict[str, Any] | None = None
         self.socket: web.WebSocketResponse | None = None
         self.gone = asyncio.Event()
+        self.told_the_end = False
 
     @property
     def prompt_id(self) -> str:
@@ -62,10 +63,13 @@ class FakeComfy:
         return web.Response()
 
     async def get_queue(self, request: web.Request) -> web.Response:
+        self.told_the_end |= not self.queue
         return web.json_response({"queue_running": [], "queue_pending": self.queue})
 
     async def get_history(self, request: web.Request) -> web.Response:
-        return web.json_response({k: v for k, v in self.history.items() if k == request.match_info["id"]})
+        found = {k: v for k, v in self.history.items() if k == request.match_info["id"]}
+        self.told_the_end |= bool(found)
+        return web.json_response(found)
 
     async def say(self, kind: str, prompt_id: str | None = None, **data: Any) -> None:
         assert self.socket is not None
@@ -242,6 +246,22 @@ def test_a_prompt_that_is_gone(tmp_path: Path, asked: bool) -> None:
 
     with pytest.raises(Stopped if asked else RunError, match=None if asked else "taken off"):
         run(FakeComfy(script), tmp_path, stop.is_set)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_stop_that_comes_while_comfyui_answers_is_one(tmp_path: Path, gone: bool) -> None:
+    """Nobody has asked to stop until ComfyUI tells the end; from then on somebody has."""
+
+    async def script(fake: FakeComfy) -> None:
+        if gone:
+            fake.queue = []
+        else:
+            await fake.end(("execution_interrupted", {}))
+
+    fake = FakeComfy(script)
+    with pytest.raises(Stopped):
+        run(fake, tmp_path, lambda: fake.told_the_end)
+    assert fake.posts == []
 
 
 def test_a_source_lies_where_the_node_lists_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
