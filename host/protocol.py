@@ -70,7 +70,7 @@ class Host(Protocol):
         ...
 
     def at_rest(self, module: nn.Module) -> None:
-        """Have all weights of a network that no block holds where they are kept, as for making another network of them."""
+        """Have the weights of a network that no block holds where they are kept, to make another network of them."""
         ...
 
     def card(self, role: Role = "network") -> Card | None:
