@@ -1,13 +1,15 @@
-"""Fixtures shared by the tests: the golden checkpoints and their tensors."""
+"""Fixtures shared by the tests: the golden checkpoints and their tensors, and which network `demo` is."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from demo_network import random_demo
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -37,3 +39,10 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     network.silence = torch.load(folder / "silence_latent.pt", weights_only=True)[0].T.contiguous()
     network.eval()
     return Golden(folder, network, inputs, load_file(folder / "outputs.safetensors"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_demo() -> Iterator[None]:
+    """Tests that ask about the shipped demo network use `demo_network.shipped_demo`; processes of their own have it."""
+    with random_demo():
+        yield

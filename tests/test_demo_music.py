@@ -6,9 +6,12 @@ found and above chance.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 import training_package  # noqa: F401 - makes the folder training importable
+from demo_network import shipped_demo
 
 from acestep_xl.model import demo
 from training import evaluate, generate, measure, sounds
@@ -24,8 +27,9 @@ LIMITS = measure.Thresholds(loudness=-25.4, brightness=-16.8, drums=-37.8)
 
 
 @pytest.fixture(scope="module")
-def checkpoint() -> Checkpoint:
-    return Checkpoint(*demo.load())
+def checkpoint() -> Iterator[Checkpoint]:
+    with shipped_demo():
+        yield Checkpoint(*demo.load())
 
 
 @pytest.fixture(scope="module")
