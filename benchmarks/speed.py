@@ -1,6 +1,6 @@
 """Time and memory of a step and of the decoder, this project against diffusers, same weights, in turn, in one run:
 
-    python benchmarks/speed.py [--tiny] [--one-thread] [--layers N] [--report FOLDER]
+    python benchmarks/speed.py [--tiny] [--one-thread] [--layers N] [--sizes NAME ...] [--durations SECONDS ...]
 
 Runs on a GPU where there is one (bf16, all layers, also against diffusers compiled), else on the CPU (float32, two
 layers of each size, because a step of all of them takes minutes). On a machine that does other things too, --one-thread
@@ -309,6 +309,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--tiny", action="store_true", help="tests this benchmark and measures nothing")
     parser.add_argument("--one-thread", action="store_true", help="for a CPU that other programs use too")
     parser.add_argument("--layers", type=int, help="decoder layers of each size")
+    parser.add_argument("--sizes", nargs="+", choices=sorted(SIZES), help="only these")
+    parser.add_argument("--durations", nargs="+", type=float, help="only the plan's songs of these seconds")
     parser.add_argument("--report", type=Path, default=Path(__file__).parents[1] / "docs" / "benchmarks")
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -318,6 +320,12 @@ def main(arguments: list[str]) -> int:
         torch.set_num_threads(1)
     if options.layers is not None:
         plan = replace(plan, layers=options.layers)
+    plan = replace(plan, sizes=tuple(options.sizes or plan.sizes))
+    if options.durations is not None:
+        songs = tuple(song for song in plan.songs if song[0] in options.durations)
+        if not songs:
+            parser.error(f"--durations: choose among {', '.join(f'{s:g}' for s, _ in plan.songs)}")
+        plan = replace(plan, songs=songs)
     rows, verdicts = measure(plan, device)
     options.report.mkdir(parents=True, exist_ok=True)
     chart(rows, options.report.parent / "images" / "speed.png")

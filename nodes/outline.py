@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -11,15 +11,16 @@ import torch
 
 from .. import host, parameters
 from ..host.cards import Card
-from ..model import demo
+from ..model import demo, quantise
 from ..model.checkpoint import Sketch, sketch
+from ..model.network import AceStep
 from ..model.precision import choose, side_dtype
 from ..model.text import CAPTION_LIMIT, LYRIC_LIMIT
-from . import loader, plan
+from . import loader, plan, speed
 from .memory import Song
 from .plan import Plan
 
-SAMPLER, GUIDER, LOADER = "AceStepXLSampler", "AceStepXLGuider", "AceStepXLLoader"
+SAMPLER, GUIDER, LOADER, SPEED = "AceStepXLSampler", "AceStepXLGuider", "AceStepXLLoader", "AceStepXLSpeed"
 LATENT, ENCODER, COVER, CURVE = "AceStepXLEmptyLatent", "AceStepXLEncode", "AceStepXLCover", "AceStepXLGuidanceCurve"
 TEMPLATE = 64  # tokens of a prompt around the lyrics, at most
 
@@ -52,7 +53,8 @@ def _of(name: str, graph: Nodes, seconds: float | None, card: Card | None) -> Fo
     if guider is None or latent is None:
         return Forecast(name, None, "its guidance or its latent comes from nodes of another pack")
     inputs = guider["inputs"]
-    loaders = [node for node in _above(graph, inputs.get("model"), "model") if node["class_type"] == LOADER]
+    models = list(_above(graph, inputs.get("model"), "model"))
+    loaders = [node["inputs"] for node in models if node["class_type"] == LOADER]
     if not loaders:
         return Forecast(name, None, "its network comes from a loader of another pack")
     told = latent["inputs"].get("seconds") if latent["class_type"] == LATENT else None
@@ -74,8 +76,21 @@ def _of(name: str, graph: Nodes, seconds: float | None, card: Card | None) -> Fo
     )
     place = host.current()
     device = place.compute_device() if card is None else torch.device("cuda")
-    checkpoint = _checkpoint(loaders[0]["inputs"], device, imagined=card is not None)
-    return Forecast(name, plan.make(checkpoint, song, device, place.card() if card is None else card))
+    checkpoint = _checkpoint(loaders[0], device, imagined=card is not None)
+    network = _sped(checkpoint.network, [node["inputs"] for node in models if node["class_type"] == SPEED])
+    more = speed.memory(network, song.songs, song.frames)
+    card = place.card() if card is None else card
+    return Forecast(name, plan.make(checkpoint._replace(network=network), song, device, card, more))
+
+
+def _sped(network: AceStep, settings: Sequence[Mapping[str, Any]]) -> AceStep:
+    """What the nodes for speed make of a network. settings: their inputs, the node nearest to the guider first."""
+    for inputs in reversed(settings):
+        weights, cache = inputs.get("weights", quantise.AS_LOADED), inputs.get("step_cache", 0.0)
+        # What a link brings is not known before the run: then the plan is made for what needs more.
+        network = quantise.copy_of(network, weights if isinstance(weights, str) else quantise.AS_LOADED)
+        network.step_cache = cache if isinstance(cache, (int, float)) else 1.0
+    return network
 
 
 def _above(graph: Nodes, link: Any, socket: str) -> Iterator[Mapping[str, Any]]:

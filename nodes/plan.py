@@ -61,9 +61,10 @@ class Plan:
     eight_bit: bool
 
 
-def make(checkpoint: Sketch, song: Song, device: torch.device, card: Card | None) -> Plan:
-    """The plan. checkpoint: its networks, on the meta device or loaded. card: None where there is none to share."""
-    first, shape = sampling_attempts(checkpoint.network, song, device, card)[0], _shape(checkpoint.network)
+def make(checkpoint: Sketch, song: Song, device: torch.device, card: Card | None, more: int = 0) -> Plan:
+    """The plan. checkpoint: its networks, on the meta device or loaded. card: None where there is none to share. more:
+    bytes that sampling needs beside what every run does."""
+    first, shape = sampling_attempts(checkpoint.network, song, device, card, more)[0], _shape(checkpoint.network)
     decode = vae_attempts(checkpoint.vae, device, card)[0]
     choice = _choice(shape, first.memory, card)
     text_shape, text_work = _shape(checkpoint.text), memory.text(checkpoint.text)

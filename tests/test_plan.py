@@ -12,18 +12,19 @@ import pytest
 import tiny
 import torch
 from full_size import sketch
-from graphs import run
+from graphs import run, text_to_music
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paper_card import PaperCard
 from torch import Tensor, nn
 
+from acestep_xl import parameters
 from acestep_xl.host.cards import RESERVE, Card, OutOfMemory
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.host.placement import size_of
-from acestep_xl.model import demo
+from acestep_xl.model import demo, quantise
 from acestep_xl.model.checkpoint import Sketch
-from acestep_xl.nodes import memory, outline, plan
+from acestep_xl.nodes import memory, outline, plan, speed
 from acestep_xl.nodes.attempts import Attempt, carry_out, ladder
 from acestep_xl.nodes.memory import Song
 from acestep_xl.runner.cli import main
@@ -116,6 +117,31 @@ def test_the_command_prints_a_plan_and_runs_nothing(
     (entry,) = json.loads(capsys.readouterr().out)["samplers"]
     assert entry["plan"]["kind"] == plan.MAIN
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models"]
+
+
+def test_the_plan_knows_what_the_speed_node_makes_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, card = text_to_music(), plan.imagined(8)
+    monkeypatch.setattr(outline, "_checkpoint", lambda *_, **__: sketch())
+
+    def drawn(**inputs: Any) -> plan.Plan:
+        fast = {"class_type": outline.SPEED, "inputs": {"model": ["load", 0], **inputs}}
+        guider = next(node for node in graph.values() if node["class_type"] == outline.GUIDER)
+        guider["inputs"]["model"] = ["fast", 0] if inputs else ["load", 0]
+        (found,) = outline.forecast({**graph, "fast": fast}, 60, card)
+        assert found.plan is not None
+        return found.plan
+
+    plain, small = drawn(), drawn(weights="int8", step_cache=0.0)
+    assert plain.kind == plan.PARTLY and plain.eight_bit and small.kind == plan.TURNS and not small.eight_bit
+    network = quantise.copy_of(sketch().network, "int8")
+    assert small.stages[1].weights == size_of(network)
+    frames = parameters.MINIMUM_FRAMES
+    assert small.stages[1].work - plain.stages[1].work >= speed.memory(network, 1, frames) > 0
+    cached, linked = (drawn(weights="as loaded", step_cache=value) for value in (0.1, ["another", 0]))
+    network = quantise.copy_of(sketch().network)
+    network.step_cache = 0.1
+    assert cached.stages[1].work - plain.stages[1].work == speed.memory(network, 1, frames) > 0
+    assert linked == cached
 
 
 def test_what_the_command_cannot_know_it_says(capsys: pytest.CaptureFixture[str]) -> None:
