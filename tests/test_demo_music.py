@@ -14,7 +14,7 @@ import training_package  # noqa: F401 - makes the folder training importable
 from demo_network import shipped_demo
 
 from acestep_xl.model import demo
-from training import evaluate, generate, measure, sounds
+from training import evaluate, evaluate_edits, generate, held_out, measure, sounds
 from training.composer import Plan
 from training.generate import Checkpoint
 from training.measure import Measured
@@ -35,10 +35,10 @@ def checkpoint() -> Iterator[Checkpoint]:
 @pytest.fixture(scope="module")
 def songs(checkpoint: Checkpoint) -> tuple[list[Plan], list[Measured]]:
     """Held-out plans, and what is heard in the songs of their prompts."""
-    cases = evaluate.held_out(CASES, evaluate.SECONDS, first=evaluate.HELD_OUT + SEED)
+    cases = held_out.cases(CASES, evaluate.SECONDS, first=held_out.FIRST + SEED)
     prompts = [prompt for _, prompt in cases]
     latents = generate.songs(checkpoint, prompts, FRAMES, scale=7.0, steps=STEPS, seed=SEED)
-    return [plan for plan, _ in cases], [measure.measure(wave) for wave in evaluate.decoded(checkpoint, latents)]
+    return [plan for plan, _ in cases], [measure.measure(wave) for wave in generate.decoded(checkpoint, latents)]
 
 
 # Percent of the songs. A guess finds 21 of the tempos, 5 of the keys and about half of the others.
@@ -58,7 +58,7 @@ def test_drums_are_louder_where_they_are_asked_for(songs: tuple[list[Plan], list
 
 
 def test_one_seed_is_one_song(checkpoint: Checkpoint) -> None:
-    ((_, prompt),) = evaluate.held_out(1, 4)
+    ((_, prompt),) = held_out.cases(1, 4)
     again = Checkpoint(*demo.load())
     one, two = (generate.songs(c, [prompt], 100, scale=7.0, steps=3, seed=5) for c in (checkpoint, again))
     other = generate.songs(checkpoint, [prompt], 100, scale=7.0, steps=3, seed=6)
@@ -66,10 +66,10 @@ def test_one_seed_is_one_song(checkpoint: Checkpoint) -> None:
 
 
 def test_a_repaint_keeps_the_rest_and_its_tempo(checkpoint: Checkpoint) -> None:
-    found = evaluate.edited(checkpoint, 6, 7.0)
+    found = evaluate_edits.edited(checkpoint, 6, 7.0)
     assert found["largest change of a latent outside"] == 0
     assert found["tempo agrees (%)"] >= 50
 
 
 def test_an_appended_part_goes_on_in_the_beat(checkpoint: Checkpoint) -> None:
-    assert evaluate.extended(checkpoint, 6, 7.0)["beat goes on (%)"] >= 60
+    assert evaluate_edits.extended(checkpoint, 6, 7.0)["beat goes on (%)"] >= 60

@@ -27,6 +27,7 @@ from training import (
     dataset,
     first_weights,
     pack,
+    pretrain_codes,
     pretrain_text,
     sounds,
     train_text,
@@ -265,19 +266,30 @@ def small() -> train_transformer.Settings:
         save_every=2,
         warmup=2,
         text_steps=2,
+        code_steps=2,
     )
 
 
-def test_codes_in_training_are_the_networks_own() -> None:
-    network = train_transformer.begin(2, 0).network
+def test_codes_in_training_are_the_networks_own(answers: dataset.Answers) -> None:
+    network = train_transformer.begin(2, 0, 0, answers).network
     latents = torch.randn(2, 20, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        torch.testing.assert_close(train_transformer.through_codes(network, latents), network.through_codes(latents))
+        torch.testing.assert_close(pretrain_codes.through_codes(network, latents), network.through_codes(latents))
+
+
+def test_codes_learn_what_songs_sound_like(answers: dataset.Answers) -> None:
+    """Silence in their place would lose all of a song's power, and the first weights lose more."""
+    networks = [train_transformer.begin(2, 0, steps, answers).network for steps in (0, 60)]
+    songs = pretrain_codes.songs(123_456, answers)
+    assert songs.shape == (pretrain_codes.SONGS, pretrain_codes.FRAMES, 64)
+    assert torch.equal(songs, pretrain_codes.songs(123_456, answers))
+    new, learned = (float(pretrain_codes.lost(network, songs).detach()) for network in networks)
+    assert learned < 0.95 < 1 < new
 
 
 def test_velocity_is_noise_minus_data_under_the_context(answers: dataset.Answers) -> None:
     """A network that knows the answer has no loss; it is told noise level, mixture and context as at inference."""
-    models = train_transformer.begin(1, 0)
+    models = train_transformer.begin(1, 0, 0, answers)
     batch = train_transformer.batch(0, replace(small(), batch_seconds=60), answers, models.tokenizer)
     seen: list[torch.Tensor] = []
 
@@ -352,11 +364,13 @@ def test_rates_rise_stay_and_fall() -> None:
     assert all(a > b for a, b in itertools.pairwise(rates[600:])) and rates[-1] < 0.02
 
 
-def test_the_networks_parameters_are_all_trained_but_the_timbre_encoder() -> None:
-    models = train_transformer.begin(1, 0)
+def test_what_is_held_is_the_timbre_encoder_and_the_codes(answers: dataset.Answers) -> None:
+    models = train_transformer.begin(1, 0, 0, answers)
     assert isinstance(models.network, AceStep)
     frozen = {name for name, value in models.parameters() if not value.requires_grad}
-    assert frozen and all(name.startswith("network.encoder.timbre_encoder.") for name in frozen)
+    held = ("encoder.timbre_encoder.", "tokenizer.", "detokenizer.")
+    assert {part for part in held if any(name.startswith(f"network.{part}") for name in frozen)} == set(held)
+    assert all(name.startswith(tuple(f"network.{part}" for part in held)) for name in frozen)
     with torch.no_grad():
         tokens = models.network.encoder.timbre_encoder(torch.randn(2, 30, 64))
     torch.testing.assert_close(tokens[0], tokens[1])

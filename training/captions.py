@@ -93,3 +93,12 @@ def prompt(
     )
     language = "en" if plan.lead == "voice" else "unknown"
     return Prompt(caption(plan, rng, omit), lyrics(plan), language, metadata, instruction(task))
+
+
+def sound_only(plan: Plan, task: str) -> Prompt:
+    """A prompt that tells how a song sounds, and neither its tempo nor its metre nor its key."""
+    words = (LEVEL_WORDS[plan.level][0], TONE_WORDS[plan.bright][0])
+    rest = (DRUM_WORDS[plan.drums][0], CHORD_WORDS[plan.chords][0], LEAD_WORDS[plan.lead][0])
+    said = ", ".join([f"{', '.join(words)} {NOUNS[0]}", *rest])
+    language = "en" if plan.lead == "voice" else "unknown"
+    return Prompt(said, lyrics(plan), language, Metadata(duration=float(plan.seconds)), instruction(task))

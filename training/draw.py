@@ -10,7 +10,7 @@ import torch
 
 from acestep_xl.model import demo
 
-from . import composer, evaluate, generate, sounds
+from . import composer, evaluate, evaluate_edits, generate, held_out, sounds
 from .generate import Checkpoint
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -50,22 +50,22 @@ def picture(waves: Sequence[tuple[str, np.ndarray]], path: Path, mark: tuple[flo
 
 def main() -> None:
     checkpoint = Checkpoint(*demo.load())
-    cases = evaluate.held_out(SONGS, evaluate.SECONDS, first=evaluate.HELD_OUT + SEED)
+    cases = held_out.cases(SONGS, evaluate.SECONDS, first=held_out.FIRST + SEED)
     frames = evaluate.SECONDS * sounds.RATE // sounds.HOP
     made = generate.songs(
-        checkpoint, [prompt for _, prompt in cases], frames, scale=7.0, steps=evaluate.STEPS, seed=SEED
+        checkpoint, [prompt for _, prompt in cases], frames, scale=7.0, steps=generate.STEPS, seed=SEED
     )
     titles = [f"{plan.bpm} bpm, {plan.key}: {prompt.caption}" for plan, prompt in cases]
-    picture(list(zip(titles, evaluate.decoded(checkpoint, made), strict=True)), IMAGES / "demo_songs.png")
+    picture(list(zip(titles, generate.decoded(checkpoint, made), strict=True)), IMAGES / "demo_songs.png")
 
-    ((plan, prompt),) = evaluate.held_out(1, evaluate.REPAINT_SECONDS, "repaint", evaluate.HELD_OUT + 20_000)
-    source, mask = evaluate.sources(checkpoint, [plan]), torch.zeros(1, plan.frames, 1)
-    first, last = evaluate.REGION
+    ((plan, prompt),) = held_out.cases(1, evaluate_edits.REPAINT_SECONDS, "repaint", held_out.FIRST + 20_000)
+    source, mask = evaluate_edits.sources(checkpoint, [plan]), torch.zeros(1, plan.frames, 1)
+    first, last = evaluate_edits.REGION
     mask[:, first * sounds.RATE // sounds.HOP : last * sounds.RATE // sounds.HOP] = 1
-    anew = generate.repaints(checkpoint, [prompt], source, mask, scale=7.0, steps=evaluate.STEPS, seed=SEED)
-    after = evaluate.decoded(checkpoint, anew)[0]
+    anew = generate.repaints(checkpoint, [prompt], source, mask, scale=7.0, steps=generate.STEPS, seed=SEED)
+    after = generate.decoded(checkpoint, anew)[0]
     waves = [("the source", composer.song(plan)), ("repainted between the lines", after)]
-    picture(waves, IMAGES / "demo_repaint.png", evaluate.REGION)
+    picture(waves, IMAGES / "demo_repaint.png", evaluate_edits.REGION)
 
 
 if __name__ == "__main__":

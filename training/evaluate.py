@@ -19,19 +19,14 @@ from torch import Tensor
 
 from acestep_xl.model.prompt import Prompt
 
-from . import captions, composer, generate, measure, sounds
+from . import captions, composer, evaluate_edits, generate, held_out, measure, sounds
 from .composer import Plan
-from .generate import Checkpoint
+from .generate import STEPS, Checkpoint, decoded
 from .measure import Measured, Thresholds
 
 PROMPTS, REPAINTS, CLIPS = 60, 30, 40
 SECONDS = 10
-STEPS = 30
-HELD_OUT = 8_000_000_000  # far from the seeds of any training
 CALIBRATION = 7_500_000_000
-REPAINT_SECONDS, REGION = 16, (4, 13)
-EXTEND_SECONDS, EXTEND_FROM = 16, 9
-BEAT_TOLERANCE = 0.15  # of a beat, to either side
 TARGETS = {"tempo": 80, "key": 60, "drums": 90, "loud or soft": 80, "bright or dark": 80}
 
 
@@ -45,17 +40,11 @@ class Sizes:
     calibration: int = 100
 
 
-def held_out(count: int, seconds: int, task: str = "text2music", first: int = HELD_OUT) -> list[tuple[Plan, Prompt]]:
-    """Plans and full prompts that no training saw."""
-    plans = [composer.draw(first + i, seconds) for i in range(count)]
-    return [(plan, captions.prompt(plan, np.random.default_rng((plan.seed, 4)), task)) for plan in plans]
-
-
 def reconstruction(checkpoint: Checkpoint, clips: int) -> dict[str, float]:
     """Signal-to-distortion ratio (dB) and spectral convergence of held-out clips."""
     ratios, distances = [], []
     for i in range(clips):
-        wave = torch.tensor(composer.song(composer.draw(HELD_OUT + 10_000 + i, SECONDS)))[None]
+        wave = torch.tensor(composer.song(composer.draw(held_out.FIRST + 10_000 + i, SECONDS)))[None]
         again = checkpoint.vae.decode(checkpoint.vae.encode(wave))
         ratios.append(10 * float(torch.log10(wave.square().sum() / (wave - again).square().sum())))
         distances.append(spectral_convergence(wave, again))
@@ -87,10 +76,6 @@ def texts(checkpoint: Checkpoint, cases: Sequence[tuple[Plan, Prompt]], scale: f
     return found
 
 
-def decoded(checkpoint: Checkpoint, latents: Tensor) -> list[np.ndarray]:
-    return [checkpoint.vae.decode(item.T[None])[0].numpy() for item in latents]
-
-
 def percent(found: Sequence[Measured], plans: Sequence[Plan], limits: Thresholds) -> dict[str, float]:
     """Share of the songs that fulfil each wish."""
     obeyed = [measure.obeyed(m, plan, limits) for m, plan in zip(found, plans, strict=True)]
@@ -103,67 +88,6 @@ def chance(found: Sequence[Measured], plans: Sequence[Plan], limits: Thresholds)
     return {name: float(np.mean([turn[name] for turn in turns])) for name in TARGETS}
 
 
-def sources(checkpoint: Checkpoint, plans: Sequence[Plan]) -> Tensor:
-    """Composed songs as latents `[b t 64]`."""
-    waves = torch.tensor(np.stack([composer.song(plan) for plan in plans]))
-    return torch.cat([checkpoint.vae.encode(wave[None]) for wave in waves]).transpose(1, 2)
-
-
-def edited(checkpoint: Checkpoint, count: int, scale: float) -> dict[str, float]:
-    """Repaints of a stretch inside composed songs: what stayed, and tempo and key of what is new."""
-    cases = held_out(count, REPAINT_SECONDS, "repaint", HELD_OUT + 20_000)
-    plans = [plan for plan, _ in cases]
-    source = sources(checkpoint, plans)
-    first, last = (second * sounds.RATE // sounds.HOP for second in REGION)
-    mask = torch.zeros(1, source.shape[1], 1)
-    mask[:, first:last] = 1
-    new = _edit(checkpoint, cases, source, mask, scale)
-    parts = [w[:, first * sounds.HOP : last * sounds.HOP] for w in decoded(checkpoint, new)]
-    found = [measure.measure(part) for part in parts]
-    tempo = [measure.tempo_agrees(m.tempo, plan.bpm) for m, plan in zip(found, plans, strict=True)]
-    key = [m.key == plan.key for m, plan in zip(found, plans, strict=True)]
-    kept = (new - source)[:, mask[0, :, 0] == 0].abs().max()
-    return {
-        "largest change of a latent outside": float(kept),
-        "tempo agrees (%)": 100 * float(np.mean(tempo)),
-        "key agrees (%)": 100 * float(np.mean(key)),
-        "both agree (%)": 100 * float(np.mean(np.logical_and(tempo, key))),
-    }
-
-
-def extended(checkpoint: Checkpoint, count: int, scale: float) -> dict[str, float]:
-    """Composed songs whose end is made anew: how far its beats lie from the source's grid."""
-    cases = held_out(count, EXTEND_SECONDS, "repaint", HELD_OUT + 30_000)
-    source = sources(checkpoint, [plan for plan, _ in cases])
-    first = EXTEND_FROM * sounds.RATE // sounds.HOP
-    mask = torch.zeros(1, source.shape[1], 1)
-    mask[:, first:] = 1
-    new = _edit(checkpoint, cases, source, mask, scale)
-    offsets = []
-    for wave, (plan, _) in zip(decoded(checkpoint, new), cases, strict=True):
-        cut, period = first * sounds.HOP, 60 / plan.bpm
-        before = measure.beat_offset(wave[:, :cut], 0.0, period)
-        after = measure.beat_offset(wave[:, cut:], EXTEND_FROM, period)
-        offsets.append(abs((after - before + 0.5) % 1 - 0.5))
-    close = np.mean(np.array(offsets) <= BEAT_TOLERANCE)
-    return {
-        "beat goes on (%)": 100 * float(close),
-        "chance (%)": 200 * BEAT_TOLERANCE,
-        "median offset (beats)": float(np.median(offsets)),
-    }
-
-
-def _edit(
-    checkpoint: Checkpoint, cases: Sequence[tuple[Plan, Prompt]], source: Tensor, mask: Tensor, scale: float
-) -> Tensor:
-    made = []
-    for start in range(0, len(cases), 10):
-        prompts = [prompt for _, prompt in cases[start : start + 10]]
-        part = source[start : start + 10]
-        made.append(generate.repaints(checkpoint, prompts, part, mask, scale=scale, steps=STEPS, seed=50 + start))
-    return torch.cat(made)
-
-
 def seconds_of(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
@@ -173,7 +97,7 @@ def seconds_of(work: Callable[[], object]) -> float:
 def timings(checkpoint: Checkpoint) -> dict[str, float]:
     """Seconds of whole runs, decoding included, on two threads."""
     torch.set_num_threads(2)
-    plan, prompt = held_out(1, SECONDS)[0]
+    plan, prompt = held_out.cases(1, SECONDS)[0]
 
     def run(seconds: int, steps: int) -> None:
         wanted = replace(
@@ -193,7 +117,7 @@ def timings(checkpoint: Checkpoint) -> dict[str, float]:
 def report(checkpoint: Checkpoint, sizes: Sizes, say: Callable[[str], None]) -> str:
     """The page, in markdown."""
     limits = measure.calibrate(CALIBRATION, sizes.calibration, SECONDS)
-    cases = held_out(sizes.prompts, SECONDS)
+    cases = held_out.cases(sizes.prompts, SECONDS)
     plans = [plan for plan, _ in cases]
     composed = percent([measure.measure(composer.song(plan)) for plan in plans], plans, limits)
     say(f"composed songs: {composed}")
@@ -208,10 +132,12 @@ def report(checkpoint: Checkpoint, sizes: Sizes, say: Callable[[str], None]) -> 
     ]
     codec = reconstruction(checkpoint, sizes.clips)
     say(f"VAE: {codec}")
-    edits = edited(checkpoint, sizes.repaints, 7.0)
+    edits = evaluate_edits.edited(checkpoint, sizes.repaints, 7.0)
     say(f"repaint: {edits}")
-    appended = extended(checkpoint, sizes.repaints, 7.0)
+    appended = evaluate_edits.extended(checkpoint, sizes.repaints, 7.0)
     say(f"extend: {appended}")
+    covers = evaluate_edits.covered(checkpoint, sizes.repaints, 7.0)
+    say(f"cover: {covers}")
     speed = timings(checkpoint)
     say(f"seconds: {speed}")
     return (
@@ -230,12 +156,14 @@ def report(checkpoint: Checkpoint, sizes: Sizes, say: Callable[[str], None]) -> 
             edits=_table(edits),
             edit_verdict=verdict(edits["both agree (%)"], 70),
             appended=_table(appended),
+            covers=_table(covers),
             speed=_table(speed),
             speed_verdict="met" if speed["20 s of music, 30 steps, guidance 7"] < 20 else "missed",
             calibration=sizes.calibration,
             machine=f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}",
-            region=f"{REGION[0]} to {REGION[1]} s of {REPAINT_SECONDS} s",
-            extend=f"{EXTEND_FROM} to {EXTEND_SECONDS} s",
+            region=evaluate_edits.REGION_TOLD,
+            extend=evaluate_edits.EXTEND_TOLD,
+            cover=evaluate_edits.COVER_TOLD,
         )
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,8 @@ from acestep_xl.sampler import noise, region, schedules
 from acestep_xl.sampler.denoise import denoise
 from acestep_xl.sampler.guidance import Guidance
 from acestep_xl.sampler.solver import make_solver
+
+STEPS = 30  # of the songs that are measured
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,16 @@ def songs(
     return denoise(predictor, start, sigmas(steps), guidance=guidance(scale), solver=make_solver("euler", [seed], 0.0))
 
 
+def covers(
+    checkpoint: Checkpoint, prompts: Sequence[Prompt], source: Tensor, *, scale: float, steps: int, seed: int
+) -> Tensor:
+    """Songs over the audio codes of their sources `[b t 64]`."""
+    network = checkpoint.network
+    predictor = Predictor(network, condition(checkpoint, prompts), context.cover(network, source))
+    start = noise.draw([seed + i for i in range(len(prompts))], source.shape[1], source.shape[2])
+    return denoise(predictor, start, sigmas(steps), guidance=guidance(scale), solver=make_solver("euler", [seed], 0.0))
+
+
 def repaints(
     checkpoint: Checkpoint,
     prompts: Sequence[Prompt],
@@ -77,3 +90,8 @@ def repaints(
     held = region.Region(source, mask, start, injection=1.0, blend_frames=0)
     solver = make_solver("euler", [seed], 0.0)
     return denoise(predictor, start, sigmas(steps), guidance=guidance(scale), solver=solver, region=held)
+
+
+def decoded(checkpoint: Checkpoint, latents: Tensor) -> list[np.ndarray]:
+    """Waveforms `[2 n]` of latents `[b t 64]`."""
+    return [checkpoint.vae.decode(item.T[None])[0].numpy() for item in latents]

@@ -1,6 +1,6 @@
-"""Trains the transformer, its condition encoder, the audio tokenizer and the text encoder together.
+"""Trains the transformer, its condition encoder and the text encoder together.
 
-Rectified flow in the project's convention: x_t = t * noise + (1 - t) * data, velocity = noise - data. Fifteen percent
+Rectified flow in the project's convention: x_t = t * noise + (1 - t) * data, velocity = noise - data. Twelve percent
 of the examples see the null condition. Weights are averaged over the run (EMA), and a run goes on where it was stopped.
 """
 
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from einops import rearrange
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -24,7 +23,7 @@ from acestep_xl.model.condition import pack
 from acestep_xl.model.config import Config, Width
 from acestep_xl.model.network import AceStep
 
-from . import dataset, first_weights, pretrain_text, sounds, train_text
+from . import dataset, first_weights, pretrain_codes, pretrain_text, sounds, train_text
 
 logger = logging.getLogger(__name__)
 
@@ -41,19 +40,20 @@ CONFIG = Config(
 SHIFT = 5.0  # more of the noisiest levels than the sampler's 3 gives: what a song is is decided there
 NULL_SHARE = 0.12
 KEPT_WEIGHT = 0.3  # of the loss outside a repaint's region, where the context tells the answer
-CODES_WEIGHT = 0.1
 STREAM_WEIGHT, STREAM_POWER = 0.05, 1.5
 
 
 @dataclass(frozen=True)
 class Settings:
-    """text_steps: of the text encoder, before the rest. rate: of AdamW. batch_seconds: of music per step. whole:
-    share of the steps after which songs are whole; until then they are parts of that many frames, so that a step has
-    more songs. lengths: of the songs in seconds, whole_lengths where they are whole."""
+    """text_steps and code_steps: of the text encoder and of the audio codes, before the rest. rate: of AdamW.
+    batch_seconds: of music per step. whole: share of the steps after which songs are whole; until then they are parts
+    of crop frames, so that a step has more songs. lengths: of the songs in seconds, whole_lengths where they are
+    whole."""
 
     seed: int = 1
-    steps: int = 960
+    steps: int = 6400
     text_steps: int = 500
+    code_steps: int = 2000
     rate: float = 1e-3
     warmup: int = 30
     batch_seconds: int = 64
@@ -61,7 +61,7 @@ class Settings:
     crop: int = 64
     whole: float = 0.8
     whole_lengths: tuple[int, ...] = (8, 10, 12, 16)
-    ema: float = 0.99
+    ema: float = 0.995
     save_every: int = 100
     threads: int = 1
 
@@ -78,8 +78,8 @@ class Models:
                 yield prefix + name, value
 
 
-def begin(seed: int, text_steps: int) -> Models:
-    """Networks with their first weights."""
+def begin(seed: int, text_steps: int, code_steps: int, answers: dataset.Answers) -> Models:
+    """Networks with their first weights; text encoder and audio codes have learned for that many steps."""
     torch.manual_seed(seed)
     tokenizer = train_text.make_tokenizer()
     text = train_text.make_model(tokenizer)
@@ -87,6 +87,7 @@ def begin(seed: int, text_steps: int) -> Models:
     network = AceStep(CONFIG, "sft")
     network.silence = torch.tensor(dataset.silence(CONFIG.timbre_frames))
     first_weights.fill(network, readout)
+    pretrain_codes.pretrain(network, answers, seed, code_steps)
     return Models(network, text, tokenizer)
 
 
@@ -145,32 +146,15 @@ def condition(models: Models, given: Batch, drop: Tensor) -> tuple[Tensor, Tenso
     return states, mask
 
 
-def through_codes(network: AceStep, latents: Tensor) -> Tensor:
-    """What `AceStep.through_codes` returns, with gradients: rounding passes them on."""
-    tokenizer, quantizer = network.tokenizer, network.tokenizer.quantizer
-    windows = rearrange(latents, "b (n w) c -> (b n) w c", w=tokenizer.window)
-    pooled = tokenizer.attention_pooler(tokenizer.audio_acoustic_proj(windows))
-    z = quantizer.project_in(rearrange(pooled, "(b n) d -> b n d", b=len(latents))).float()
-    span = torch.tensor(quantizer.levels, dtype=torch.float32) - 1
-    limit = 1 + 1 / span
-    bounded = torch.tanh(z / limit) * limit
-    rounded = 2 * torch.floor(span * (bounded.clamp(-1, 1) + 1) / 2 + 0.5) / span - 1
-    return network.detokenizer(quantizer.project_out(bounded + (rounded - bounded).detach()))
-
-
 def loss(models: Models, given: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
     """Of one batch, with its parts by name."""
     network, data = models.network, given.latents
-    size, frames = data.shape[:2]
+    size = len(data)
     source = torch.where(given.mask > 0, given.silence, data)
-    # The codes learn from the covers, or from any song where a batch has none.
     covers = [i for i, task in enumerate(given.tasks) if task == "cover"]
-    whole = frames - frames % CONFIG.pool_window
-    coded = data[covers or [0], :whole]
-    told = through_codes(network, coded).float()
-    codes = (told - coded).square().mean()
     if covers:
-        source[covers, :whole] = told.detach()
+        with torch.no_grad():
+            source[covers] = network.through_codes(data[covers])
     context = torch.cat([source, given.mask.expand_as(data)], dim=-1)
     u = torch.rand(size, generator=generator)
     t = SHIFT * u / (1 + (SHIFT - 1) * u)
@@ -182,8 +166,8 @@ def loss(models: Models, given: Batch, generator: torch.Generator) -> tuple[Tens
         velocity = network.decoder(x, t, context, network.decoder.remember(states, mask))
     error = (velocity.float() - (noise - data)).square()
     flow = (error * (KEPT_WEIGHT + (1 - KEPT_WEIGHT) * given.mask)).mean()
-    parts = {"flow": flow.item(), "codes": codes.item(), "stream": stream.power.item()}
-    return flow + CODES_WEIGHT * codes + STREAM_WEIGHT * (stream.power - STREAM_POWER).clamp_min(0), parts
+    parts = {"flow": flow.item(), "stream": stream.power.item()}
+    return flow + STREAM_WEIGHT * (stream.power - STREAM_POWER).clamp_min(0), parts
 
 
 class Stream:
@@ -242,11 +226,12 @@ def train(folder: Path, scale: np.ndarray, settings: Settings) -> None:
     """Train to the last step, from where an earlier run in the same folder was stopped."""
     torch.set_num_threads(settings.threads)
     state = folder / "state.pt"
-    models = begin(settings.seed, 0 if state.is_file() else settings.text_steps)
     answers = dataset.Answers(scale)
+    new = not state.is_file()
+    models = begin(settings.seed, settings.text_steps if new else 0, settings.code_steps if new else 0, answers)
     run = Run(models, optimiser_of(models, settings), {n: value.detach().clone() for n, value in models.parameters()})
     run.resume(state)
-    started, shown = time.time() - run.spent, {"flow": 0.0, "codes": 0.0, "stream": 0.0}
+    started, shown = time.time() - run.spent, {"flow": 0.0, "stream": 0.0}
     first = run.step
     while run.step < settings.steps:
         progress = run.step / settings.steps

@@ -18,8 +18,8 @@ from acestep_xl.model.vae import Oobleck, ResidualUnit, Snake, VAEConfig
 from . import composer, sounds
 from .sounds import HOP, LATENTS, SPAN
 
-# Wide where the rate is low: 4, 16 and 64 channels hold every sample of both sides at 24000, 6000 and 1500 Hz.
-CONFIG = VAEConfig(encoder_channels=8, decoder_channels=8, channel_multiples=(1, 2, 8, 16, 8))
+# As narrow as can be: 2, 4, 16 and 64 channels hold every sample of both sides at 48000, 24000, 6000 and 1500 Hz.
+CONFIG = VAEConfig(encoder_channels=2, decoder_channels=2, channel_multiples=(2, 8, 32, 64, 32))
 SLICE = 192  # samples per step in front of the last stride
 SLICES = SPAN // SLICE
 REACH = 1  # frames on each side that the encoder's last convolution sees
