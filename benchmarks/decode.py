@@ -103,8 +103,8 @@ def report(rows: Sequence[Decoded], clock: str, tiny: bool) -> str:
     return f"""# Decoding, {date.today()}
 
 The VAE at full size, random weights, float32 on a CPU, each run in a fresh process, {clock}:
-this project's node and diffusers {diffusers.__version__} with tiling on. That goes through a song in tiles of 20 seconds, so that its time
-per second and its memory do not depend on the length either.
+this project's node and diffusers {diffusers.__version__} with tiling on. That goes through a song in tiles of
+20 seconds, so that its time per second and its memory do not depend on the length either.
 
 {verdicts}
 
