@@ -267,6 +267,7 @@ def small() -> train_transformer.Settings:
         warmup=2,
         text_steps=2,
         code_steps=2,
+        finish_steps=1,
     )
 
 
@@ -336,7 +337,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     assert torch.load(parts, weights_only=True)["step"] == 2
     train_transformer.train(parts.parent, scale, small())
     one, two = (torch.load(path, weights_only=True) for path in (whole, parts))
-    assert (one["step"], one["examples"]) == (two["step"], two["examples"]) == (4, 8)
+    assert (one["step"], one["examples"]) == (two["step"], two["examples"]) == (5, 10)
     for kind in ("values", "average"):
         for name in one[kind]:
             torch.testing.assert_close(one[kind][name], two[kind][name], rtol=0, atol=1e-6)
@@ -362,6 +363,16 @@ def test_rates_rise_stay_and_fall() -> None:
     rates = [train_transformer.rate_share(step, step / 1000, 100) for step in range(1000)]
     assert rates[0] == 0.01 and rates[99:600] == [1.0] * 501
     assert all(a > b for a, b in itertools.pairwise(rates[600:])) and rates[-1] < 0.02
+
+
+def test_the_finish_is_a_second_fall_in_which_drums_count_more() -> None:
+    settings = train_transformer.Settings(steps=1000, finish_steps=200, warmup=10)
+    plans = [train_transformer.plan_of(step, settings) for step in range(1200)]
+    rates, drums = zip(*plans, strict=True)
+    assert set(drums[:1000]) == {1.0} and set(drums[1000:]) == {train_transformer.FINISH_DRUMS}
+    assert rates[:1000] == tuple(train_transformer.rate_share(step, step / 1000, 10) for step in range(1000))
+    assert rates[999] < rates[1010] < 0.35 and rates[1199] < 0.011
+    assert all(a > b for a, b in itertools.pairwise(rates[1010:]))
 
 
 def test_what_is_held_is_the_timbre_encoder_and_the_codes(answers: dataset.Answers) -> None:

@@ -41,17 +41,19 @@ SHIFT = 5.0  # more of the noisiest levels than the sampler's 3 gives: what a so
 NULL_SHARE = 0.12
 KEPT_WEIGHT = 0.3  # of the loss outside a repaint's region, where the context tells the answer
 STREAM_WEIGHT, STREAM_POWER = 0.05, 1.5
+FINISH_RATE, FINISH_DRUMS = 0.3, 8.0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """text_steps and code_steps: of the text encoder and of the audio codes, before the rest. rate: of AdamW.
-    batch_seconds: of music per step. whole: share of the steps after which songs are whole; until then they are parts
-    of crop frames, so that a step has more songs. lengths: of the songs in seconds, whole_lengths where they are
-    whole."""
+    """steps: of the training; finish_steps: after them. text_steps and code_steps: of the text encoder and of the audio
+    codes, before the rest. rate: of AdamW. batch_seconds: of music per step. whole: share of the steps after which
+    songs are whole; until then they are parts of crop frames, so that a step has more songs. lengths: of the songs in
+    seconds, whole_lengths where they are whole."""
 
     seed: int = 1
     steps: int = 6400
+    finish_steps: int = 1400
     text_steps: int = 500
     code_steps: int = 2000
     rate: float = 1e-3
@@ -146,8 +148,10 @@ def condition(models: Models, given: Batch, drop: Tensor) -> tuple[Tensor, Tenso
     return states, mask
 
 
-def loss(models: Models, given: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-    """Of one batch, with its parts by name."""
+def loss(
+    models: Models, given: Batch, generator: torch.Generator, drums: float = 1.0
+) -> tuple[Tensor, dict[str, float]]:
+    """Of one batch, with its parts by name. drums: how much the channels of hi-hat and snare count."""
     network, data = models.network, given.latents
     size = len(data)
     source = torch.where(given.mask > 0, given.silence, data)
@@ -165,6 +169,7 @@ def loss(models: Models, given: Batch, generator: torch.Generator) -> tuple[Tens
     with Stream(network) as stream:
         velocity = network.decoder(x, t, context, network.decoder.remember(states, mask))
     error = (velocity.float() - (noise - data)).square()
+    error[..., [sounds.HAT, sounds.SNARE]] *= drums
     flow = (error * (KEPT_WEIGHT + (1 - KEPT_WEIGHT) * given.mask)).mean()
     parts = {"flow": flow.item(), "stream": stream.power.item()}
     return flow + STREAM_WEIGHT * (stream.power - STREAM_POWER).clamp_min(0), parts
@@ -222,6 +227,18 @@ def rate_share(step: int, progress: float, warmup: int) -> float:
     return min(1.0, (step + 1) / warmup) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
 
 
+def plan_of(step: int, settings: Settings) -> tuple[float, float]:
+    """Share of the rate, and how much drums count: in the finish, a second and lower fall, much more.
+
+    Two channels of 64 tell whether a song has drums. What is left in them where none are asked for is plainly heard.
+    """
+    if step < settings.steps:
+        return rate_share(step, step / settings.steps, settings.warmup), 1.0
+    done = step - settings.steps
+    fall = 0.5 * (1 + math.cos(math.pi * done / settings.finish_steps))
+    return min(1.0, (done + 1) / settings.warmup) * (0.01 + FINISH_RATE * fall), FINISH_DRUMS
+
+
 def train(folder: Path, scale: np.ndarray, settings: Settings) -> None:
     """Train to the last step, from where an earlier run in the same folder was stopped."""
     torch.set_num_threads(settings.threads)
@@ -233,10 +250,9 @@ def train(folder: Path, scale: np.ndarray, settings: Settings) -> None:
     run.resume(state)
     started, shown = time.time() - run.spent, {"flow": 0.0, "stream": 0.0}
     first = run.step
-    while run.step < settings.steps:
-        progress = run.step / settings.steps
+    while run.step < settings.steps + settings.finish_steps:
         given = batch(run.step, settings, answers, models.tokenizer)
-        parts, norm = run.update(given, settings, rate_share(run.step, progress, settings.warmup))
+        parts, norm = run.update(given, settings, *plan_of(run.step, settings))
         run.spent = time.time() - started
         shown = {k: 0.98 * shown[k] + 0.02 * v for k, v in parts.items()} if run.step > first + 1 else parts
         if run.step % 20 == 0:
@@ -258,10 +274,12 @@ class Run:
     examples: int = 0
     spent: float = 0.0
 
-    def update(self, given: Batch, settings: Settings, share: float) -> tuple[dict[str, float], float]:
+    def update(
+        self, given: Batch, settings: Settings, share: float, drums: float = 1.0
+    ) -> tuple[dict[str, float], float]:
         """One step at that share of the full rates; returns the loss in parts and the norm of the gradients."""
         generator = torch.Generator().manual_seed(settings.seed * 100_003 + self.step)
-        total, parts = loss(self.models, given, generator)
+        total, parts = loss(self.models, given, generator, drums)
         total.backward()
         norm = self._step(settings.rate * share)
         decay = min(settings.ema, (1 + self.step) / (10 + self.step))
