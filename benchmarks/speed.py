@@ -1,6 +1,7 @@
 """Time and memory of a step and of the decoder, this project against diffusers, same weights, in turn, in one run:
 
     python benchmarks/speed.py [--tiny] [--one-thread] [--layers N] [--sizes NAME ...] [--durations SECONDS ...]
+                                [--report FOLDER]
 
 Runs on a GPU where there is one (bf16, all layers, also against diffusers compiled), else on the CPU (float32, two
 layers of each size, because a step of all of them takes minutes). On a machine that does other things too, --one-thread
