@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-import diffusers
 import torch
-from machine import alone, described, in_turn, matrix_rate, seconds
-from rivals import SIZES, TOKENS, Rivals, Song, VAEs, done_by_diffusers, needed, rivals, vaes
+from machine import in_turn, matrix_rate, seconds
+from rivals import SIZES, Rivals, Song, VAEs, done_by_diffusers, needed, rivals, vaes
+from speed_page import Row, chart, line, report
 from torch import Tensor
 
 from acestep_xl.model.config import Config
@@ -68,26 +68,6 @@ GPU_PLAN = Plan(
 )
 
 
-@dataclass(frozen=True)
-class Row:
-    """One step of both. seconds of ours, theirs and, on a GPU, theirs compiled; limit: the needed arithmetic at the
-    device's measured rate; apart: the largest difference of the velocities over their largest value."""
-
-    size: str
-    duration: float
-    batch: int
-    guided: bool
-    ours: float
-    theirs: float
-    compiled: float | None
-    limit: float
-    apart: float
-
-    @property
-    def ratio(self) -> float:
-        return self.theirs / self.ours
-
-
 def steps_of(pair: Rivals, size: str, plan: Plan, rate: float, device: torch.device) -> list[Row]:
     """Every song of the plan, guided and not."""
     rows = []
@@ -105,7 +85,7 @@ def steps_of(pair: Rivals, size: str, plan: Plan, rate: float, device: torch.dev
             limit = needed(pair.config, tokens, batch, guided) / rate
             apart = _apart(song.ours(guided), song.theirs(guided))
             rows.append(Row(size, duration, batch, guided, best["ours"], best["theirs"], compiled, limit, apart))
-            print(_line(rows[-1]), flush=True)
+            print(line(rows[-1]), flush=True)
     return rows
 
 
@@ -178,48 +158,6 @@ def vae_ratio(both: VAEs, duration: float, device: torch.device) -> tuple[float,
     return best["ours"], best["theirs"]
 
 
-HEAD = (
-    "| size | song | batch | guidance | ours s | diffusers s | compiled s | ratio | of the limit | apart |\n"
-    "|---|---|---|---|---|---|---|---|---|---|"
-)
-
-
-def _line(row: Row) -> str:
-    compiled = "" if row.compiled is None else f"{row.compiled:.3f} ({row.compiled / row.ours:.2f})"
-    cells = (
-        row.size,
-        f"{row.duration:g} s",
-        str(row.batch),
-        "on" if row.guided else "off",
-        f"{row.ours:.3f}",
-        f"{row.theirs:.3f}",
-        compiled,
-        f"{row.ratio:.2f}",
-        f"{row.limit / row.ours:.0%}",
-        f"{row.apart:.0e}",
-    )
-    return f"| {' | '.join(cells)} |"
-
-
-def chart(rows: list[Row], path: Path) -> None:
-    """Ratios as bars, one group per size."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    axis = figure.subplots()
-    names = [f"{r.size}\n{r.duration:g} s" + (f" x {r.batch}" if r.batch > 1 else "") for r in rows if r.guided]
-    for place, guided, colour in ((-0.2, True, "#5e81f4"), (0.2, False, "#ffaa5c")):
-        ratios = [row.ratio for row in rows if row.guided is guided]
-        bars = axis.bar([i + place for i in range(len(ratios))], ratios, 0.38, color=colour)
-        axis.bar_label(bars, [f"{ratio:.2f}" for ratio in ratios], fontsize=8, padding=2)
-    axis.axhline(1, color="0.4", lw=1)
-    axis.set_xticks(range(len(names)), names, fontsize=8)
-    axis.set_ylabel("diffusers' time / ours")
-    axis.legend(["as fast", "guided step", "unguided step"], fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-
-
 def measure(plan: Plan, device: torch.device) -> tuple[list[Row], dict[str, str]]:
     """All rows, and the verdicts on the targets in words."""
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
@@ -278,33 +216,6 @@ def _judge(value: float, target: float, least: bool) -> str:
     return f"{value:.3f}, target at {'least' if least else 'most'} {target}: {'met' if met else 'MISSED'}"
 
 
-def report(rows: list[Row], verdicts: dict[str, str], plan: Plan, device: torch.device) -> str:
-    """The report as Markdown."""
-    clock = "processor time of one thread" if alone(device) else "wall time"
-    layers = "all layers" if plan.layers is None else f"{plan.layers} layers of each size, to fit the machine"
-    format = "bf16 on a GPU" if device.type == "cuda" else "float32 on a CPU"
-    lines = "\n".join(f"- {name}: {verdict}" for name, verdict in verdicts.items())
-    table = "\n".join([HEAD, *map(_line, rows)])
-    return f"""# Speed, {date.today()}
-
-This project and diffusers {diffusers.__version__} (eager), the same random weights, in turn in one process, the best
-of {plan.rounds} rounds each (a third of them from 240 s on), {clock}; {format}; {layers}; a condition of {TOKENS}
-tokens.
-
-{lines}
-
-![Ratios](../images/speed.png)
-
-{table}
-
-"Ratio" is diffusers' time over ours. "Of the limit" is the time that the needed arithmetic would take at the rate of
-the measured matrix product, over ours; needed are the products and the attention that no shortcut can spare. "Apart" is
-the largest difference between the two velocities over the largest value.
-
-{described(diffusers)}
-"""
-
-
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="This project against diffusers.")
     parser.add_argument("--tiny", action="store_true", help="tests this benchmark and measures nothing")
@@ -331,7 +242,7 @@ def main(arguments: list[str]) -> int:
     options.report.mkdir(parents=True, exist_ok=True)
     chart(rows, options.report.parent / "images" / "speed.png")
     path = options.report / f"{date.today()}-speed-{device.type}.md"
-    path.write_text(report(rows, verdicts, plan, device))
+    path.write_text(report(rows, verdicts, plan.rounds, plan.layers, device))
     print(f"report: {path}")
     return 0
 
