@@ -42,19 +42,12 @@ def songs(checkpoint: Checkpoint) -> tuple[list[Plan], list[Measured]]:
 
 
 # Percent of the songs. A guess finds 21 of the tempos, 5 of the keys and about half of the others.
-@pytest.mark.parametrize(("wish", "least"), [("tempo", 55), ("key", 60), ("loud or soft", 80), ("bright or dark", 80)])
+@pytest.mark.parametrize(
+    ("wish", "least"), [("tempo", 75), ("key", 60), ("drums", 75), ("loud or soft", 75), ("bright or dark", 80)]
+)
 def test_songs_do_what_their_prompts_say(songs: tuple[list[Plan], list[Measured]], wish: str, least: float) -> None:
     plans, heard = songs
     assert evaluate.percent(heard, plans, LIMITS)[wish] >= least
-
-
-def test_drums_are_louder_where_they_are_asked_for(songs: tuple[list[Plan], list[Measured]]) -> None:
-    """They are not always gone where they are not, but nearly every pair of songs is in the right order."""
-    plans, heard = songs
-    asked, not_asked = ([m.drums for m, p in zip(heard, plans, strict=True) if p.drums == d] for d in (True, False))
-    assert asked and not_asked
-    right = sum(a > b for a in asked for b in not_asked)
-    assert right >= 0.75 * len(asked) * len(not_asked)
 
 
 def test_one_seed_is_one_song(checkpoint: Checkpoint) -> None:
@@ -68,7 +61,7 @@ def test_one_seed_is_one_song(checkpoint: Checkpoint) -> None:
 def test_a_repaint_keeps_the_rest_and_its_tempo(checkpoint: Checkpoint) -> None:
     found = evaluate_edits.edited(checkpoint, 6, 7.0)
     assert found["largest change of a latent outside"] == 0
-    assert found["tempo agrees (%)"] >= 50 and found["key agrees (%)"] >= 60
+    assert found["tempo agrees (%)"] >= 60 and found["key agrees (%)"] >= 60
 
 
 def test_an_appended_part_goes_on_in_the_beat(checkpoint: Checkpoint) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +27,7 @@ from training import (
     composer,
     dataset,
     first_weights,
+    objective,
     pack,
     pretrain_codes,
     pretrain_text,
@@ -97,11 +99,13 @@ def test_what_is_drawn_is_heard(seed: int) -> None:
 def test_bars_and_beats_keep_time(beat: int) -> None:
     bpm = composer.TEMPI[composer.BEATS.index(beat)]
     assert abs(bpm / (60 * 25 / beat) - 1) < 0.009
-    plan = replace(composer.draw(3, 12), bpm=bpm)
-    assert plan.beat == beat
-    starts = [frame for name, frame, _ in composer.score(plan).shots if name.startswith("bass")]
+    plan = replace(composer.draw(3, 12), bpm=bpm, drums=True)
+    assert plan.beat == beat and beat % 2 == 0
+    written = composer.score(plan)
+    starts = [frame for name, frame, _ in written.shots if name.startswith("bass")]
     assert starts == list(range(0, plan.frames, beat))
-    assert beat % 2 == composer.half_of(beat) % 2 == 0 and abs(composer.half_of(beat) - beat / 2) <= 1
+    hats = np.flatnonzero(written.hat)  # after the first bar, on every half beat
+    assert hats.tolist() == list(range(plan.metre * beat, plan.frames, beat // 2))
 
 
 def test_any_tempo_falls_on_the_nearest_beat() -> None:
@@ -176,6 +180,36 @@ def test_captions_and_metadata_tell_the_plan(seed: int) -> None:
     assert ("[Verse]" in prompt.lyrics) == (plan.lead == "voice")
 
 
+def test_mistaken_captions_are_wrong_in_their_share_and_in_nothing_else() -> None:
+    plans = [composer.draw(seed, 8) for seed in range(400)]
+    shares = dict.fromkeys(captions.FACTS, 0.3)
+    told = [captions.mistaken(plan, np.random.default_rng(plan.seed), shares) for plan in plans]
+    pairs = list(zip(plans, told, strict=True))
+    wrong = {fact: np.mean([getattr(a, fact) != getattr(b, fact) for a, b in pairs]) for fact in vars(plans[0])}
+    changed = {"bpm": 7 / 8, "tonic": 11 / 12, "mode": 1 / 2, "level": 1 / 2, "bright": 1 / 2, "drums": 0.48}
+    for fact, other in changed.items():  # another song's value is another one as often as this
+        assert abs(wrong.pop(fact) - 0.3 * other) < 0.08, fact
+    assert not any(wrong.values())
+    assert captions.mistaken(plans[0], np.random.default_rng(0), {}) == plans[0]
+    one = [captions.mistaken(plan, np.random.default_rng(plan.seed), {"tempo": 1.0}) for plan in plans]
+    assert all(replace(a, bpm=b.bpm) == b for a, b in zip(plans, one, strict=True))
+    assert [plan.bpm for plan in one] != [plan.bpm for plan in plans]
+
+
+def test_prompts_are_wrong_only_late_in_training(answers: dataset.Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the music stays what it is."""
+    tokenizer, settings = train_text.make_tokenizer(samples=300), replace(small(), steps=8, sure=0.5, batch_seconds=60)
+    mistaken = [objective.batch(step, settings, answers, tokenizer) for step in range(9)]
+    assert [objective.wrong(step, settings) for step in range(9)] == [{}] * 4 + [objective.WRONG] * 4 + [
+        objective.FINISH_WRONG
+    ]
+    monkeypatch.setattr(objective, "wrong", lambda step, settings: {})
+    for step, one in enumerate(mistaken):
+        right = objective.batch(step, settings, answers, tokenizer)
+        same = right.captions[0].shape == one.captions[0].shape and torch.equal(right.captions[0], one.captions[0])
+        assert torch.equal(right.latents, one.latents) and same == (step < 4)
+
+
 def test_the_encoder_is_the_filter_bank_and_the_codec_is_exact(vae: Any, scale: np.ndarray) -> None:
     for seed in (5, 6, 7):
         wave = composer.song(composer.draw(seed, 6))
@@ -189,6 +223,21 @@ def test_the_encoder_is_the_filter_bank_and_the_codec_is_exact(vae: Any, scale: 
     marked = np.zeros((5, 64))
     marked[0, train_vae.MARK_CHANNEL] = train_vae.MARK
     np.testing.assert_allclose(quiet, marked, atol=3e-2)
+
+
+@pytest.mark.parametrize(("channel", "opened"), train_vae.GATES.items())
+def test_gates_pass_strokes_and_hold_back_their_traces(
+    vae: Any, scale: np.ndarray, channel: int, opened: float
+) -> None:
+    """By the closed form x - sin(2 pi x / opened) opened / 2 pi; a tenth of a stroke leaves a hundred and fiftieth."""
+    values = torch.tensor([-1.0, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0, 1.7, 4.0]) * opened
+    latents = torch.zeros(len(values), sounds.LATENTS, 11)
+    latents[:, channel, 5] = values
+    linear = train_vae.build(scale, gates={}).decode(latents)
+    size = vae.decode(latents).flatten(1).norm(dim=1) / (linear.flatten(1).norm(dim=1) / values.abs()).nanmean()
+    wanted = values - torch.sin(2 * math.pi * values / opened) * opened / (2 * math.pi)
+    torch.testing.assert_close(size, wanted.abs(), atol=1e-3 * opened, rtol=1e-3)
+    assert wanted[3] < opened / 150
 
 
 def test_the_codec_keeps_any_low_sound_and_its_stereo_noise(vae: Any) -> None:
@@ -255,10 +304,11 @@ def test_template_lines_are_one_token_and_any_text_can_be_read() -> None:
     assert ids == TextEncoder(model, tokenizer).caption_tokens(prompt)[0]
 
 
-def small() -> train_transformer.Settings:
-    return train_transformer.Settings(
+def small() -> objective.Settings:
+    return objective.Settings(
         seed=3,
         steps=4,
+        finish_steps=1,
         batch_seconds=12,
         lengths=(6,),
         whole=0,
@@ -267,7 +317,6 @@ def small() -> train_transformer.Settings:
         warmup=2,
         text_steps=2,
         code_steps=2,
-        finish_steps=1,
     )
 
 
@@ -291,7 +340,7 @@ def test_codes_learn_what_songs_sound_like(answers: dataset.Answers) -> None:
 def test_velocity_is_noise_minus_data_under_the_context(answers: dataset.Answers) -> None:
     """A network that knows the answer has no loss; it is told noise level, mixture and context as at inference."""
     models = train_transformer.begin(1, 0, 0, answers)
-    batch = train_transformer.batch(0, replace(small(), batch_seconds=60), answers, models.tokenizer)
+    batch = objective.batch(0, replace(small(), batch_seconds=60), answers, models.tokenizer)
     seen: list[torch.Tensor] = []
 
     class Oracle(torch.nn.Module):
@@ -307,7 +356,7 @@ def test_velocity_is_noise_minus_data_under_the_context(answers: dataset.Answers
             return (x - batch.latents) / t[:, None, None]
 
     models.network.decoder = Oracle()  # type: ignore[assignment] - stands in for the transformer
-    _, parts = train_transformer.loss(models, batch, torch.Generator().manual_seed(0))
+    _, parts = objective.loss(models, batch, torch.Generator().manual_seed(0))
     assert parts["flow"] < 1e-6
     (t, around), mask = seen, batch.mask
     assert bool(((t > 0) & (t < 1)).all())
@@ -345,7 +394,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     size = pack.pack(parts, scale, tmp_path / "sft", "# A card\n")
     assert size < 16e6 and (tmp_path / "sft" / "README.md").read_text("utf-8") == "# A card\n"
     found = recognise(tmp_path / "sft")
-    assert found.kind == "official folder" and found.training == "sft" and found.config == train_transformer.CONFIG
+    assert found.kind == "official folder" and found.training == "sft" and found.config == objective.CONFIG
     assert found.vae is not None and VAEConfig.from_state(found.vae.tensors.shapes()) == train_vae.CONFIG
     assert json.loads((tmp_path / "sft" / "config.json").read_text("utf-8"))["hidden_size"] == 320
 
@@ -355,24 +404,18 @@ def test_weights_that_fp16_cannot_hold_are_refused() -> None:
     with pytest.raises(ValueError, match="beyond fp16"):
         pack.half(torch.tensor([1e6]))
     with pytest.raises(ValueError, match="head_dim"):
-        config = train_transformer.CONFIG
+        config = objective.CONFIG
         pack.official(replace(config, encoder=replace(config.encoder, head_dim=8)))
 
 
 def test_rates_rise_stay_and_fall() -> None:
-    rates = [train_transformer.rate_share(step, step / 1000, 100) for step in range(1000)]
+    settings = replace(small(), steps=1000, finish_steps=200, warmup=100)
+    rates = [train_transformer.rate_share(step, settings) for step in range(1200)]
     assert rates[0] == 0.01 and rates[99:600] == [1.0] * 501
-    assert all(a > b for a, b in itertools.pairwise(rates[600:])) and rates[-1] < 0.02
-
-
-def test_the_finish_is_a_second_fall_in_which_drums_count_more() -> None:
-    settings = train_transformer.Settings(steps=1000, finish_steps=200, warmup=10)
-    plans = [train_transformer.plan_of(step, settings) for step in range(1200)]
-    rates, drums = zip(*plans, strict=True)
-    assert set(drums[:1000]) == {1.0} and set(drums[1000:]) == {train_transformer.FINISH_DRUMS}
-    assert rates[:1000] == tuple(train_transformer.rate_share(step, step / 1000, 10) for step in range(1000))
-    assert rates[999] < rates[1010] < 0.35 and rates[1199] < 0.011
-    assert all(a > b for a, b in itertools.pairwise(rates[1010:]))
+    assert all(a > b for a, b in itertools.pairwise(rates[600:1000])) and rates[999] < 0.02
+    finish, top = rates[1000:], train_transformer.FINISH_RATE
+    assert finish[0] == pytest.approx(0.01 * top) and 0.5 * top < finish[99] < top and finish[-1] < 0.02 * top
+    assert all(a > b for a, b in itertools.pairwise(finish[99:]))
 
 
 def test_what_is_held_is_the_timbre_encoder_and_the_codes(answers: dataset.Answers) -> None:
@@ -396,20 +439,20 @@ def test_facts_and_their_places() -> None:
 
 
 @pytest.fixture(scope="module")
-def read() -> tuple[train_transformer.Models, torch.Tensor]:
+def read() -> tuple[objective.Models, torch.Tensor]:
     """Networks whose text encoder has learnt a little, with their readout."""
     torch.manual_seed(1)
     tokenizer = train_text.make_tokenizer(samples=500)
     text = train_text.make_model(tokenizer)
     readout = pretrain_text.pretrain(text, tokenizer, 1, 150)
-    network = AceStep(train_transformer.CONFIG, "sft")
+    network = AceStep(objective.CONFIG, "sft")
     network.silence = torch.tensor(dataset.silence(750))
     first_weights.fill(network, readout)
-    return train_transformer.Models(network, text, tokenizer), readout
+    return objective.Models(network, text, tokenizer), readout
 
 
 @pytest.mark.slow
-def test_the_text_encoder_learns_what_prompts_say(read: tuple[train_transformer.Models, torch.Tensor]) -> None:
+def test_the_text_encoder_learns_what_prompts_say(read: tuple[objective.Models, torch.Tensor]) -> None:
     models, readout = read
     ids, mask, totals, truths = pretrain_text.examples(77, models.tokenizer)
     with torch.no_grad():
@@ -420,14 +463,14 @@ def test_the_text_encoder_learns_what_prompts_say(read: tuple[train_transformer.
 
 @pytest.mark.slow
 def test_first_weights_hear_the_prompt_and_the_beat_and_estimate_velocities(
-    read: tuple[train_transformer.Models, torch.Tensor], answers: dataset.Answers
+    read: tuple[objective.Models, torch.Tensor], answers: dataset.Answers
 ) -> None:
     models, readout = read
     network, decoder = models.network, models.network.decoder
-    batch = train_transformer.batch(5, replace(small(), batch_seconds=48), answers, models.tokenizer)
+    batch = objective.batch(5, replace(small(), batch_seconds=48), answers, models.tokenizer)
     data, size = batch.latents, len(batch.latents)
     with torch.no_grad():
-        states, mask = train_transformer.condition(models, batch, torch.zeros(size, dtype=torch.bool))
+        states, mask = objective.condition(models, batch, torch.zeros(size, dtype=torch.bool))
         memory = decoder.remember(states, mask)
         noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(2))
         context = torch.cat([network.silent(data.shape[1]).expand_as(data), torch.ones_like(data)], dim=-1)

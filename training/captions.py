@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
 
 from . import sounds
-from .composer import Plan, beat_of
+from .composer import Plan, beat_of, draw
 
 LEVEL_WORDS = {"loud": ("loud", "powerful", "energetic"), "soft": ("soft", "quiet", "gentle")}
 TONE_WORDS = {True: ("bright", "sparkling", "shiny"), False: ("dark", "mellow", "muffled")}
@@ -26,6 +27,14 @@ LEAD_WORDS = {
 NOUNS = ("song", "track", "piece", "tune", "music")
 FLATS = {"C#": "Db", "D#": "Eb", "F#": "Gb", "G#": "Ab", "A#": "Bb"}
 INSTRUMENTAL = "[Instrumental]"
+# What can be told wrongly, and the fields of a plan that it consists of.
+FACTS = {
+    "tempo": ("bpm",),
+    "key": ("tonic", "mode"),
+    "loudness": ("level",),
+    "brightness": ("bright",),
+    "drums": ("drums",),
+}
 
 
 def tempo_word(bpm: int) -> str:
@@ -72,6 +81,17 @@ def near_tempo(plan: Plan, rng: np.random.Generator) -> int:
     """A tempo that has no beat of its own and falls on the plan's."""
     low, high = (round(plan.bpm * factor) for factor in (0.9, 1.12))
     return int(rng.choice([bpm for bpm in range(low, high + 1) if beat_of(bpm) == plan.beat]))
+
+
+def mistaken(plan: Plan, rng: np.random.Generator, wrong: Mapping[str, float]) -> Plan:
+    """A plan as someone describes it who is wrong now and then: with its probability in wrong, 0 where it is not there,
+    each of FACTS is another song's."""
+    other = draw(int(rng.integers(2**31)), plan.seconds)
+    told = {}
+    for fact, names in FACTS.items():
+        said = plan if rng.random() >= wrong.get(fact, 0.0) else other
+        told |= {name: getattr(said, name) for name in names}
+    return replace(plan, **told)
 
 
 def prompt(

@@ -35,11 +35,6 @@ def beat_of(bpm: float) -> int:
     return min(BEATS, key=lambda beat: abs(math.log(bpm * beat * HOP / (60 * sounds.RATE))))
 
 
-def half_of(beat: int) -> int:
-    """Frames from a beat to its second half, which begins with a token, too: odd ones swing a little."""
-    return 2 * -(-beat // 4)
-
-
 @dataclass(frozen=True)
 class Plan:
     """Every choice of a song. seconds: whole seconds; metre: beats per bar; tonic: pitch class 0 (C) to 11."""
@@ -142,7 +137,7 @@ def score(plan: Plan) -> Score:
         part = part_of(bar)
         if not out.parts or out.parts[-1][0] != part:
             out.parts.append((part, start))
-        marks = [start + b // 2 * plan.beat + b % 2 * half_of(plan.beat) for b in range(2 * plan.metre + 1)]
+        marks = [start + half * plan.beat // 2 for half in range(2 * plan.metre + 1)]
         _bar(plan, out, part, triad(plan, PROGRESSION[bar % 4]), marks)
         bar, start = bar + 1, marks[-1]
     gain = LEVELS[plan.level]

@@ -8,6 +8,7 @@ holds them against the encoder's.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,15 +115,18 @@ def clock(tokens: int, beat: int) -> np.ndarray:
     """`[tokens 16]` where a song with that beat is: in the beat, in bars of four and three, in the progression."""
     number, phase = np.divmod(2 * np.arange(tokens), beat)
     four, three = number // 4, number // 3
-    lines = [phase == 0, phase == 2, phase / 24, phase == composer.half_of(beat), phase == beat - 2]
+    lines = [phase == 0, phase == 2, phase / 24, phase == beat // 4 * 2, phase == beat - 2]
     lines += [number % 4 == 0, number % 4 == 2, number % 3 == 0]
     for bar in (four, three):
         lines += [bar % 4 == 1, bar % 4 == 2, bar // 4 % 2 == 1, bar == 0]
     return np.stack(lines, axis=1).astype(np.float32)
 
 
-def example(seed: int, seconds: int, answers: Answers, crop: int | None = None) -> Example:
-    """One example; the same seed gives the same one. crop: frames of a part of the song, None for all of it."""
+def example(
+    seed: int, seconds: int, answers: Answers, crop: int | None = None, wrong: Mapping[str, float] | None = None
+) -> Example:
+    """One example; the same seed gives the same one. crop: frames of a part of the song, None for all of it. wrong: how
+    often each of `captions.FACTS` in the prompt is another song's, None for never."""
     rng = np.random.default_rng((seed, 2))
     plan = composer.draw(seed, seconds)
     task = str(rng.choice([name for name, _ in TASKS], p=[share for _, share in TASKS]))
@@ -130,7 +134,8 @@ def example(seed: int, seconds: int, answers: Answers, crop: int | None = None) 
     cut = 2 * int(rng.integers(LATEST_CUT // 2)) if task == "repaint" and rng.random() < CUT_SHARE else 0
     longer = replace(plan, seconds=seconds + LATEST_CUT * sounds.HOP // sounds.RATE) if cut else plan
     latents = answers.latents(composer.score(longer))[cut : cut + plan.frames]
-    prompt = captions.prompt(plan, rng, task, omit=0.05 if task == "text2music" else 0.2, near=0.3)
+    told = captions.mistaken(plan, rng, wrong or {})
+    prompt = captions.prompt(told, rng, task, omit=0.05 if task == "text2music" else 0.2, near=0.3)
     start = 0 if crop is None else 2 * int(rng.integers((plan.frames - crop) // 2 + 1))
     part = slice(start, plan.frames if crop is None else start + crop)
     latents = latents[part]

@@ -31,7 +31,7 @@ def main() -> None:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(given.threads)
-    sizes = evaluate.Sizes(12, 6, 8, 40) if given.quick else evaluate.Sizes()
+    sizes = evaluate.Sizes(12, 1, 6, 8, 40) if given.quick else evaluate.Sizes()
     page = evaluate.report(trained(given.checkpoint), sizes, logger.info)
     logger.info("%s", evaluate.write(page, given.output))
 

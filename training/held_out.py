@@ -9,7 +9,7 @@ from acestep_xl.model.prompt import Prompt
 from . import captions, composer
 from .composer import Plan
 
-FIRST = 8_000_000_000  # a seed far from those of any training
+FIRST = 8_700_000_000  # a seed far from those of any training, and of the prompts that choices were made on
 
 
 def cases(count: int, seconds: int, task: str = "text2music", first: int = FIRST) -> list[tuple[Plan, Prompt]]:

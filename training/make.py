@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import pack, train_transformer, train_vae
+from . import objective, pack, train_transformer, train_vae
 
 logger = logging.getLogger(__name__)
 ROOT = Path(__file__).parent.parent
@@ -19,7 +19,7 @@ CHECKPOINT = ROOT / "build" / "demo_checkpoint"
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.make", description=__doc__)
-    defaults = train_transformer.Settings()
+    defaults = objective.Settings()
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--steps", type=int, default=defaults.steps, help="training steps")
     parser.add_argument("--threads", type=int, default=defaults.threads, help="CPU threads")
@@ -33,7 +33,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     scale = train_vae.scales()
     logger.info("VAE made in %.0f s", time.time() - started)
-    settings = train_transformer.Settings(seed=given.seed, steps=given.steps, threads=given.threads)
+    settings = objective.Settings(seed=given.seed, steps=given.steps, threads=given.threads)
     train_transformer.train(given.work, scale, settings)
     size = finish(given.work, scale, given.output, given.seed)
     logger.info("%s: %.1f MB, %.0f minutes in all", given.output, size / 1e6, (time.time() - started) / 60)

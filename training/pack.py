@@ -15,7 +15,7 @@ from torch import Tensor
 from acestep_xl.model.config import Config
 from acestep_xl.model.tokens import save_tokenizer
 
-from . import dataset, train_text, train_transformer, train_vae
+from . import dataset, objective, train_text, train_vae
 
 TEXT_FOLDER = "Qwen3-Embedding-0.6B"  # the name the layout asks for
 SILENT_FRAMES = 5000  # 200 s; later the clock stands still
@@ -33,7 +33,7 @@ def pack(state: Path, scale: np.ndarray, folder: Path, card: str) -> int:
     network = {name.removeprefix("network."): half(v) for name, v in average.items() if name.startswith("network.")}
     text = {name.removeprefix("text."): half(v) for name, v in average.items() if name.startswith("text.")}
     save_file(network, unfinished / "model.safetensors")
-    (unfinished / "config.json").write_text(json.dumps(official(train_transformer.CONFIG), indent=2) + "\n")
+    (unfinished / "config.json").write_text(json.dumps(official(objective.CONFIG), indent=2) + "\n")
     _pack_text(unfinished / TEXT_FOLDER, text)
     vae = train_vae.build(scale)
     save_file(

@@ -1,7 +1,6 @@
-"""Trains the transformer, its condition encoder and the text encoder together.
+"""Trains the transformer, its condition encoder and the text encoder together, on what `objective` says.
 
-Rectified flow in the project's convention: x_t = t * noise + (1 - t) * data, velocity = noise - data. Twelve percent
-of the examples see the null condition. Weights are averaged over the run (EMA), and a run goes on where it was stopped.
+Weights are averaged over the run (EMA), and a run goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -9,75 +8,20 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
-from acestep_xl.model.condition import pack
-from acestep_xl.model.config import Config, Width
 from acestep_xl.model.network import AceStep
 
-from . import dataset, first_weights, pretrain_codes, pretrain_text, sounds, train_text
+from . import dataset, first_weights, pretrain_codes, pretrain_text, train_text
+from .objective import CONFIG, Batch, Models, Settings, batch, loss
 
 logger = logging.getLogger(__name__)
-
-CONFIG = Config(
-    decoder=Width(hidden=320, intermediate=448, heads=3, kv_heads=3, head_dim=48),
-    encoder=Width(hidden=128, intermediate=192, heads=2, kv_heads=2, head_dim=48),
-    decoder_layers=4,
-    lyric_layers=1,
-    timbre_layers=1,
-    pooler_layers=1,
-    text_dim=train_text.TEXT_DIM,
-    sliding_window=24,
-)
-SHIFT = 5.0  # more of the noisiest levels than the sampler's 3 gives: what a song is is decided there
-NULL_SHARE = 0.12
-KEPT_WEIGHT = 0.3  # of the loss outside a repaint's region, where the context tells the answer
-STREAM_WEIGHT, STREAM_POWER = 0.05, 1.5
-FINISH_RATE, FINISH_DRUMS = 0.3, 8.0
-
-
-@dataclass(frozen=True)
-class Settings:
-    """steps: of the training; finish_steps: after them. text_steps and code_steps: of the text encoder and of the audio
-    codes, before the rest. rate: of AdamW. batch_seconds: of music per step. whole: share of the steps after which
-    songs are whole; until then they are parts of crop frames, so that a step has more songs. lengths: of the songs in
-    seconds, whole_lengths where they are whole."""
-
-    seed: int = 1
-    steps: int = 6400
-    finish_steps: int = 1400
-    text_steps: int = 500
-    code_steps: int = 2000
-    rate: float = 1e-3
-    warmup: int = 30
-    batch_seconds: int = 64
-    lengths: tuple[int, ...] = (6, 10, 16, 20)
-    crop: int = 64
-    whole: float = 0.8
-    whole_lengths: tuple[int, ...] = (8, 10, 12, 16)
-    ema: float = 0.995
-    save_every: int = 100
-    threads: int = 1
-
-
-@dataclass
-class Models:
-    network: AceStep
-    text: nn.Module
-    tokenizer: Tokenizer
-
-    def parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        for prefix, module in (("network.", self.network), ("text.", self.text)):
-            for name, value in module.named_parameters():
-                yield prefix + name, value
+FINISH_RATE = 0.4
 
 
 def begin(seed: int, text_steps: int, code_steps: int, answers: dataset.Answers) -> Models:
@@ -91,110 +35,6 @@ def begin(seed: int, text_steps: int, code_steps: int, answers: dataset.Answers)
     first_weights.fill(network, readout)
     pretrain_codes.pretrain(network, answers, seed, code_steps)
     return Models(network, text, tokenizer)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """latents and silence: `[b t 64]`; mask: `[b t 1]`; captions and lyrics: token ids `[b n]` with bool masks."""
-
-    latents: Tensor
-    silence: Tensor
-    mask: Tensor
-    tasks: tuple[str, ...]
-    captions: tuple[Tensor, Tensor]
-    lyrics: tuple[Tensor, Tensor]
-
-
-def batch(step: int, settings: Settings, answers: dataset.Answers, tokenizer: Tokenizer) -> Batch:
-    """The examples of a step; the same step of the same seed gives the same ones."""
-    rng = np.random.default_rng((settings.seed, 3, step))
-    whole = step >= settings.whole * settings.steps
-    seconds = int(rng.choice(settings.whole_lengths if whole else settings.lengths))
-    frames = seconds * sounds.RATE // sounds.HOP if whole else settings.crop
-    size = max(2, settings.batch_seconds * sounds.RATE // (sounds.HOP * frames))
-    first = settings.seed * 1_000_000_007 + step * 1000
-    examples = [dataset.example(first + i, seconds, answers, None if whole else settings.crop) for i in range(size)]
-    return Batch(
-        torch.tensor(np.stack([e.latents for e in examples])),
-        torch.tensor(np.stack([e.silence for e in examples])),
-        torch.tensor(np.stack([e.mask for e in examples]))[..., None],
-        tuple(e.task for e in examples),
-        _ids([e.caption for e in examples], tokenizer),
-        _ids([e.lyrics for e in examples], tokenizer),
-    )
-
-
-def _ids(texts: list[str], tokenizer: Tokenizer) -> tuple[Tensor, Tensor]:
-    rows = [torch.tensor(train_text.token_rows(tokenizer, text)) for text in texts]
-    lengths = torch.tensor([len(row) for row in rows])
-    ids = pad_sequence(rows, batch_first=True)
-    return ids, torch.arange(ids.shape[1]) < lengths[:, None]
-
-
-def condition(models: Models, given: Batch, drop: Tensor) -> tuple[Tensor, Tensor]:
-    """Packed states `[b e d]` and mask; items where drop `[b]` holds read the null condition."""
-    network, encoder = models.network, models.network.encoder
-    captions, caption_mask = given.captions
-    lyrics, lyric_mask = given.lyrics
-    # Attention is causal, so what pads a row on its right changes nothing in it.
-    text = models.text(input_ids=captions, use_cache=False).last_hidden_state
-    sung = encoder.lyric_encoder(models.text.get_submodule("embed_tokens")(lyrics), lyric_mask)
-    with torch.no_grad():
-        timbre = encoder.timbre_encoder(network.silent_reference()[:, :8])
-    timbre = timbre[:, None].expand(len(captions), -1, -1)
-    states, mask = pack(sung, lyric_mask, timbre, torch.ones(timbre.shape[:2], dtype=torch.bool))
-    states, mask = pack(states, mask, encoder.text_projector(text), caption_mask)
-    states = torch.where(drop[:, None, None], network.null_condition_emb.to(states), states)
-    return states, mask
-
-
-def loss(
-    models: Models, given: Batch, generator: torch.Generator, drums: float = 1.0
-) -> tuple[Tensor, dict[str, float]]:
-    """Of one batch, with its parts by name. drums: how much the channels of hi-hat and snare count."""
-    network, data = models.network, given.latents
-    size = len(data)
-    source = torch.where(given.mask > 0, given.silence, data)
-    covers = [i for i, task in enumerate(given.tasks) if task == "cover"]
-    if covers:
-        with torch.no_grad():
-            source[covers] = network.through_codes(data[covers])
-    context = torch.cat([source, given.mask.expand_as(data)], dim=-1)
-    u = torch.rand(size, generator=generator)
-    t = SHIFT * u / (1 + (SHIFT - 1) * u)
-    noise = torch.randn(data.shape, generator=generator)
-    x = t[:, None, None] * noise + (1 - t[:, None, None]) * data
-    drop = torch.rand(size, generator=generator) < NULL_SHARE
-    states, mask = condition(models, given, drop)
-    with Stream(network) as stream:
-        velocity = network.decoder(x, t, context, network.decoder.remember(states, mask))
-    error = (velocity.float() - (noise - data)).square()
-    error[..., [sounds.HAT, sounds.SNARE]] *= drums
-    flow = (error * (KEPT_WEIGHT + (1 - KEPT_WEIGHT) * given.mask)).mean()
-    parts = {"flow": flow.item(), "stream": stream.power.item()}
-    return flow + STREAM_WEIGHT * (stream.power - STREAM_POWER).clamp_min(0), parts
-
-
-class Stream:
-    """Sees how strong the stream of the tokens is where the last norm divides by it, while its context lasts.
-
-    The noisy latents in it must reach the output as they are at the noisiest levels. Layers that write loudly make the
-    norm push them under, and no weight that could raise them again moves fast enough.
-    """
-
-    def __init__(self, network: AceStep) -> None:
-        self._norm = network.decoder.get_submodule("norm_out")
-        self.power = torch.zeros(())
-
-    def __enter__(self) -> Stream:
-        self._hook = self._norm.register_forward_pre_hook(self._see)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._hook.remove()
-
-    def _see(self, _: nn.Module, given: tuple[Tensor, ...]) -> None:
-        self.power = given[0].square().mean()
 
 
 def optimiser_of(models: Models, settings: Settings) -> torch.optim.AdamW:
@@ -221,22 +61,15 @@ def rate_of(name: str) -> float:
     return 0.1 if ".decoder.layers.0." in name or "condition_embedder" in name or "text_projector" in name else 1.0
 
 
-def rate_share(step: int, progress: float, warmup: int) -> float:
-    """Linear warm-up, flat until 60 percent of the run, then a cosine down to a hundredth."""
-    fall = min(1.0, max(0.0, (progress - 0.6) / 0.4))
-    return min(1.0, (step + 1) / warmup) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
-
-
-def plan_of(step: int, settings: Settings) -> tuple[float, float]:
-    """Share of the rate, and how much drums count: in the finish, a second and lower fall, much more.
-
-    Two channels of 64 tell whether a song has drums. What is left in them where none are asked for is plainly heard.
-    """
-    if step < settings.steps:
-        return rate_share(step, step / settings.steps, settings.warmup), 1.0
-    done = step - settings.steps
-    fall = 0.5 * (1 + math.cos(math.pi * done / settings.finish_steps))
-    return min(1.0, (done + 1) / settings.warmup) * (0.01 + FINISH_RATE * fall), FINISH_DRUMS
+def rate_share(step: int, settings: Settings) -> float:
+    """Linear warm-up, flat until 60 percent of the steps, then a cosine down to a hundredth; in the finish from
+    FINISH_RATE and without the flat part."""
+    finish = step >= settings.steps
+    done = step - settings.steps if finish else step
+    progress = done / (settings.finish_steps if finish else settings.steps)
+    fall = progress if finish else max(0.0, (progress - 0.6) / 0.4)
+    top = FINISH_RATE if finish else 1.0
+    return top * min(1.0, (done + 1) / settings.warmup) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
 
 
 def train(folder: Path, scale: np.ndarray, settings: Settings) -> None:
@@ -252,7 +85,7 @@ def train(folder: Path, scale: np.ndarray, settings: Settings) -> None:
     first = run.step
     while run.step < settings.steps + settings.finish_steps:
         given = batch(run.step, settings, answers, models.tokenizer)
-        parts, norm = run.update(given, settings, *plan_of(run.step, settings))
+        parts, norm = run.update(given, settings, rate_share(run.step, settings))
         run.spent = time.time() - started
         shown = {k: 0.98 * shown[k] + 0.02 * v for k, v in parts.items()} if run.step > first + 1 else parts
         if run.step % 20 == 0:
@@ -274,12 +107,10 @@ class Run:
     examples: int = 0
     spent: float = 0.0
 
-    def update(
-        self, given: Batch, settings: Settings, share: float, drums: float = 1.0
-    ) -> tuple[dict[str, float], float]:
+    def update(self, given: Batch, settings: Settings, share: float) -> tuple[dict[str, float], float]:
         """One step at that share of the full rates; returns the loss in parts and the norm of the gradients."""
         generator = torch.Generator().manual_seed(settings.seed * 100_003 + self.step)
-        total, parts = loss(self.models, given, generator, drums)
+        total, parts = loss(self.models, given, generator)
         total.backward()
         norm = self._step(settings.rate * share)
         decay = min(settings.ema, (1 + self.step) / (10 + self.step))

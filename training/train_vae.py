@@ -9,6 +9,9 @@ the composer's songs.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -18,8 +21,9 @@ from acestep_xl.model.vae import Oobleck, ResidualUnit, Snake, VAEConfig
 from . import composer, sounds
 from .sounds import HOP, LATENTS, SPAN
 
-# As narrow as can be: 2, 4, 16 and 64 channels hold every sample of both sides at 48000, 24000, 6000 and 1500 Hz.
-CONFIG = VAEConfig(encoder_channels=2, decoder_channels=2, channel_multiples=(2, 8, 32, 64, 32))
+# As narrow as can be: 2, 4, 16 and 64 channels hold every sample of both sides at 48000, 24000, 6000 and 1500 Hz. At
+# 25 Hz there are two channels more than latents, for the constants of the gates.
+CONFIG = VAEConfig(encoder_channels=2, decoder_channels=2, channel_multiples=(2, 8, 32, 64, 33))
 SLICE = 192  # samples per step in front of the last stride
 SLICES = SPAN // SLICE
 REACH = 1  # frames on each side that the encoder's last convolution sees
@@ -30,6 +34,8 @@ SPREAD = 2.5
 MARK = 2.5  # what the first frame of any signal carries in MARK_CHANNEL, so that a song's beginning can be seen
 MARK_CHANNEL = 0
 SILENT_LOG = -20.0  # of a Snake's frequency: its sine is nothing then
+# Latents at which the decoder's gates on the noise drums are open: about the softest stroke of each in a song.
+GATES = {sounds.HAT: 3.0, sounds.SNARE: 8.0}
 
 
 def gram() -> np.ndarray:
@@ -90,8 +96,8 @@ def scales(seed: int = 7, songs: int = CALIBRATION_SONGS) -> np.ndarray:
     return np.maximum(spread, 0.1 * np.median(spread)) / SPREAD
 
 
-def build(scale: np.ndarray) -> Oobleck:
-    """The autoencoder in closed form."""
+def build(scale: np.ndarray, gates: Mapping[int, float] = GATES) -> Oobleck:
+    """The autoencoder in closed form. scale: `[64]` what numbers are divided by; gates: as GATES."""
     vae = Oobleck(CONFIG)
     clear(vae)
     basis = subspace()
@@ -121,6 +127,8 @@ def build(scale: np.ndarray) -> Oobleck:
         encoder.conv2.bias[LATENTS:] = -6
         decoder.conv1.weight[torch.arange(LATENTS), torch.arange(LATENTS), 3] = torch.tensor(scale).float()
         _mark(encoder, mix, rank)
+        for spare, (channel, opened) in enumerate(gates.items(), LATENTS):
+            _gate(decoder, channel, opened * float(scale[channel]), spare)
     return vae.eval()
 
 
@@ -133,6 +141,22 @@ def _mark(encoder: nn.Module, mix: Tensor, spare: int) -> None:
     wanted = torch.linalg.lstsq(mix[:, :, REACH], MARK * torch.eye(LATENTS, dtype=mix.dtype)[MARK_CHANNEL]).solution
     stage.get_parameter("weight")[:LATENTS, spare, :edge] = -(wanted / edge)[:, None].float()
     stage.get_parameter("bias")[:LATENTS] = wanted.float()
+
+
+def _gate(decoder: nn.Module, channel: int, opened: float, spare: int) -> None:
+    """A latent x becomes x - sin(2 pi x / opened) * opened / 2 pi: cubed near zero, about itself from opened on.
+
+    A drum is struck or not. A trace of a stroke that a network leaves where none should be is a hiss in every frame,
+    and hardly anything behind this. A Snake does it where its slope is zero; the spare channel takes back the constant.
+    """
+    frequency = math.pi / opened
+    snake = decoder.get_submodule("block.0.snake1")
+    for name in ("alpha", "beta"):
+        snake.get_parameter(name)[0, channel] = math.log(frequency)
+    bias, weight = decoder.get_parameter("conv1.bias"), decoder.get_parameter("block.0.conv_t1.weight")
+    bias[channel] = -math.pi / (4 * frequency)
+    bias[spare] = (math.pi / 4 - 0.5) / frequency
+    weight[spare] = weight[channel]
 
 
 def clear(vae: Oobleck) -> None:
