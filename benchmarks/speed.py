@@ -197,6 +197,7 @@ def _sharp_verdicts(pair: Rivals, plan: Plan, rows: list[Row], device: torch.dev
     told["step over its matrix products and attention alone"] = _judge(whole, SHARE_TARGET, least=False)
     ratio = interval_ratio(song, plan.run_steps, device)
     told["run guided in its first half over guided throughout"] = _judge(ratio, INTERVAL_TARGET, least=False)
+    told["the same by count of arithmetic, exactly half of the steps"] = _half_counted(pair.config, plan.run_seconds)
     return told
 
 
@@ -207,6 +208,17 @@ def _counted(config: Config, duration: float) -> str:
     for layers in (config.decoder_layers, SIZES[SHARP]["num_hidden_layers"]):
         sized = replace(config, decoder_layers=layers)
         ratio = done_by_diffusers(sized, tokens, 1, True) / needed(sized, tokens, 1, True)
+        told.append(f"{ratio:.3f} with {layers} layers")
+    return ", ".join(told)
+
+
+def _half_counted(config: Config, duration: float) -> str:
+    """A run of which half the steps are guided over one of which all are, with the layers measured and with all."""
+    tokens = -(-round(FRAME_RATE * duration) // config.patch_size)
+    told = []
+    for layers in (config.decoder_layers, SIZES[SHARP]["num_hidden_layers"]):
+        sized = replace(config, decoder_layers=layers)
+        ratio = (1 + needed(sized, tokens, 1, False) / needed(sized, tokens, 1, True)) / 2
         told.append(f"{ratio:.3f} with {layers} layers")
     return ", ".join(told)
 
