@@ -66,7 +66,7 @@ def test_every_shipped_workflow_makes_audio(name: str, comfy: ComfyServer) -> No
         waveform, rate = read(file)
         assert rate == parameters.SAMPLE_RATE and waveform.shape[1] == 2, file
         assert waveform.shape[-1] / rate == LENGTHS.get(name, SECONDS), file
-        assert 0.3 < float(waveform.abs().max()) <= 1, file
+        assert 0.1 < float(waveform.abs().max()) <= 1, file  # core nodes do not bring it to a loudness
         level = waveform.square().mean(dim=(0, 1)).unfold(0, rate, rate).mean(dim=1)
         assert float(level.min()) > 1e-8, f"{file} has a silent second"
 
