@@ -189,7 +189,7 @@ def _sharp_verdicts(pair: Rivals, plan: Plan, rows: list[Row], device: torch.dev
     for row in rows:
         if row.size == SHARP and row.guided and row.batch == 1 and row.duration in plan.targets:
             told[f"guided step, {row.duration:g} s, diffusers over ours"] = _judge(row.ratio, TARGET, least=True)
-            told[f"the same by count of arithmetic, {row.duration:g} s"] = _counted(pair.config, row.duration)
+            told[f"the same by count of arithmetic, {row.duration:g} s"] = _counted(pair.config, row.duration, _spared)
     song = Song(pair, plan.run_seconds, 1)
     shares = products_share(song, device)
     told["where a guided step's time goes"] = ", ".join(f"{kind} {share:.1%}" for kind, share in shares.items())
@@ -197,30 +197,25 @@ def _sharp_verdicts(pair: Rivals, plan: Plan, rows: list[Row], device: torch.dev
     told["step over its matrix products and attention alone"] = _judge(whole, SHARE_TARGET, least=False)
     ratio = interval_ratio(song, plan.run_steps, device)
     told["run guided in its first half over guided throughout"] = _judge(ratio, INTERVAL_TARGET, least=False)
-    told["the same by count of arithmetic, exactly half of the steps"] = _half_counted(pair.config, plan.run_seconds)
+    told["the same by count of arithmetic, exactly half of the steps"] = _counted(pair.config, plan.run_seconds, _half)
     return told
 
 
-def _counted(config: Config, duration: float) -> str:
-    """How much less a guided step computes than diffusers', with the layers measured and with all of them."""
+def _counted(config: Config, duration: float, ratio: Callable[[Config, int], float]) -> str:
+    """A ratio of arithmetic, of a network and its tokens, with the layers measured and with all of them."""
     tokens = -(-round(FRAME_RATE * duration) // config.patch_size)
-    told = []
-    for layers in (config.decoder_layers, SIZES[SHARP]["num_hidden_layers"]):
-        sized = replace(config, decoder_layers=layers)
-        ratio = done_by_diffusers(sized, tokens, 1, True) / needed(sized, tokens, 1, True)
-        told.append(f"{ratio:.3f} with {layers} layers")
-    return ", ".join(told)
+    depths = (config.decoder_layers, SIZES[SHARP]["num_hidden_layers"])
+    return ", ".join(f"{ratio(replace(config, decoder_layers=n), tokens):.3f} with {n} layers" for n in depths)
 
 
-def _half_counted(config: Config, duration: float) -> str:
-    """A run of which half the steps are guided over one of which all are, with the layers measured and with all."""
-    tokens = -(-round(FRAME_RATE * duration) // config.patch_size)
-    told = []
-    for layers in (config.decoder_layers, SIZES[SHARP]["num_hidden_layers"]):
-        sized = replace(config, decoder_layers=layers)
-        ratio = (1 + needed(sized, tokens, 1, False) / needed(sized, tokens, 1, True)) / 2
-        told.append(f"{ratio:.3f} with {layers} layers")
-    return ", ".join(told)
+def _spared(config: Config, tokens: int) -> float:
+    """What diffusers computes in a guided step over what is needed."""
+    return done_by_diffusers(config, tokens, 1, True) / needed(config, tokens, 1, True)
+
+
+def _half(config: Config, tokens: int) -> float:
+    """A run of which half the steps are guided over one of which all are."""
+    return (1 + needed(config, tokens, 1, False) / needed(config, tokens, 1, True)) / 2
 
 
 def _judge(value: float, target: float, least: bool) -> str:

@@ -35,6 +35,17 @@ def test_both_networks_run_and_agree(benchmark: ModuleType) -> None:
         assert row.limit == benchmark.needed(pair.config, 50, 2, row.guided) / 1e9
 
 
+def test_counts_of_arithmetic(benchmark: ModuleType) -> None:
+    """A guided step takes at most twice an unguided one, so half a run guided saves at most a quarter; and the first
+    layer, which both halves share, weighs less among more layers."""
+    pair = benchmark.rivals("tiny", 2, torch.float32, torch.device("cpu"))
+    few, all_layers = (
+        float(part.split()[0]) for part in benchmark._counted(pair.config, 4.0, benchmark._half).split(", ")
+    )
+    assert 0.75 < all_layers < few < 1
+    assert benchmark._spared(pair.config, 50) > 1
+
+
 def test_the_report_says_what_was_missed(benchmark: ModuleType, tmp_path: Path) -> None:
     rows = [benchmark.Row("XL", 60.0, 1, guided, 2.0, 2.4, None, 1.5, 1e-6) for guided in (True, False)]
     assert benchmark._judge(rows[0].ratio, benchmark.TARGET, least=True) == "1.200, target at least 1.25: MISSED"

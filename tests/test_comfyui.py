@@ -24,6 +24,7 @@ SHIPPED = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 SECONDS = 8.0
 # The built-in melody, on which the workflows with a source work, is 8 seconds long.
 LENGTHS = {"extend": 16.0, "chain": 12.0, "core_nodes": 30.0}
+LEAST_PEAK = {"core_nodes": 0.1}  # nothing in it brings songs to a loudness
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_every_shipped_workflow_makes_audio(name: str, comfy: ComfyServer) -> No
         waveform, rate = read(file)
         assert rate == parameters.SAMPLE_RATE and waveform.shape[1] == 2, file
         assert waveform.shape[-1] / rate == LENGTHS.get(name, SECONDS), file
-        assert 0.1 < float(waveform.abs().max()) <= 1, file  # core nodes do not bring it to a loudness
+        assert LEAST_PEAK.get(name, 0.3) < float(waveform.abs().max()) <= 1, file
         level = waveform.square().mean(dim=(0, 1)).unfold(0, rate, rate).mean(dim=1)
         assert float(level.min()) > 1e-8, f"{file} has a silent second"
 

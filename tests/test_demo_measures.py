@@ -53,11 +53,9 @@ def test_thresholds_divide_with_the_fewest_on_the_wrong_side() -> None:
 
 
 def test_gains_go_by_prompts_and_not_by_songs() -> None:
-    """Two prompts with three songs each are two pairs, which luck decides one time in four."""
+    """Of two prompts with three songs each one differs, which luck decides every second time."""
     plans = [replace(composer.draw(1, 8), drums=drums) for drums in (True, False)] * 3
-    heard = {
-        scale: [Measured(p.bpm, p.key, -10.0, -10.0, -10.0 if p.drums == right else -50.0) for p in plans]
-        for scale, right in ((7.0, True), (1.0, False))
-    }
-    gains = evaluate.gains(heard, plans, LIMITS, 2)
-    assert gains["drums"] == "+100, not clear (p 0.25)" and gains["tempo"] == "+0, not clear (p 1)"
+    right = [Measured(p.bpm, p.key, -10.0, -10.0, -10.0 if p.drums else -50.0) for p in plans]
+    without_drums = [replace(song, drums=-50.0) for song in right]
+    gains = evaluate.gains({7.0: right, 1.0: without_drums}, plans, LIMITS, 2)
+    assert gains["drums"] == "+50, not clear (p 0.5)" and gains["tempo"] == "+0, not clear (p 1)"
