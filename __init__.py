@@ -14,8 +14,8 @@ def __getattr__(name: str) -> object:
         from .nodes import table
 
         if "comfy.model_management" in sys.modules:
-            from .service import mount
+            from .service.http import comfy_routes
 
-            mount.register()
+            comfy_routes.register()
         return getattr(table, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

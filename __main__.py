@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from .runner import cli
-from .service.serve import SERVE
+from .service.serve_command import SERVE
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from acestep_xl import host
 from acestep_xl.host.headless import HeadlessHost
-from acestep_xl.nodes.vae import AudioVAE
 from acestep_xl.parameters import FRAME_RATE
+from acestep_xl.pipeline.vae_socket import AudioVAE
 
 TARGET = 2.0  # GiB beside weights and waveform
 GIB = 2**30

@@ -17,7 +17,8 @@ from acestep_xl.model.condition import Condition
 from acestep_xl.model.config import Config, from_official
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
-from acestep_xl.model.vae import Oobleck, VAEConfig
+from acestep_xl.model.vae import Oobleck
+from acestep_xl.model.vae_config import VAEConfig
 from acestep_xl.model.vae_keys import vae_state
 
 TOKENS = 500  # of the packed condition: a caption and the lyrics of a song

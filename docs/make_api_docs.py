@@ -11,9 +11,9 @@ from typing import Any
 from acestep_xl import parameters
 from acestep_xl.parameters import api
 from acestep_xl.parameters.api import ApiParameter
-from acestep_xl.service import cross_checks, output_rules
-from acestep_xl.service.errors import CODES, anchor
-from acestep_xl.service.request import MODELS, read_tasks
+from acestep_xl.service.schema import encoding_rules, task_rules
+from acestep_xl.service.schema.errors import CODES, anchor
+from acestep_xl.service.schema.request import MODELS, read_tasks
 
 PAGE = Path(__file__).parent / "task-api.md"
 UUID = "7f9c24e5-2f0b-4b0e-9d6d-2f6f1c6b3a51"
@@ -157,7 +157,7 @@ def _allowed(parameter: ApiParameter) -> str:
 
 def _rules() -> Iterator[str]:
     yield "## Values together"
-    yield "\n".join(f"- {rule.words}" for rule in cross_checks.RULES)
+    yield "\n".join(f"- {rule.words}" for rule in task_rules.RULES)
 
 
 def _bitrates() -> Iterator[str]:
@@ -165,9 +165,9 @@ def _bitrates() -> Iterator[str]:
         f"The bitrates in kbit/s. An absent `channels` means {api.get('audioSettings.channels').default}, an absent "
         f"`sampleRate` {parameters.SAMPLE_RATE}."
     )
-    columns: dict[str, output_rules.Ranges] = {}
-    for name in output_rules.LOSSY:
-        found = {int(channels): output_rules.ranges(name, int(channels)) or {} for channels in (1, 2)}
+    columns: dict[str, encoding_rules.Ranges] = {}
+    for name in encoding_rules.LOSSY:
+        found = {int(channels): encoding_rules.ranges(name, int(channels)) or {} for channels in (1, 2)}
         if found[1] == found[2]:
             columns[name] = found[1]
         else:

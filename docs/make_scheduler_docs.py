@@ -10,11 +10,11 @@ from typing import Any
 
 from acestep_xl import parameters
 from acestep_xl.sampler import recipe
-from acestep_xl.sampler.composite import ALONE, CURVES, SAMPLERS
+from acestep_xl.sampler.json_settings import MOST_LEVELS, Setting
 from acestep_xl.sampler.modifiers import MODIFIERS
-from acestep_xl.sampler.reader import MOST_LEVELS, Setting
 from acestep_xl.sampler.recipe_schema import LEVELS, paragraphs, schema, summary
 from acestep_xl.sampler.schedule import SCHEDULES
+from acestep_xl.sampler.scheduler_names import ALONE, CURVES, SAMPLERS
 from acestep_xl.sampler.solver import SOLVERS
 
 DOCS = Path(__file__).parent

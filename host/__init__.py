@@ -49,6 +49,6 @@ def _plain() -> Host:
     from pathlib import Path
 
     from .headless import HeadlessHost
-    from .models import search_roots
+    from .model_folders import search_roots
 
     return HeadlessHost(search_roots(()), Path("output"))

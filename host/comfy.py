@@ -23,8 +23,9 @@ from comfy.cli_args import args as comfy_args  # pyright: ignore[reportMissingIm
 from comfy_execution.utils import get_executing_context  # pyright: ignore[reportMissingImports]
 from torch import nn
 
-from . import models, streaming
-from .cards import Card
+from . import model_folders
+from .offload import hooks
+from .offload.accelerator import Card
 from .protocol import Progress, Role
 
 _logger = logging.getLogger("acestep_xl")
@@ -59,20 +60,20 @@ class ComfyHost:
         self._said: dict[str, tuple[str, list[str]]] = {}  # by node: the prompt it ran in and its hints
 
     def model_names(self, kind: str) -> list[str]:
-        folders = models.folders_of(kind, self.searched())
+        folders = model_folders.folders_of(kind, self.searched())
         if kind == "diffusers":
-            return models.names_in(kind, folders)
+            return model_folders.names_in(kind, folders)
         names = [name.replace("\\", "/") for name in folder_paths.get_filename_list(kind)]
         return [name for name in names if name.lower().endswith(".safetensors")]
 
     def model_path(self, kind: str, name: str) -> Path:
-        return models.locate(kind, name, models.folders_of(kind, self.searched()))
+        return model_folders.locate(kind, name, model_folders.folders_of(kind, self.searched()))
 
     def searched(self) -> dict[str, list[Path]]:
-        return {kind: [Path(folder) for folder in folder_paths.get_folder_paths(kind)] for kind in models.KINDS}
+        return {kind: [Path(folder) for folder in folder_paths.get_folder_paths(kind)] for kind in model_folders.KINDS}
 
     def tokenizer_bundles(self) -> list[Path]:
-        own = models.tokenizer_folders(self.searched()["text_encoders"])
+        own = model_folders.tokenizer_folders(self.searched()["text_encoders"])
         shipped = Path(comfy.utils.__file__).parent / "text_encoders" / "qwen25_tokenizer"
         return [*own, shipped] if shipped.is_dir() else own
 
@@ -90,7 +91,7 @@ class ComfyHost:
         held_before = len(self._held)
         self._held += modules
         try:
-            with streaming.stoppable(modules, self.check_interrupted):
+            with hooks.stoppable(modules, self.check_interrupted):
                 yield self.compute_device(role)
         finally:
             del self._held[held_before:]
@@ -205,7 +206,7 @@ def _patcher(module: nn.Module, role: Role = "network") -> comfy.model_patcher.M
     """
     patcher = module.__dict__.get(_PATCHER)
     if patcher is None:
-        for layer in streaming.streamable(module):
+        for layer in hooks.streamable(module):
             _offer(layer)
         compute, store = _DEVICES[role]
         patcher = comfy.model_patcher.ModelPatcher(AceStepXL(module), load_device=compute(), offload_device=store())
@@ -237,7 +238,7 @@ def _settle(patcher: comfy.model_patcher.ModelPatcher) -> None:
         copies = {name: copy for name, copy in (("weight", weight), ("bias", bias)) if name in own}
         return copies, lambda: comfy.ops.uncast_bias_weight(layer, weight, bias, stream)
 
-    streaming.settle(patcher.model, away, device, fetch)
+    hooks.settle(patcher.model, away, device, fetch)
 
 
 # Where a network computes and where it is kept. ComfyUI's options may put text encoders and VAEs on the CPU.

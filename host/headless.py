@@ -10,15 +10,15 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import models
+from . import model_folders
 from .protocol import Progress, Role
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from .cards import Accelerator, Card
-    from .residence import Residence
+    from .offload.accelerator import Accelerator, Card
+    from .offload.manager import Residence
 
 _logger = logging.getLogger("acestep_xl")
 
@@ -85,7 +85,7 @@ class HeadlessHost:
         device: str | None = None,
         machine: Accelerator | None = None,
     ) -> None:
-        self._folders = models.folders_in(model_roots)
+        self._folders = model_folders.folders_in(model_roots)
         self._output = output
         self._progress = progress or _silent
         self._device_name = device
@@ -94,23 +94,23 @@ class HeadlessHost:
         self._memory: Residence | None = None
 
     def model_names(self, kind: str) -> list[str]:
-        return models.names_in(kind, models.folders_of(kind, self._folders))
+        return model_folders.names_in(kind, model_folders.folders_of(kind, self._folders))
 
     def model_path(self, kind: str, name: str) -> Path:
-        return models.locate(kind, name, models.folders_of(kind, self._folders))
+        return model_folders.locate(kind, name, model_folders.folders_of(kind, self._folders))
 
     def searched(self) -> dict[str, list[Path]]:
         return {kind: list(folders) for kind, folders in self._folders.items()}
 
     def tokenizer_bundles(self) -> list[Path]:
-        return models.tokenizer_folders(self._folders["text_encoders"])
+        return model_folders.tokenizer_folders(self._folders["text_encoders"])
 
     def compute_device(self, role: Role = "network") -> torch.device:
         return pick_device(self._device_name) if self._machine is None else self._machine.device
 
     @contextmanager
     def resident(self, modules: Sequence[nn.Module], memory: int, role: Role = "network") -> Iterator[torch.device]:
-        from .streaming import stoppable
+        from .offload.hooks import stoppable
 
         residence = self._residence()
         if residence is None:
@@ -137,8 +137,8 @@ class HeadlessHost:
     def _residence(self) -> Residence | None:
         """The memory of the accelerator; None on a CPU, where weights are at home."""
         if self._memory is None:
-            from .cards import TorchAccelerator
-            from .residence import Residence
+            from .offload.accelerator import TorchAccelerator
+            from .offload.manager import Residence
 
             machine = self._machine
             if machine is None:

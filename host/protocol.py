@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from .cards import Card
+    from .offload.accelerator import Card
 
 
 # What a network is for. A host may keep each on a device of its own.

@@ -11,13 +11,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .formats.safetensors import CheckpointError, Tensors
 from .layouts import Component, Layout
 from .network import AceStep
 from .precision import network_dtypes
-from .tensors import CheckpointError, Tensors
 from .text import TextEncoder, build_text_model, qwen3_config, text_state
 from .tokens import load_tokenizer
-from .vae import Oobleck, VAEConfig
+from .vae import Oobleck
+from .vae_config import VAEConfig
 from .vae_keys import vae_state
 
 logger = logging.getLogger(__name__)

@@ -84,7 +84,7 @@ def _compiled(mode: str) -> Callable[..., Any]:
 
 
 def _streamed(layer: nn.Module) -> bool:
-    """Whether a part of the layer has hooks, as host/streaming.py sets to bring weights that are away."""
+    """Whether a part of the layer has hooks, as host/offload/hooks.py sets to bring weights that are away."""
     return any(part._forward_pre_hooks for part in layer.modules() if part is not layer)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import Config, Training, from_official, from_shapes, training_of
-from .tensors import CheckpointError, Tensors, listing, open_file, open_folder, read_json
+from .formats.safetensors import CheckpointError, Tensors, listing, open_file, open_folder, read_json
 
 AIO_PREFIX = "model.diffusion_model."
 AIO_VAE, AIO_TEXT = "vae.", "text_encoders.qwen3_06b.transformer."

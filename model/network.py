@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .codes import Detokenizer, Tokenizer
+from .audio_codes import Detokenizer, Tokenizer
 from .condition import ConditionEncoder
 from .config import Config, Training
 from .transformer import Transformer

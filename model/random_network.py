@@ -16,7 +16,8 @@ from .config import Config, Width
 from .network import AceStep
 from .text import TextEncoder, build_text_model, qwen3_config
 from .tokens import demo_tokenizer
-from .vae import Oobleck, VAEConfig
+from .vae import Oobleck
+from .vae_config import VAEConfig
 
 M = TypeVar("M", bound=nn.Module)
 

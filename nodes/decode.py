@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from .. import parameters
 from ..audio.loudness import finish
-from . import vae as vae_socket
-from .edit import length
+from ..pipeline import vae_socket
+from ..pipeline.edit import length
 
 
 class Decode:

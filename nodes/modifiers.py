@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from .. import host, parameters
+from ..pipeline.guider import Guider
 from ..sampler.guidance import ScaleCurve
 from ..sampler.modifiers import GuidanceRescale, Modifier, NormClamp, VelocityEma, Wavelet
-from .guider import Guider
 
 GUIDER = ("GUIDER", {"tooltip": "From the guidance node, or from another of these nodes."})
 OUT = ("For the sampler, or for another of these nodes.",)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from .. import host, parameters
 from ..audio.files import numbered_path
+from ..pipeline.edit import TRACE
+from ..pipeline.solver_sampler import SolverSampler
 from ..sampler import plot
 from ..sampler.solver import SOLVERS
-from .edit import TRACE
-from .solver import SolverSampler
 
 
 class Plot:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from .. import host, parameters
+from ..pipeline.guider import Guider
+from ..pipeline.retake_noise import RetakeNoise
+from ..pipeline.solver_sampler import SolverSampler
 from ..sampler import recipe, recipe_schema
 from ..sampler.recipe import RecipeError, parse
-from .guider import Guider
-from .retake import RetakeNoise
-from .solver import SolverSampler
 
 
 class Recipe:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from .. import parameters
-from ..audio.timeline import Plan, mask_spans, parse_regions
-from . import source
-from .edit import EDIT, LENGTH, SPLICE, Edit, Splice
+from ..audio.timeline import mask_spans, parse_regions
+from ..pipeline import source
+from ..pipeline.edit import EDIT, LENGTH, SPLICE, Edit, Splice
+from ..pipeline.regions import frame_mask, region_problem
 
 # Official inference fades a repaint over at most this many frames, in proportion to how firmly the source holds.
 MOST_BLEND = 25
@@ -81,20 +81,3 @@ class Repaint:
         if found.waveform is not None:
             made[SPLICE] = Splice(found.plan, source.repeat(found.waveform, batch_size), crossfade)
         return made, found.plan.total / parameters.SAMPLE_RATE
-
-
-def region_problem(regions: str | None) -> bool | str:
-    """What is wrong with a region text, or True. A connected text arrives as None and is checked when it runs."""
-    try:
-        parse_regions("0-1" if regions is None else regions)
-    except ValueError as error:
-        return str(error)
-    return True
-
-
-def frame_mask(plan: Plan) -> Tensor:
-    """``[1 t 1]``, 1 in the frames that are made anew."""
-    mask = torch.zeros(1, plan.frames, 1)
-    for start, end in plan.frame_spans:
-        mask[:, start:end] = 1
-    return mask

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from .. import host, parameters
+from ..pipeline import edit, memory_plan
+from ..pipeline.guider import Guider, refuse_damaged
+from ..pipeline.oom_retry import Attempt, carry_out
+from ..pipeline.solver_sampler import SolverSampler
 from ..sampler import schedule
 from ..sampler.noise import draw, seeds_at
 from ..sampler.plot import Trace
-from . import edit, plan
-from .attempts import Attempt, carry_out
-from .guider import Guider, refuse_damaged
-from .solver import SolverSampler
 
 
 class Sampler:
@@ -64,7 +64,7 @@ class Sampler:
         run_frames = max(frames, parameters.MINIMUM_FRAMES)
         attempts = guider.attempts(batch, run_frames, wanted)
         said = guider.hints(levels, samples / parameters.SAMPLE_RATE, wanted)
-        place.hint([*said, *plan.remarks(guider.network, attempts[0].memory, place.card())])
+        place.hint([*said, *memory_plan.remarks(guider.network, attempts[0].memory, place.card())])
         seeds = _seeds(latent, batch, seed if noise is None else noise.seed)
         start = _noise((batch, run_frames, channels), latent, seeds, noise)
 

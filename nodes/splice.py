@@ -11,7 +11,7 @@ from .. import parameters
 from ..audio.loudness import guard
 from ..audio.splice import splice
 from ..audio.timeline import Plan
-from .edit import SPLICE, Splice
+from ..pipeline.edit import SPLICE, Splice
 
 
 class SpliceNode:

@@ -2,109 +2,81 @@
 
 from __future__ import annotations
 
+from ..parameters import ids
+from ..pipeline import memory_forecast, memory_plan
 from . import (
+    batch_prompts,
     cover,
-    data_uri,
     decode,
-    encode,
-    guider,
-    latent,
+    empty_latent,
+    encode_prompt,
+    guidance,
     load_audio,
-    loader,
+    load_model,
     modifiers,
-    outline,
-    plan,
     plot,
-    prompts,
     recipe,
     repaint,
     retake,
     sampler,
-    save,
+    save_audio,
     schedule,
     solver,
     speed,
     splice,
-    text,
     timbre,
-    upload,
-    webhook,
+    tracks,
 )
+from .delivery import audio_text, encode_audio, notify_webhook, save_encoded, upload_audio
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {
-    "AceStepXLLoader": loader.Loader,
-    "AceStepXLEncode": text.Encode,
-    "AceStepXLEmptyLatent": latent.EmptyLatent,
-    "AceStepXLSchedule": schedule.Schedule,
-    "AceStepXLGuider": guider.GuiderNode,
-    "AceStepXLSampler": sampler.Sampler,
-    "AceStepXLDecode": decode.Decode,
-    "AceStepXLSave": save.Save,
-    "AceStepXLLoadAudio": load_audio.LoadAudio,
-    "AceStepXLRepaint": repaint.Repaint,
-    "AceStepXLSplice": splice.SpliceNode,
-    "AceStepXLCover": cover.Cover,
-    "AceStepXLTimbre": timbre.Timbre,
-    "AceStepXLRetake": retake.Retake,
-    "AceStepXLBatchPrompts": prompts.BatchPrompts,
-    "AceStepXLTracks": cover.Tracks,
-    "AceStepXLSolver": solver.SolverNode,
-    "AceStepXLGuidanceCurve": modifiers.Curve,
-    "AceStepXLNormClamp": modifiers.NormClampNode,
-    "AceStepXLVelocityEma": modifiers.EmaNode,
-    "AceStepXLGuidanceRescale": modifiers.RescaleNode,
-    "AceStepXLWavelet": modifiers.WaveletNode,
-    "AceStepXLRecipe": recipe.Recipe,
-    "AceStepXLPlot": plot.Plot,
-    "AceStepXLEncodeAudio": encode.EncodeAudio,
-    "AceStepXLSaveEncoded": save.SaveEncoded,
-    "AceStepXLAudioText": data_uri.AudioText,
-    "AceStepXLUpload": upload.Upload,
-    "AceStepXLWebhook": webhook.Webhook,
-    "AceStepXLSpeed": speed.Speed,
+# Id -> the node's class and the name ComfyUI shows.
+NODES: dict[str, tuple[type, str]] = {
+    ids.LOADER: (load_model.Loader, "Load ACE-Step 1.5"),
+    ids.ENCODE: (encode_prompt.Encode, "Encode Caption and Lyrics (ACE-Step)"),
+    ids.EMPTY_LATENT: (empty_latent.EmptyLatent, "Empty Latent (ACE-Step)"),
+    ids.SCHEDULE: (schedule.Schedule, "Schedule (ACE-Step)"),
+    ids.GUIDER: (guidance.GuiderNode, "Guidance (ACE-Step)"),
+    ids.SAMPLER: (sampler.Sampler, "Sampler (ACE-Step)"),
+    ids.DECODE: (decode.Decode, "Decode Audio (ACE-Step)"),
+    ids.SAVE: (save_audio.Save, "Save Audio (ACE-Step)"),
+    ids.LOAD_AUDIO: (load_audio.LoadAudio, "Load Audio (ACE-Step)"),
+    ids.REPAINT: (repaint.Repaint, "Repaint and Extend (ACE-Step)"),
+    ids.SPLICE: (splice.SpliceNode, "Splice into Source (ACE-Step)"),
+    ids.COVER: (cover.Cover, "Cover (ACE-Step)"),
+    ids.TIMBRE: (timbre.Timbre, "Timbre Reference (ACE-Step)"),
+    ids.RETAKE: (retake.Retake, "Retake Noise (ACE-Step)"),
+    ids.BATCH_PROMPTS: (batch_prompts.BatchPrompts, "Batch Prompts (ACE-Step)"),
+    ids.TRACKS: (tracks.Tracks, "Lego, Extract, Complete (ACE-Step)"),
+    ids.SOLVER: (solver.SolverNode, "Solver (ACE-Step)"),
+    ids.GUIDANCE_CURVE: (modifiers.Curve, "Guidance Curve (ACE-Step)"),
+    ids.NORM_CLAMP: (modifiers.NormClampNode, "Velocity Norm Clamp (ACE-Step)"),
+    ids.VELOCITY_EMA: (modifiers.EmaNode, "Velocity EMA (ACE-Step)"),
+    ids.GUIDANCE_RESCALE: (modifiers.RescaleNode, "Guidance Rescale (ACE-Step)"),
+    ids.WAVELET: (modifiers.WaveletNode, "Wavelet Correction (ACE-Step)"),
+    ids.RECIPE: (recipe.Recipe, "Scheduler Recipe (ACE-Step)"),
+    ids.PLOT: (plot.Plot, "Plot Schedule and Run (ACE-Step)"),
+    ids.ENCODE_AUDIO: (encode_audio.EncodeAudio, "Encode Audio (ACE-Step)"),
+    ids.SAVE_ENCODED: (save_encoded.SaveEncoded, "Save Encoded Audio (ACE-Step)"),
+    ids.AUDIO_TEXT: (audio_text.AudioText, "Audio as Text (ACE-Step)"),
+    ids.UPLOAD: (upload_audio.Upload, "Upload Audio (ACE-Step)"),
+    ids.WEBHOOK: (notify_webhook.Webhook, "Notify Webhook (ACE-Step)"),
+    ids.SPEED: (speed.Speed, "Speed and Memory (ACE-Step)"),
 }
 
-NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
-    "AceStepXLLoader": "Load ACE-Step 1.5",
-    "AceStepXLEncode": "Encode Caption and Lyrics (ACE-Step)",
-    "AceStepXLEmptyLatent": "Empty Latent (ACE-Step)",
-    "AceStepXLSchedule": "Schedule (ACE-Step)",
-    "AceStepXLGuider": "Guidance (ACE-Step)",
-    "AceStepXLSampler": "Sampler (ACE-Step)",
-    "AceStepXLDecode": "Decode Audio (ACE-Step)",
-    "AceStepXLSave": "Save Audio (ACE-Step)",
-    "AceStepXLLoadAudio": "Load Audio (ACE-Step)",
-    "AceStepXLRepaint": "Repaint and Extend (ACE-Step)",
-    "AceStepXLSplice": "Splice into Source (ACE-Step)",
-    "AceStepXLCover": "Cover (ACE-Step)",
-    "AceStepXLTimbre": "Timbre Reference (ACE-Step)",
-    "AceStepXLRetake": "Retake Noise (ACE-Step)",
-    "AceStepXLBatchPrompts": "Batch Prompts (ACE-Step)",
-    "AceStepXLTracks": "Lego, Extract, Complete (ACE-Step)",
-    "AceStepXLSolver": "Solver (ACE-Step)",
-    "AceStepXLGuidanceCurve": "Guidance Curve (ACE-Step)",
-    "AceStepXLNormClamp": "Velocity Norm Clamp (ACE-Step)",
-    "AceStepXLVelocityEma": "Velocity EMA (ACE-Step)",
-    "AceStepXLGuidanceRescale": "Guidance Rescale (ACE-Step)",
-    "AceStepXLWavelet": "Wavelet Correction (ACE-Step)",
-    "AceStepXLRecipe": "Scheduler Recipe (ACE-Step)",
-    "AceStepXLPlot": "Plot Schedule and Run (ACE-Step)",
-    "AceStepXLEncodeAudio": "Encode Audio (ACE-Step)",
-    "AceStepXLSaveEncoded": "Save Encoded Audio (ACE-Step)",
-    "AceStepXLAudioText": "Audio as Text (ACE-Step)",
-    "AceStepXLUpload": "Upload Audio (ACE-Step)",
-    "AceStepXLWebhook": "Notify Webhook (ACE-Step)",
-    "AceStepXLSpeed": "Speed and Memory (ACE-Step)",
-}
+# ComfyUI's names for the two halves of the table.
+NODE_CLASS_MAPPINGS: dict[str, type] = {node_id: node_class for node_id, (node_class, _) in NODES.items()}
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {node_id: name for node_id, (_, name) in NODES.items()}
 
 
 class Planner:
-    """The plan of memory for a graph of these nodes in ComfyUI's API format, for whoever runs it."""
+    """The memory plan of a graph of these nodes in ComfyUI's API format, for whoever runs it."""
 
     @staticmethod
-    def forecast(graph: outline.Nodes, seconds: float | None, gib: float | None) -> list[outline.Forecast]:
-        """See `outline.forecast`. gib: the size of an empty graphics card; None for the host's device."""
-        return outline.forecast(graph, seconds, None if gib is None else plan.imagined(gib))
+    def forecast(
+        graph: memory_forecast.Nodes, seconds: float | None, gib: float | None
+    ) -> list[memory_forecast.Forecast]:
+        """See `memory_forecast.forecast`. gib: the size of an empty card; None for the host's device."""
+        return memory_forecast.forecast(graph, seconds, None if gib is None else memory_plan.imagined(gib))
 
-    summary = staticmethod(plan.summary)
-    table = staticmethod(plan.table)
+    summary = staticmethod(memory_plan.summary)
+    table = staticmethod(memory_plan.table)

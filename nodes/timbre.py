@@ -9,9 +9,8 @@ from torch import Tensor
 from .. import host, parameters
 from ..audio.loudness import SILENCE_PEAK
 from ..audio.resample import to_stereo
-from . import source
-from . import vae as vae_socket
-from .conditioning import REFERENCES, Conditioning, excerpts
+from ..pipeline import source, vae_socket
+from ..pipeline.conditioning import REFERENCES, Conditioning, excerpts
 
 # The timbre encoder was trained on 30 s: thirds of 10 s from a longer reference, repeats of a shorter one.
 REFERENCE_SECONDS = 30

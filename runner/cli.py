@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..host.models import KINDS, data_directory, folders_in, names_in, search_roots
-from . import plan
+from ..host.model_folders import KINDS, data_directory, folders_in, names_in, search_roots
+from . import plan_command
 from .download import BUNDLES, DownloadError, download, find_bundle
-from .run import FAILED, INTERRUPTED, OK, run
+from .run_command import FAILED, INTERRUPTED, OK, run
 from .terminal import UsageError, say, show
 
 if TYPE_CHECKING:
-    from .table import NodeTable
+    from .node_table import NodeTable
 
 BAD_USAGE = 2
 
@@ -94,7 +94,7 @@ def _parser(more: Sequence[Command]) -> argparse.ArgumentParser:
         command.add_argument(
             "--output", type=Path, default=Path("output"), metavar="DIR", help="where files go (./output)"
         )
-    plan.add_arguments(plans)
+    plan_command.add_arguments(plans)
 
     models = commands.add_parser("models", help="say which model files are found and where it looked")
 

@@ -7,7 +7,7 @@ from typing import Any
 from .editor_links import BrokenLink, Constant, Scope, Vanished
 from .editor_widgets import widget_fault, widget_values
 from .graph import Graph, NodeCall, Problem
-from .table import NodeTable
+from .node_table import NodeTable
 
 # What indexing into a damaged file raises.
 _DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError)

@@ -13,7 +13,7 @@ from typing import Any
 
 from .editor_widgets import widget_values
 from .graph import Link
-from .table import NodeTable, types_match
+from .node_table import NodeTable, types_match
 
 MUTED, BYPASSED = 2, 4
 SUBGRAPH_INPUTS, SUBGRAPH_OUTPUTS = "-10", "-20"

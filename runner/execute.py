@@ -8,10 +8,10 @@ from typing import Any
 
 from ..host import use
 from ..host.protocol import Host
-from .cache import ResultCache
 from .graph import Graph, Link, NodeCall, to_api
+from .node_table import BROWSER_INPUTS, NodeTable
 from .order import execution_order, sources
-from .table import BROWSER_INPUTS, NodeTable
+from .result_cache import ResultCache
 from .validate import output_nodes
 from .values import convert
 

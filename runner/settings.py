@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..parameters import ids
 from .graph import Graph, Problem
-from .table import NodeTable
+from .node_table import NodeTable
 from .values import close_to, parse
 
-LOADER = "AceStepXLLoader"
 DEMO_INPUTS = {"model": "demo", "text_encoder": "auto", "vae": "auto"}
 
 
@@ -39,10 +39,10 @@ def apply_settings(graph: Graph, settings: Iterable[Setting], table: NodeTable) 
 
 def use_demo(graph: Graph, table: NodeTable) -> list[Problem]:
     """Point every loader at the built-in demo network."""
-    loaders = [node_id for node_id, call in graph.items() if call.class_type == LOADER]
+    loaders = [node_id for node_id, call in graph.items() if call.class_type == ids.LOADER]
     if not loaders:
-        return [Problem(f"there is no {LOADER} node that could load the demo network")]
-    spec = table.spec(LOADER)
+        return [Problem(f"there is no {ids.LOADER} node that could load the demo network")]
+    spec = table.spec(ids.LOADER)
     inputs = {name: value for name, value in DEMO_INPUTS.items() if spec is None or name in spec.inputs}
     settings = [Setting(node_id, name, value) for node_id in loaders for name, value in inputs.items()]
     return apply_settings(graph, settings, table)

@@ -6,8 +6,8 @@ import inspect
 from typing import Any
 
 from .graph import Graph, Link, NodeCall, Problem
+from .node_table import BROWSER_INPUTS, InputSpec, NodeSpec, NodeTable, types_match
 from .order import execution_order
-from .table import BROWSER_INPUTS, InputSpec, NodeSpec, NodeTable, types_match
 from .values import check_range, close_to, convert
 
 

@@ -6,7 +6,7 @@ import difflib
 import math
 from typing import Any
 
-from .table import InputSpec
+from .node_table import InputSpec
 
 LISTED = 20
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}

@@ -15,10 +15,10 @@ from typing import Any
 
 from .. import parameters
 from . import schedule as schedules
-from .composite import factor
 from .guidance import Guidance, ScaleCurve
+from .json_settings import Choice, Part, Problem, Reader, Setting
 from .modifiers import MODIFIERS, Modifier
-from .reader import Choice, Part, Problem, Reader, Setting
+from .scheduler_names import factor
 from .solver import SOLVERS, Solver, make_solver
 
 VERSION = 1

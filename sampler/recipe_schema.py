@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import parameters
-from .composite import NAMES
+from .json_settings import MOST_LEVELS, Part, Setting
 from .modifiers import MODIFIERS
-from .reader import MOST_LEVELS, Part, Setting
 from .recipe import GUIDANCE, MODIFIER, RETAKE, ROOT, SCHEDULE, SOLVER, VERSION
 from .schedule import SCHEDULES
+from .scheduler_names import NAMES
 from .solver import SOLVERS
 
 OWN = "Absent: the run's own value."

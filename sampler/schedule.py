@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from . import schedules
 from .limits import problem
+from .schedules import shifted
+from .schedules.linear_quadratic import linear_quadratic
+from .schedules.log_snr import log_snr_uniform
+from .schedules.shifted import beta, sgm_uniform
+from .schedules.variance_exploding import exponential, karras, kl_optimal
 
 Formula = Callable[..., list[float]]
 
@@ -107,8 +111,8 @@ def truncate(make: Callable[[int], list[float]], steps: int, *, denoise: float) 
 
 
 def linear(steps: int, shift: float) -> list[float]:
-    """The schedule of the official inference, from pure noise: ``schedules.linear``."""
-    return schedules.linear(steps, shift=shift, start=1.0)
+    """The schedule of the official inference, from pure noise: ``schedules.shifted.linear``."""
+    return shifted.linear(steps, shift=shift, start=1.0)
 
 
 def custom(*, sigmas: Sequence[float]) -> list[float]:
@@ -175,14 +179,14 @@ def _refuse_merged(name: str, sigmas: Sequence[float]) -> None:
 
 
 SCHEDULES: dict[str, Formula] = {
-    "linear": schedules.linear,
-    "sgm_uniform": schedules.sgm_uniform,
-    "karras": schedules.karras,
-    "exponential": schedules.exponential,
-    "beta": schedules.beta,
-    "linear_quadratic": schedules.linear_quadratic,
-    "kl_optimal": schedules.kl_optimal,
-    "log_snr_uniform": schedules.log_snr_uniform,
+    "linear": shifted.linear,
+    "sgm_uniform": sgm_uniform,
+    "karras": karras,
+    "exponential": exponential,
+    "beta": beta,
+    "linear_quadratic": linear_quadratic,
+    "kl_optimal": kl_optimal,
+    "log_snr_uniform": log_snr_uniform,
     "custom": custom,
 }
 

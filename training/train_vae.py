@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from acestep_xl.model.vae import Oobleck, ResidualUnit, Snake, VAEConfig
+from acestep_xl.model.vae import Oobleck, ResidualUnit, Snake
+from acestep_xl.model.vae_config import VAEConfig
 
 from . import composer, sounds
 from .sounds import HOP, LATENTS, SPAN

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from acestep_xl.runner.table import NodeTable
+from acestep_xl.runner.node_table import NodeTable
 
 ROOT = Path(__file__).parent.parent.parent
 COMFYUI = os.environ.get("COMFYUI_PATH")

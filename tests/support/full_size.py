@@ -14,8 +14,9 @@ from acestep_xl.model.config import Config, Width
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.text import build_text_model
-from acestep_xl.model.vae import Oobleck, VAEConfig
-from acestep_xl.nodes.memory import Song
+from acestep_xl.model.vae import Oobleck
+from acestep_xl.model.vae_config import VAEConfig
+from acestep_xl.pipeline.memory_estimate import Song
 
 ENCODER = Width(2048, 6144, 16, 8, 128)
 # Three layers show the peak of all: nothing but the prompt's keys and values outlives a layer, and the first one's

@@ -10,8 +10,8 @@ from typing import Any
 from acestep_xl.host import use
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.runner.execute import execute
-from acestep_xl.runner.graph import read_workflow
-from acestep_xl.runner.table import NodeTable
+from acestep_xl.runner.node_table import NodeTable
+from acestep_xl.runner.read import read_workflow
 from acestep_xl.runner.validate import validate
 
 

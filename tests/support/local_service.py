@@ -24,11 +24,11 @@ from aiohttp import web
 from service_tools import TinyEngine
 
 from acestep_xl.runner.graph import Graph
-from acestep_xl.service.app import build_app
-from acestep_xl.service.engine import Engine
-from acestep_xl.service.server import bind
+from acestep_xl.service.engine.protocol import Engine
+from acestep_xl.service.http.app import build_app
+from acestep_xl.service.http.server import bind
+from acestep_xl.service.queue.tasks import Tasks
 from acestep_xl.service.settings import ServiceSettings
-from acestep_xl.service.tasks import Tasks
 
 START_SECONDS = 60
 

@@ -81,3 +81,12 @@ def attention_on_a_card(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | Non
     out = torch.empty_like(q)
     del numbers
     return out
+
+
+def batch_tolerance(latents: Tensor) -> float:
+    """How far a song out of a batch may lie from its single run, in float32.
+
+    Kernels block a larger batch differently, so sums round differently: each of about a hundred products on the way
+    (layers times steps) adds an error of eps relative to the largest value, and 128 eps bounds their sum.
+    """
+    return 128 * torch.finfo(torch.float32).eps * float(latents.abs().max())

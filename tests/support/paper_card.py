@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acestep_xl.host.cards import PlainLane, aligned, cut
+from acestep_xl.host.offload.accelerator import PlainLane, aligned, cut
 
 DEVICE = torch.device("cpu", 0)
 

@@ -13,12 +13,12 @@ from typing import Any
 from service_tools import NoMedia, TinyEngine, read
 
 from acestep_xl.runner.graph import Graph
-from acestep_xl.service.engine import OnProgress, ShouldStop
+from acestep_xl.service.engine.protocol import OnProgress, ShouldStop
+from acestep_xl.service.queue.tasks import Tasks
 from acestep_xl.service.settings import ServiceSettings
-from acestep_xl.service.tasks import Tasks
 
 SECONDS = 0.02  # of each run
-PRELOAD = ["power_cut", "acestep_xl.nodes.table", "acestep_xl.service.tasks"]
+PRELOAD = ["power_cut", "acestep_xl.nodes.table", "acestep_xl.service.queue.tasks"]
 
 
 class ChancyEngine(TinyEngine):

@@ -15,11 +15,11 @@ from typing import Any
 
 from aiohttp import web
 
+from acestep_xl.parameters.ids import SAMPLER
 from acestep_xl.runner.graph import Graph
-from acestep_xl.service.engine import OnProgress, ShouldStop, Stopped
-from acestep_xl.service.graphs import SAMPLER
-from acestep_xl.service.headless import HeadlessEngine
-from acestep_xl.service.request import AudioInference, read_tasks
+from acestep_xl.service.engine.in_process import HeadlessEngine
+from acestep_xl.service.engine.protocol import OnProgress, ShouldStop, Stopped
+from acestep_xl.service.schema.request import AudioInference, read_tasks
 
 MODEL = "runware:ace-step@v1.5-xl-sft"
 

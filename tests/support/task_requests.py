@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from acestep_xl.parameters import api
-from acestep_xl.service.request import ApiError, AudioInference, read_tasks
+from acestep_xl.service.schema.request import ApiError, AudioInference, read_tasks
 
 MODEL = "runware:ace-step@v1.5-xl-sft"
 SOURCE = {"inputs.audio": "https://example.com/song.mp3"}

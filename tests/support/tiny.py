@@ -20,7 +20,8 @@ from acestep_xl.model import random_network
 from acestep_xl.model.checkpoint import give_silence
 from acestep_xl.model.config import Config
 from acestep_xl.model.tokens import demo_tokenizer, save_tokenizer
-from acestep_xl.model.vae import Oobleck, VAEConfig
+from acestep_xl.model.vae import Oobleck
+from acestep_xl.model.vae_config import VAEConfig
 
 LAYOUTS = ("official", "shards", "split", "all_in_one", "diffusers")
 NAME = "acestep_v1.5_xl_sft_tiny"

@@ -1,0 +1,80 @@
+"""Node: encode caption and lyrics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+
+from .. import host, parameters
+from ..model.prompt import Metadata, Prompt, instruction
+from ..model.text import TextEncoder, TextStates
+from ..pipeline import advice, conditioning, memory_estimate
+from ..pipeline.oom_retry import Attempt, carry_out, ladder
+
+
+class Encode:
+    """Turns caption, lyrics and metadata into a conditioning."""
+
+    CATEGORY = "audio/ACE-Step XL"
+    DESCRIPTION = (
+        "Encodes caption, lyrics and metadata with the exact prompt the model was trained on. Metadata on auto or 0 is "
+        "left to the model. Says what did not fit into the prompt."
+    )
+    FUNCTION = "encode"
+    RETURN_TYPES = ("CONDITIONING",)
+    RETURN_NAMES = ("conditioning",)
+    OUTPUT_TOOLTIPS = ("For the guider's positive or negative input; core ACE-Step 1.5 nodes accept it too.",)
+    SEARCH_ALIASES: ClassVar = ["ace step prompt", "lyrics", "caption", "tags", "bpm", "key"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "text_encoder": ("ACESTEP_TEXT_ENCODER", {"tooltip": "From the loader."}),
+                "caption": parameters.widget("caption"),
+                "lyrics": parameters.widget("lyrics"),
+                "language": parameters.widget("language"),
+                "bpm": parameters.widget("bpm"),
+                "key_scale": parameters.widget("key_scale"),
+                "time_signature": parameters.widget("time_signature"),
+                "duration": parameters.widget("prompt_duration"),
+                "task": parameters.widget("task"),
+                "tracks": parameters.widget("tracks"),
+            }
+        }
+
+    def encode(
+        self,
+        text_encoder: TextEncoder,
+        caption: str,
+        lyrics: str,
+        language: str,
+        bpm: int,
+        key_scale: str,
+        time_signature: str,
+        duration: float,
+        task: str,
+        tracks: str,
+    ) -> tuple[conditioning.Conditioning]:
+        metadata = Metadata(
+            bpm=bpm or None,
+            key_scale=None if key_scale == parameters.AUTO else key_scale,
+            time_signature=None if time_signature == parameters.AUTO else time_signature,
+            duration=duration or None,
+        )
+        named = [track.strip() for track in tracks.split(",") if track.strip()]
+        prompt = Prompt(caption, lyrics, language, metadata, instruction(task, named))
+        plain = replace(prompt, instruction=instruction("text2music"))
+        place = host.current()
+
+        def run(attempt: Attempt, device: torch.device) -> tuple[TextStates, TextStates | None]:
+            states = text_encoder.encode([prompt])
+            # For the part of a run after its source is let go.
+            return states, None if plain == prompt else text_encoder.encode([plain])
+
+        attempts = ladder(memory_estimate.text(text_encoder.model), place.card("text"))
+        states, released = carry_out(place, "encoding the prompt", [text_encoder.model], attempts, run, "text")
+        place.hint([*states.warnings, *advice.find("prompt", prompt)])
+        return (conditioning.write(states, task, [caption], released, duration),)

@@ -1,0 +1,72 @@
+"""Node: guidance."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from .. import host, parameters
+from ..model.network import AceStep
+from ..pipeline import advice, conditioning
+from ..pipeline.conditioning import Conditioning
+from ..pipeline.guider import Guider
+from ..sampler.guidance import Guidance
+
+
+class GuiderNode:
+    """Binds model and prompt, and sets guidance."""
+
+    CATEGORY = "audio/ACE-Step XL"
+    DESCRIPTION = (
+        "Guidance: how closely the music follows the prompt, and during which part of the run. Without a negative "
+        "prompt the model's own learned null condition is used, as it was trained."
+    )
+    FUNCTION = "make"
+    RETURN_TYPES = ("GUIDER",)
+    RETURN_NAMES = ("guider",)
+    OUTPUT_TOOLTIPS = ("For the sampler.",)
+    SEARCH_ALIASES: ClassVar = ["ace step cfg", "apg", "adg", "guidance"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "model": ("ACESTEP_MODEL", {"tooltip": "From the loader."}),
+                "positive": ("CONDITIONING", {"tooltip": "What the music shall be."}),
+                "type": parameters.widget("guidance_type"),
+                "scale": parameters.widget("guidance_scale"),
+                "start": parameters.widget("guidance_start"),
+                "end": parameters.widget("guidance_end"),
+                "momentum": parameters.widget("apg_momentum"),
+                "norm_threshold": parameters.widget("apg_norm_threshold"),
+                "eta": parameters.widget("apg_eta"),
+                "angle_clip": parameters.widget("adg_angle_clip"),
+                "adg_variant": parameters.widget("adg_variant"),
+                "negative_weight": parameters.widget("negative_weight"),
+            },
+            "optional": {
+                "negative": ("CONDITIONING", {"tooltip": "What to steer away from. Unconnected: the null condition."}),
+            },
+        }
+
+    def make(
+        self,
+        model: AceStep,
+        positive: Conditioning,
+        type: str,
+        scale: float,
+        start: float,
+        end: float,
+        momentum: float,
+        norm_threshold: float,
+        eta: float,
+        angle_clip: float,
+        adg_variant: str,
+        negative_weight: float,
+        negative: Conditioning | None = None,
+    ) -> tuple[Guider]:
+        guidance = Guidance(type, scale, start, end, momentum, norm_threshold, eta, angle_clip, adg_variant)
+        against = None if negative is None else conditioning.read(negative, "negative")
+        says = against is not None and not all(against.empty)
+        steering = advice.Steering(model.training_kind, model.name, scale, says, negative_weight)
+        host.current().hint(advice.find("guidance", steering))
+        return (Guider(model, conditioning.read(positive, "positive"), against, guidance, negative_weight),)

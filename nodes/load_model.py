@@ -1,0 +1,81 @@
+"""Node: load ACE-Step 1.5."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from .. import host, parameters
+from ..host.protocol import Host, Progress
+from ..model import demo
+from ..model.checkpoint import give_silence, load_network, load_text_encoder, load_vae
+from ..model.network import AceStep
+from ..model.precision import choose, side_dtype
+from ..model.text import TextEncoder
+from ..model.tokens import find_tokenizer
+from ..pipeline.model_files import MODEL_KINDS, TEXT_KINDS, VAE_KINDS, find, model_choices
+from ..pipeline.vae_socket import AudioVAE
+
+PARTS = 3  # network, VAE, text encoder
+
+
+class Loader:
+    """Loads the network, its text encoder and its VAE."""
+
+    CATEGORY = "audio/ACE-Step XL"
+    DESCRIPTION = "Loads ACE-Step 1.5 (2B or XL; SFT, base or turbo) from any of its published layouts."
+    FUNCTION = "load"
+    RETURN_TYPES = ("ACESTEP_MODEL", "ACESTEP_TEXT_ENCODER", "VAE")
+    RETURN_NAMES = ("model", "text_encoder", "vae")
+    OUTPUT_TOOLTIPS = (
+        "The network, for the guider.",
+        "The text encoder, for caption and lyrics.",
+        "The VAE, for decoding; core audio VAE nodes accept it too.",
+    )
+    SEARCH_ALIASES: ClassVar = ["ace step", "ace-step 1.5", "music model", "checkpoint"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        place = host.current()
+        return {
+            "required": {
+                "model": (
+                    [*model_choices(place, MODEL_KINDS), demo.NAME],
+                    {"tooltip": "Checkpoint: a file, an all-in-one file or a folder. demo needs no download."},
+                ),
+                "text_encoder": (
+                    [parameters.AUTO, *model_choices(place, TEXT_KINDS)],
+                    {"default": parameters.AUTO, "tooltip": "auto takes the one the checkpoint brings, or finds it."},
+                ),
+                "vae": (
+                    [parameters.AUTO, *model_choices(place, VAE_KINDS)],
+                    {"default": parameters.AUTO, "tooltip": "auto takes the one the checkpoint brings, or finds it."},
+                ),
+                "precision": parameters.widget("precision"),
+            }
+        }
+
+    def load(self, model: str, text_encoder: str, vae: str, precision: str) -> tuple[AceStep, TextEncoder, AudioVAE]:
+        place = host.current()
+        place.hint([demo.NOTICE] if model == demo.NAME else [])
+        if model == demo.NAME:
+            network, encoder, oobleck = demo.load()
+            return network, encoder, AudioVAE(oobleck)
+        device = place.compute_device()
+        layout, text, sound = find(place, model, text_encoder, vae)
+        tokenizer = find_tokenizer(text.path, place.tokenizer_bundles())
+        with place.progress(PARTS) as bar:
+            network = load_network(layout, choose(precision, device), device)
+            _tick(place, bar, 1)
+            device = place.compute_device("vae")
+            oobleck = load_vae(sound, side_dtype(choose(precision, device)), device)
+            _tick(place, bar, 2)
+            device = place.compute_device("text")
+            encoder = load_text_encoder(text, tokenizer, side_dtype(choose(precision, device)), device)
+            give_silence(network, oobleck)
+            _tick(place, bar, PARTS)
+        return network, encoder, AudioVAE(oobleck)
+
+
+def _tick(place: Host, bar: Progress, done: int) -> None:
+    bar.update(done)
+    place.check_interrupted()

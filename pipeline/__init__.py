@@ -1,0 +1,1 @@
+"""What several nodes share: conditioning, edits, the guider, memory plans, advice and output."""

@@ -1,0 +1,118 @@
+"""A source on its way in: any AUDIO, or the LATENT of an earlier run, as latents on the new timeline."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import parameters
+from ..audio.resample import resample, to_stereo
+from ..audio.splice import place
+from ..audio.timeline import Plan, Span, plan
+from ..audio.waveform import non_finite
+from . import edit, vae_socket
+
+NO_SOURCE = "no source: connect audio, or the latent of an earlier run"
+
+
+@dataclass(frozen=True)
+class Source:
+    """latents: ``[b 64 t]`` on the new timeline. waveform: the source itself, ``[b c n]`` at 48 kHz with its own
+    channels, or None when it came as latents alone. beside: frames (start, end) that the latents say nothing of."""
+
+    plan: Plan
+    latents: Tensor
+    waveform: Tensor | None
+    beside: tuple[tuple[int, int], ...]
+
+
+def read(vae: Any, audio: dict[str, Any] | None, latent: dict[str, Any] | None, spans: tuple[Span, ...]) -> Source:
+    """Bring a source to 48 kHz and onto the timeline that the spans ask for.
+
+    A LATENT goes in as it is, without a trip through the VAE; an AUDIO beside it is then only what the splice puts
+    back. Raises ValueError for neither, for NaN, and where the two do not belong together.
+    """
+    waveform = None if audio is None else at_48_khz(audio)
+    if latent is not None:
+        return _from_latent(latent, waveform, spans)
+    if waveform is None:
+        raise ValueError(NO_SOURCE)
+    if vae is None:
+        raise ValueError("source audio needs the VAE: connect the loader's vae")
+    planned = plan(waveform.shape[-1], spans, whole_frames=False)
+    # The VAE was trained on full scale; only what it sees is limited, the splice keeps the source's own samples.
+    latents = vae_socket.encode(vae, to_stereo(place(waveform, planned)).clamp(-1, 1))
+    return Source(planned, latents, waveform, ())
+
+
+def at_48_khz(audio: dict[str, Any]) -> Tensor:
+    """An AUDIO socket's ``[b c n]`` at 48 kHz, float32 on the CPU; mono stays mono, more than two channels become 2."""
+    waveform = audio["waveform"].detach().float().cpu()
+    if waveform.ndim != 3 or 0 in waveform.shape:
+        raise ValueError(f"source audio has shape {list(waveform.shape)}, expected [songs channels samples]")
+    bad = non_finite(waveform)
+    if bad:
+        raise ValueError(f"source audio contains {bad}; export it again from a clean source")
+    if waveform.shape[1] > 2:
+        waveform = to_stereo(waveform)
+    return resample(waveform, audio["sample_rate"], parameters.SAMPLE_RATE)
+
+
+def _from_latent(latent: dict[str, Any], waveform: Tensor | None, spans: tuple[Span, ...]) -> Source:
+    latents, hop = checked(latent), parameters.FRAME_SAMPLES
+    frames = latents.shape[-1]
+    samples = edit.length(latent) or frames * hop
+    if waveform is not None:
+        samples = waveform.shape[-1]
+        heard = math.ceil(samples / hop)
+        if heard != frames:
+            raise ValueError(
+                f"source audio is {heard} latent frames long, the source latent {frames}: they are not one song; "
+                "connect the audio decoded from this latent, or one of the two"
+            )
+    planned = plan(samples, spans, whole_frames=True)
+    left = planned.left // hop
+    placed = torch.zeros(*latents.shape[:2], planned.frames)
+    placed[..., left : left + frames] = latents
+    beside = ((0, left), (left + frames, planned.frames))
+    return Source(planned, placed, waveform, tuple(span for span in beside if span[0] < span[1]))
+
+
+def checked(latent: dict[str, Any]) -> Tensor:
+    """The latents of a source, ``[b 64 t]`` float32 on the CPU, refused when they are none."""
+    if edit.EDIT in latent:
+        raise ValueError(
+            "source latent is set up for another edit and has not been sampled: put a sampler between the two nodes"
+        )
+    latents = latent["samples"]
+    if latents.ndim != 3 or latents.shape[1] != parameters.LATENT_CHANNELS or 0 in latents.shape:
+        raise ValueError(
+            f"source latent has shape {list(latents.shape)}, expected [songs {parameters.LATENT_CHANNELS} frames]"
+        )
+    bad = non_finite(latents)
+    if bad:
+        raise ValueError(f"source latent contains {bad}; run what made it again")
+    return latents.detach().float().cpu()
+
+
+def seconds(audio: dict[str, Any] | None, latent: dict[str, Any] | None) -> float:
+    """Length of a source in seconds."""
+    if audio is not None:
+        return audio["waveform"].shape[-1] / audio["sample_rate"]
+    if latent is None:
+        raise ValueError(NO_SOURCE)
+    samples = edit.length(latent) or latent["samples"].shape[-1] * parameters.FRAME_SAMPLES
+    return samples / parameters.SAMPLE_RATE
+
+
+def repeat(tensor: Tensor, batch: int) -> Tensor:
+    """A source for each of ``batch`` songs; a source that is a batch already keeps its size."""
+    if len(tensor) == 1:
+        return tensor.repeat(batch, *(1 for _ in tensor.shape[1:]))
+    if batch not in (1, len(tensor)):
+        raise ValueError(f"batch_size is {batch} and the source holds {len(tensor)} songs; leave batch_size at 1")
+    return tensor

@@ -1,0 +1,90 @@
+"""The VAE socket: our VAE with the methods ComfyUI's audio VAE nodes call, and any other VAE as ours needs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import host, parameters
+from ..audio.resample import to_stereo
+from ..host.protocol import Host, Progress
+from ..model.vae import Oobleck
+from . import memory_plan
+from .oom_retry import Attempt, carry_out
+
+
+class AudioVAE:
+    """An Oobleck VAE on a VAE socket.
+
+    decode and encode have the shapes of ComfyUI's VAE object: latents ``[b 64 t]``, waveforms ``[b n 2]``.
+    """
+
+    audio_sample_rate = parameters.SAMPLE_RATE
+
+    def __init__(self, oobleck: Oobleck) -> None:
+        self.oobleck = oobleck
+
+    def decode(self, samples_in: Tensor) -> Tensor:
+        """Latents ``[b 64 t]`` to the waveform ``[b n 2]``, float32 on the CPU."""
+        place = host.current()
+        latents = samples_in.detach().float().cpu()
+
+        def run(attempt: Attempt, device: torch.device) -> Tensor:
+            with place.progress(-(-latents.shape[-1] // attempt.chunk) * len(latents)) as bar:
+                return self.oobleck.decode(latents, attempt.chunk, lambda done, _: _tick(place, bar, done))
+
+        attempts = chunk_attempts(self.oobleck, place)
+        return carry_out(place, "decoding", [self.oobleck], attempts, run, "vae").movedim(1, -1)
+
+    def encode(self, pixel_samples: Tensor) -> Tensor:
+        """Waveform ``[b n c]`` at 48 kHz to the mean latents ``[b 64 t]``, float32 on the CPU.
+
+        ComfyUI's node hands mono and surround sound over as it is; both become stereo.
+        """
+        place = host.current()
+        waveform = to_stereo(pixel_samples.movedim(-1, 1).detach().float().cpu())
+        frames = -(-waveform.shape[-1] // self.oobleck.config.hop)
+
+        def run(attempt: Attempt, device: torch.device) -> Tensor:
+            with place.progress(-(-frames // attempt.chunk) * len(waveform)) as bar:
+                return self.oobleck.encode(waveform, attempt.chunk, lambda done, _: _tick(place, bar, done))
+
+        attempts = chunk_attempts(self.oobleck, place)
+        return carry_out(place, "encoding audio", [self.oobleck], attempts, run, "vae")
+
+    def decode_tiled(self, samples: Tensor, tile_x: int = 0, tile_y: int = 0, overlap: int = 0) -> Tensor:
+        """ComfyUI's tiled decode. Ours always goes in chunks that equal the whole, so the tile sizes change nothing."""
+        return self.decode(samples)
+
+
+def chunk_attempts(oobleck: Oobleck, place: Host) -> list[Attempt]:
+    """Chunks to run through the VAE, the largest that fits first and smaller ones for when it does not."""
+    return memory_plan.vae_attempts(oobleck, place.compute_device("vae"), place.card("vae"))
+
+
+def decode(vae: Any, latents: Tensor) -> Tensor:
+    """Decode ``[b 64 t]`` to ``[b 2 n]`` with our VAE or another pack's object on a VAE socket."""
+    _check_rate(vae)
+    return vae.decode(latents).movedim(-1, 1).float().cpu()
+
+
+def encode(vae: Any, waveform: Tensor) -> Tensor:
+    """Encode ``[b 2 n]`` at 48 kHz to ``[b 64 t]`` with our VAE or another pack's object on a VAE socket."""
+    _check_rate(vae)
+    return vae.encode(waveform.movedim(1, -1)).float().cpu()
+
+
+def _check_rate(vae: Any) -> None:
+    rate = getattr(vae, "audio_sample_rate", None)
+    if rate != parameters.SAMPLE_RATE:
+        raise ValueError(
+            f"this VAE works at {rate or 'no'} Hz, ACE-Step 1.5's at {parameters.SAMPLE_RATE} Hz: connect the VAE of "
+            "the ACE-Step loader, or load ace_1.5_vae.safetensors"
+        )
+
+
+def _tick(place: Host, bar: Progress, done: int) -> None:
+    place.check_interrupted()
+    bar.update(done)

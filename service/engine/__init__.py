@@ -1,0 +1,1 @@
+"""Where a job's graph runs: in this process or in ComfyUI's queue."""

@@ -1,0 +1,1 @@
+"""Accepted tasks, their jobs, results, deliveries and retention: everything that lives in the database."""

@@ -1,0 +1,274 @@
+"""Who may import whom, and the other rules of the house that can be read off the source."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from house_rules import (
+    FILE_LINES,
+    FOLDER_FILES,
+    FUNCTION_LINES,
+    NOT_THE_PACK,
+    ROOT,
+    RULES,
+    circles,
+    import_violations,
+    modules_of,
+    node_classes,
+    style_violations,
+    targets_of,
+)
+
+
+def test_the_tree_keeps_the_import_rules() -> None:
+    assert import_violations(ROOT) == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circles(ROOT) == []
+
+
+def test_the_tree_keeps_the_rules_of_style() -> None:
+    assert style_violations(ROOT) == []
+
+
+def test_the_walk_sees_the_whole_pack() -> None:
+    names = set(modules_of(ROOT))
+    assert {"__init__", "parameters", "model.network", "nodes.table", "host.comfy", "runner.cli"} <= names
+    assert not {name for name in names if name.split(".")[0] in NOT_THE_PACK}
+    assert len(node_classes(modules_of(ROOT))) >= 8
+
+
+def test_contributing_states_the_same_rules() -> None:
+    lines = (ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()
+    rows = [[cell.replace("`", "").strip() for cell in line.split("|")] for line in lines if line.startswith("|")]
+    told = {row[1].strip("/"): row[2] for row in rows}
+    for name in ("model", "sampler", "audio", "transfer", "host", "pipeline", "nodes", "runner", "service"):
+        assert told[name] == (", ".join(RULES[name].pack) or "nothing"), name
+
+
+MADE_UP = {
+    "__init__.py": "",
+    "parameters/__init__.py": "",
+    "model/__init__.py": "",
+    "model/net.py": "class Net: ...\n",
+    "sampler/__init__.py": "",
+    "sampler/loop.py": "",
+    "host/__init__.py": "",
+    "host/comfy.py": "import torch\nimport comfy.utils\nimport folder_paths\n",
+    "nodes/__init__.py": "",
+    "nodes/table.py": "from . import one, two\nNODES = {'One': (one.One, 'One'), 'Two': (two.Two, 'Two')}\n",
+    "nodes/one.py": "from ..model.net import Net\nfrom .. import host, parameters\nclass One: ...\ndef helper(): ...\n",
+    "nodes/two.py": "from .one import helper\nfrom . import one\none.helper()\nclass Two: ...\n",
+    "runner/__init__.py": "",
+    "pipeline/__init__.py": "",
+    "pipeline/guider.py": "from .. import host\nfrom ..model.net import Net\nfrom ..sampler import loop\n",
+    "runner/run.py": "from ..nodes import table\nfrom ..nodes.table import NODES\nfrom .. import host\n",
+    "service/__init__.py": "",
+    "service/settings.py": "from .. import parameters\n",
+    "service/schema/__init__.py": "",
+    "service/schema/request.py": "from ...runner import run\n",
+    "service/queue/__init__.py": "",
+    "service/queue/jobs.py": "from ..schema.request import run\nfrom ..settings import parameters\n",
+    "tests/test_it.py": "import acestep_xl\nfrom acestep_xl.model import *\n",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small pack in which everything is allowed."""
+    for name, text in MADE_UP.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_a_lawful_tree_passes(tree: Path) -> None:
+    assert import_violations(tree) == []
+    assert style_violations(tree) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "expected"),
+    [
+        ("sampler/loop.py", "from ..model.net import Net", "sampler may not import model.net"),
+        ("sampler/loop.py", "from ..model import net", "sampler may not import model.net"),
+        ("model/net.py", "from .. import sampler", "model may not import sampler"),
+        ("model/net.py", "def f():\n    from ..host import comfy", "model may not import host.comfy"),
+        ("model/net.py", "import requests", "may not import the library requests"),
+        ("parameters/__init__.py", "import torch", "may not import the library torch"),
+        ("parameters/__init__.py", "from ..model import net", "parameters may not import model.net"),
+        ("host/__init__.py", "from ..nodes import table", "host may not import nodes.table"),
+        ("host/__init__.py", "import comfy.utils", "only host/comfy.py may"),
+        ("nodes/one.py", "import folder_paths", "only host/comfy.py may"),
+        ("nodes/one.py", "from nodes import NODE_CLASS_MAPPINGS", "only host/comfy.py may"),
+        ("nodes/one.py", "from ..runner import run", "nodes may not import runner.run"),
+        ("nodes/two.py", "from .one import One", "imports the node class one.One"),
+        ("nodes/two.py", "from ..nodes.one import One as Uno", "imports the node class one.One"),
+        ("nodes/two.py", "from . import one as uno\nuno.One()", "uses the node class one.One"),
+        ("pipeline/guider.py", "from ..nodes import one", "pipeline may not import nodes.one"),
+        ("model/net.py", "from ..pipeline import guider", "model may not import pipeline.guider"),
+        ("service/schema/request.py", "from ..queue import jobs", "service.schema may not import service.queue.jobs"),
+        ("service/schema/request.py", "from ...pipeline import guider", "may not import pipeline.guider"),
+        ("service/queue/jobs.py", "import aiohttp", "may not import the library aiohttp"),
+        ("runner/run.py", "from ..nodes.one import helper", "runner may not import nodes.one"),
+        ("runner/run.py", "from ..model.net import Net", "runner may not import model.net"),
+        ("runner/run.py", "from acestep_xl.host import use", "imports are relative"),
+        ("runner/run.py", "import acestep_xl", "imports are relative"),
+        ("runner/run.py", "from ... import model", "leaves the pack"),
+        ("runner/run.py", "from .run import *", "star import"),
+        ("runner/run.py", "import importlib\nimportlib.import_module('torch')", "at run time"),
+        ("helpers/new.py", "", "no rule covers helpers.new"),
+    ],
+)
+def test_each_kind_of_violation_is_seen(tree: Path, file: str, line: str, expected: str) -> None:
+    path = tree / file
+    path.parent.mkdir(exist_ok=True)
+    before = path.read_text() if path.exists() else ""
+    path.write_text(before + line + "\n")
+    found = import_violations(tree)
+    assert any(expected in problem for problem in found), found
+    for problem in found:
+        name, number, _ = problem.split(":", 2)
+        assert name == file and int(number) > before.count("\n"), problem
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("def f():\n" + "    x = 1\n" * FUNCTION_LINES, "f has 51 lines"),
+        ("x = 1\n" * (FILE_LINES + 1), "321 lines"),
+        ("def f(**options): ...\n", "f takes **options"),
+        ("class A:\n    def __init__(self, **options): ...\n", "__init__ takes **options"),
+        ("import torch\ntorch.backends.cudnn.benchmark = True\n", "changes torch.backends.cudnn.benchmark"),
+        ("import os\nos.environ['A'] = 'b'\n", "changes os.environ['A']"),
+        ("from torch import nn\nsetattr(nn, 'Linear', None)\n", "changes nn"),
+    ],
+)
+def test_each_fault_of_style_is_seen(tree: Path, text: str, expected: str) -> None:
+    (tree / "model/net.py").write_text(text)
+    found = style_violations(tree)
+    assert len(found) == 1 and expected in found[0], found
+
+
+def test_a_circle_is_seen(tree: Path) -> None:
+    assert circles(tree) == []
+    (tree / "model/net.py").write_text("from . import layers\n")
+    (tree / "model/layers.py").write_text("def f():\n    from .parts import g\n")
+    (tree / "model/parts.py").write_text("from .net import Net\n")
+    assert circles(tree) == [["model.layers", "model.net", "model.parts"]]
+    (tree / "model/layers.py").write_text("if TYPE_CHECKING:\n    from .parts import g\n")
+    assert circles(tree) == []
+
+
+def test_a_full_folder_is_seen(tree: Path) -> None:
+    for number in range(FOLDER_FILES):
+        (tree / f"model/part{number}.py").write_text("")
+    assert style_violations(tree) == [
+        f"model: {FOLDER_FILES + 2} files, {FOLDER_FILES} are the limit; make rooms of it"
+    ]
+
+
+LIGHT = """
+import sys
+import acestep_xl, acestep_xl.parameters, acestep_xl.host, acestep_xl.host.model_folders, acestep_xl.runner.cli
+slow = {"torch", "numpy", "transformers", "huggingface_hub", "av", "aiohttp", "tqdm"}
+print(sorted(slow & sys.modules.keys()))
+"""
+
+
+def test_the_command_line_starts_without_the_heavy_libraries(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LIGHT], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# Libraries first, so that what they do at import is not counted; then every module of the pack by itself.
+CLEAN = """
+import importlib, logging, os, signal, sys, warnings
+for library in sys.argv[1].split(","):
+    importlib.import_module(library)
+import torch
+FORBIDDEN = set(
+    "socket.connect socket.bind socket.getaddrinfo os.mkdir os.remove os.rename os.rmdir os.putenv os.unsetenv "
+    "os.chdir os.system os.exec os.posix_spawn subprocess.Popen tempfile.mkstemp tempfile.mkdtemp".split()
+)
+acted = []
+def watch(event, arguments):
+    code = event == "open" and str(arguments[0]).endswith((".py", ".pyc", ".so"))
+    if event in FORBIDDEN or (event == "open" and not code):
+        acted.append(f"{event} {arguments[0]!r}")
+def state():
+    root = logging.getLogger()
+    return {
+        "environment": dict(os.environ), "warning filters": list(warnings.filters), "sys.path": list(sys.path),
+        "logging": (list(root.handlers), root.level), "signals": signal.getsignal(signal.SIGINT),
+        "torch": (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads(), torch.initial_seed()),
+        "CUDA": torch.cuda.is_initialized(),
+    }
+sys.addaudithook(watch)
+for name in sys.argv[2].split(","):
+    for loaded in [key for key in sys.modules if key.split(".")[0] == "acestep_xl"]:
+        del sys.modules[loaded]
+    before = state()
+    acted.clear()
+    importlib.import_module(name)
+    after = state()
+    for fault in acted + [f"changes {key}" for key in before if before[key] != after[key]]:
+        print(f"{name}: {fault}")
+"""
+
+
+def acts_at_import(libraries: list[str], modules: list[str], folder: Path) -> list[str]:
+    """What each module does beyond defining things when it is imported, seen in a fresh interpreter in `folder`."""
+    command = [sys.executable, "-B", "-c", CLEAN, ",".join(libraries), ",".join(modules)]
+    environment = {**os.environ, "HOME": str(folder), "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_importing_does_nothing_but_define(tmp_path: Path) -> None:
+    modules = modules_of(ROOT)
+    del modules["host.comfy"]  # needs ComfyUI
+    names = ["acestep_xl" if name == "__init__" else f"acestep_xl.{name}" for name in sorted(modules)]
+    libraries = {
+        target
+        for module in modules.values()
+        for node in module.tree.body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for target, inside in targets_of(module, node, modules)
+        if not inside
+    }
+    assert len(names) > 40 and "torch" in libraries
+    # A part of aiohttp that its own __init__ does not load; it reads the system's table of media types.
+    assert acts_at_import(sorted({*libraries, "aiohttp.web"}), names, tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+ACTS = {
+    "environment": "import os; os.environ['A'] = 'b'",
+    "os.putenv": "import os; os.putenv('A', 'b')",
+    "warning filters": "import warnings; warnings.simplefilter('ignore')",
+    "os.mkdir": "import os; os.makedirs('made')",
+    "open 'written.txt'": "open('written.txt', 'w').close()",
+    "open '/dev/null'": "open('/dev/null').close()",
+    "socket.connect": "import socket; socket.socket(socket.AF_UNIX).connect_ex('nobody')",
+    "logging": "import logging; logging.basicConfig()",
+    "torch": "import torch; torch.set_grad_enabled(False)",
+    "sys.path": "import sys; sys.path.append('here')",
+}
+
+
+def test_each_act_at_import_is_seen(tmp_path: Path) -> None:
+    for number, text in enumerate(ACTS.values()):
+        (tmp_path / f"act{number}.py").write_text(text)
+    (tmp_path / "innocent.py").write_text("import json\nA = json.dumps([1])\ndef f(): open('x', 'w')\n")
+    found = acts_at_import(["torch"], [*(f"act{number}" for number in range(len(ACTS))), "innocent"], tmp_path)
+    for number, expected in enumerate(ACTS):
+        assert any(line.startswith(f"act{number}: ") and expected in line for line in found), (expected, found)
+    assert not [line for line in found if line.startswith("innocent")]

@@ -1,0 +1,93 @@
+"""The shipped workflows: they run as they are, and they are what ComfyUI saves."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from demo_network import shipped_demo
+
+from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS
+from acestep_xl.runner.cli import main
+from acestep_xl.runner.download import BUNDLES
+from acestep_xl.runner.run_command import SHIPPED
+
+WORKFLOWS = sorted(SHIPPED.glob("*.json"))
+# Uses ComfyUI's own sampling nodes on purpose; tried in a real ComfyUI.
+CORE = {"core_nodes"}
+CORE_NODES = {
+    "EmptyAceStep1.5LatentAudio",
+    "KSamplerSelect",
+    "RandomNoise",
+    "SamplerCustomAdvanced",
+    "SaveAudio",
+    "VAEDecodeAudio",
+}
+OURS = [path for path in WORKFLOWS if path.stem not in CORE]
+SONGS = {"batch": 2, "variations": 2}
+# Seconds of the example melody, and of the songs that have a length of their own.
+SECONDS = {
+    "text_to_music": 60,
+    "timbre_reference": 30,
+    "variations": 30,
+    "batch": 30,
+    "chain": 20,
+    "extend": 16,
+    "fast": 60,
+    "plot": 30,
+    "scheduler": 30,
+}
+EXAMPLE_SECONDS = 8
+# These run on the demo network as users get it, one of every task; the others on one of random weights.
+SHIPPED_DEMO = {"text_to_music", "repaint", "extend", "cover"}
+
+
+def nodes(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text())["nodes"]
+
+
+def test_there_is_one_for_every_task() -> None:
+    expected = {"text_to_music", "cover", "repaint", "repaint_regions", "extend", "timbre_reference", "variations"}
+    assert expected <= {path.stem for path in WORKFLOWS}
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda p: p.stem)
+def test_it_runs_without_model_files(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["run", str(path), "--demo", "--output", str(tmp_path), "--device", "cpu"]
+    with shipped_demo() if path.stem in SHIPPED_DEMO else nullcontext():
+        assert main([*arguments, "--set", "AceStepXLSchedule.steps=2"]) == 0
+    files = [line for line in capsys.readouterr().out.split() if not line.endswith(".png")]
+    assert len(files) == SONGS.get(path.stem, 1)
+    for file in files:
+        samples, rate = soundfile.read(file)
+        assert rate == 48000
+        assert len(samples) == SECONDS.get(path.stem, EXAMPLE_SECONDS) * 48000
+        assert 0.01 < abs(samples).max() <= 1
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
+def test_it_uses_our_nodes_and_names_the_published_files(path: Path) -> None:
+    core = CORE_NODES if path.stem in CORE else set()
+    assert {node["type"] for node in nodes(path)} <= {*NODE_CLASS_MAPPINGS, *core, "MarkdownNote"}
+    published = {tuple(source.target.rsplit("/", 1)) for source in BUNDLES["xl-sft"]}
+    for node in nodes(path):
+        for model in node["properties"].get("models", []):
+            assert (model["directory"], model["name"]) in published
+            assert model["url"].endswith(model["name"])
+        if node["type"] == "AceStepXLLoader":
+            assert node["widgets_values"][0] in {model["name"] for model in node["properties"]["models"]}
+
+
+def test_one_with_core_nodes_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "core_nodes", "--demo"]) == 2
+    assert "SamplerCustomAdvanced" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
+def test_its_text_has_no_machine_in_it(path: Path) -> None:
+    assert "/home/" not in path.read_text()
+    assert path.read_text().endswith("}\n")

@@ -1,0 +1,214 @@
+"""Execution: order, what nodes are given, what becomes of their results, errors and stops."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from acestep_xl import host as host_package
+from acestep_xl.host.headless import HeadlessHost, Interrupted
+from acestep_xl.runner.execute import NodeError, execute
+from acestep_xl.runner.graph import Graph, to_api
+from acestep_xl.runner.node_table import NodeTable
+from acestep_xl.runner.read import read_workflow
+from acestep_xl.runner.validate import validate
+
+
+class Thing:
+    """A result whose end can be watched."""
+
+
+log: list[Any] = []
+things: dict[str, weakref.ref[Thing]] = {}
+
+
+@pytest.fixture(autouse=True)
+def fresh_log() -> Iterator[None]:
+    log.clear()
+    things.clear()
+    yield
+
+
+class Make:
+    RETURN_TYPES = ("THING", "INT")
+    FUNCTION = "make"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"name": ("STRING", {}), "count": ("INT", {"min": 0, "max": 9})},
+            "optional": {"after": ("THING",)},
+        }
+
+    def make(self, name: str, count: int, after: Any = None) -> tuple[Thing, int]:
+        log.append((name, count, sorted(alive for alive in things if things[alive]() is not None)))
+        thing = Thing()
+        things[name] = weakref.ref(thing)
+        return thing, count + 1
+
+
+class Show:
+    RETURN_TYPES = ()
+    FUNCTION = "show"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"thing": ("THING",)},
+            "optional": {"number": ("INT", {})},
+            "hidden": {"graph": "PROMPT", "png": "EXTRA_PNGINFO", "me": "UNIQUE_ID", "token": "AUTH_TOKEN_COMFY_ORG"},
+        }
+
+    def show(self, thing: Thing, graph: Any, png: Any, me: str, token: Any, number: int = -1) -> dict[str, Any]:
+        log.append({"graph": graph, "png": png, "me": me, "token": token, "grad": torch.is_inference_mode_enabled()})
+        return {"ui": {"audio": [{"filename": f"{me}.wav", "subfolder": "", "type": "output", "n": number}]}}
+
+
+class Fail(Show):
+    FUNCTION = "fail"
+
+    def fail(self, thing: Thing, **hidden: Any) -> Any:
+        raise ValueError("bad level")
+
+
+class Short(Make):
+    def make(self, name: str, count: int, after: Any = None) -> Any:
+        return (Thing(),)
+
+
+class Expand(Make):
+    def make(self, name: str, count: int, after: Any = None) -> Any:
+        return {"result": (None, None), "expand": {}}
+
+
+class Both(Make):
+    OUTPUT_NODE = True
+
+    def make(self, name: str, count: int, after: Any = None) -> Any:
+        return {"ui": {"text": [name]}, "result": [Thing(), count * 10]}
+
+
+class Stop(Show):
+    FUNCTION = "stop"
+
+    def stop(self, thing: Thing, **hidden: Any) -> Any:
+        host = host_package.current()
+        assert isinstance(host, HeadlessHost)
+        host.interrupt()
+        host.check_interrupted()
+
+
+@pytest.fixture
+def table() -> NodeTable:
+    return NodeTable({c.__name__: c for c in (Make, Show, Fail, Short, Expand, Both, Stop)})
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> HeadlessHost:
+    return HeadlessHost([], tmp_path, device="cpu")
+
+
+def graph_of(table: NodeTable, **nodes: tuple[str, dict[str, Any]]) -> Graph:
+    api = {name[1:]: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
+    graph = read_workflow(api, table).graph
+    assert validate(graph, table) == []
+    return graph
+
+
+def test_each_needed_node_runs_once_in_order(table: NodeTable, host: HeadlessHost) -> None:
+    graph = graph_of(
+        table,
+        n9=("Show", {"thing": ["2", 0], "number": ["1", 1]}),
+        n2=("Make", {"name": "second", "count": ["1", 1], "after": ["1", 0]}),
+        n1=("Make", {"name": "first", "count": "4"}),
+        n8=("Show", {"thing": ["1", 0]}),
+        n7=("Make", {"name": "unused", "count": 1}),
+    )
+    events: list[Any] = []
+    shown = execute(graph, table, host, on_node=lambda *event: events.append(event))
+    assert [entry[:2] for entry in log if isinstance(entry, tuple)] == [("first", 4), ("second", 5)]
+    assert events == [("1", "Make", 0, 4), ("2", "Make", 1, 4), ("9", "Show", 2, 4), ("8", "Show", 3, 4)]
+    assert list(shown) == ["9", "8"]
+    assert shown["9"]["audio"][0]["n"] == 5 and shown["8"]["audio"][0]["n"] == -1
+
+
+def test_hidden_inputs_are_comfyuis(table: NodeTable, host: HeadlessHost) -> None:
+    graph = graph_of(table, n1=("Make", {"name": "a", "count": 1}), n5=("Show", {"thing": ["1", 0]}))
+    execute(graph, table, host)
+    assert log[-1] == {"graph": to_api(graph), "png": None, "me": "5", "token": None, "grad": True}
+    execute(graph, table, host, editor={"nodes": []})
+    assert log[-1]["png"] == {"workflow": {"nodes": []}}
+
+
+def test_results_are_dropped_when_nothing_needs_them(table: NodeTable, host: HeadlessHost) -> None:
+    graph = graph_of(
+        table,
+        n1=("Make", {"name": "a", "count": 1}),
+        n2=("Make", {"name": "b", "count": 1, "after": ["1", 0]}),
+        n3=("Make", {"name": "c", "count": 1, "after": ["2", 0]}),
+        n4=("Make", {"name": "d", "count": ["1", 1], "after": ["3", 0]}),
+        n5=("Show", {"thing": ["4", 0]}),
+    )
+    execute(graph, table, host)
+    assert [entry[2] for entry in log[:-1]] == [[], ["a"], ["a", "b"], ["a", "c"]]
+    gc.collect()
+    assert all(reference() is None for reference in things.values())
+
+
+def test_a_result_may_come_with_ui(table: NodeTable, host: HeadlessHost) -> None:
+    graph = graph_of(
+        table, n1=("Both", {"name": "x", "count": 3}), n2=("Show", {"thing": ["1", 0], "number": ["1", 1]})
+    )
+    shown = execute(graph, table, host)
+    assert shown["1"] == {"text": ["x"]}
+    assert shown["2"]["audio"][0]["n"] == 30
+
+
+def test_browser_only_inputs_do_not_reach_the_node(table: NodeTable, host: HeadlessHost) -> None:
+    graph = graph_of(
+        table, n1=("Make", {"name": "a", "count": 1}), n5=("Show", {"thing": ["1", 0], "audioUI": "", "upload": "x"})
+    )
+    assert "5" in execute(graph, table, host)
+
+
+def test_an_error_names_its_node_and_keeps_its_cause(table: NodeTable, host: HeadlessHost) -> None:
+    graph = graph_of(table, n1=("Make", {"name": "a", "count": 1}), n5=("Fail", {"thing": ["1", 0]}))
+    graph["5"].title = "Last one"
+    with pytest.raises(NodeError, match=r"node 5 \(Last one, Fail\): ValueError: bad level") as caught:
+        execute(graph, table, host)
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert (caught.value.node_id, caught.value.title, caught.value.class_type) == ("5", "Last one", "Fail")
+
+
+@pytest.mark.parametrize(("kind", "words"), [("Short", "2 outputs but returned 1"), ("Expand", "expands")])
+def test_answers_that_break_the_contract(kind: str, words: str, table: NodeTable, host: HeadlessHost) -> None:
+    graph = graph_of(table, n1=(kind, {"name": "a", "count": 1}), n5=("Show", {"thing": ["1", 0]}))
+    with pytest.raises(NodeError, match=words):
+        execute(graph, table, host)
+
+
+def test_a_stop_passes_through_and_leaves_the_host_usable(table: NodeTable, host: HeadlessHost) -> None:
+    graph = graph_of(table, n1=("Make", {"name": "a", "count": 1}), n5=("Stop", {"thing": ["1", 0]}))
+    with pytest.raises(Interrupted):
+        execute(graph, table, host)
+    host.check_interrupted()
+    host.interrupt()
+    with pytest.raises(Interrupted):
+        execute(graph, table, host)
+    assert len([entry for entry in log if isinstance(entry, tuple)]) == 1, "asked before the start, no node runs"
+
+
+def test_the_host_is_current_only_while_it_runs(table: NodeTable, host: HeadlessHost) -> None:
+    before = host_package.current()
+    graph = graph_of(table, n1=("Make", {"name": "a", "count": 1}), n5=("Fail", {"thing": ["1", 0]}))
+    with pytest.raises(NodeError):
+        execute(graph, table, host)
+    assert host_package.current() is before
+    assert not torch.is_inference_mode_enabled()

@@ -1,0 +1,139 @@
+"""`acestep-xl serve` as a user meets it: what it refuses to start with, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from local_service import Command
+from service_tools import TinyEngine, body
+
+from acestep_xl.__main__ import main
+from acestep_xl.service import serve_command
+from acestep_xl.service.http import server
+from acestep_xl.service.http.app import build_app
+from acestep_xl.service.queue.tasks import Tasks
+from acestep_xl.service.settings import ServiceSettings
+
+KEY = "a-key-of-some-length"
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command says when it doesn't start."""
+    assert main(["serve", "--demo", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "music.example"])
+def test_listening_to_others_needs_a_key(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
+) -> None:
+    monkeypatch.delenv(serve_command.KEY_VARIABLE, raising=False)
+    text = said(capsys, "--host", host, "--data", str(tmp_path))
+    assert host in text and serve_command.KEY_VARIABLE in text and "127.0.0.1" in text
+
+
+def arguments(*given: str) -> Any:
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    serve_command.add_arguments(parser)
+    parser.add_argument("--models", default=[])
+    return parser.parse_args(given)
+
+
+def test_keys_come_from_the_environment_and_the_command_line() -> None:
+    settings = serve_command.read_settings(arguments("--host", "0.0.0.0", "--api-key", "c"), "a, b")
+    assert set(settings.api_keys) == {"a", "b", "c"}
+    assert serve_command.read_settings(arguments("--host", "::1"), "").api_keys == ()
+
+
+def test_everything_out_of_range_is_said_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = said(capsys, "--port", "70000", "--max-queue", "0", "--data", str(tmp_path))
+    assert "port is 70000; allowed are 0 to 65535" in text and "max_queue is 0" in text
+
+
+def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"cannot listen on 127.0.0.1 port {port}" in said(capsys, "--port", port, "--data", str(tmp_path))
+
+
+def test_an_unknown_device_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "no device 'abacus'" in said(capsys, "--device", "abacus", "--data", str(tmp_path))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from acestep_xl.__main__ import main\n"
+        "try: main(['serve', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print([n for n in ('torch', 'aiohttp', 'pydantic', 'transformers', 'numpy', 'asyncio') if n in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--allow-private" in result.stdout and "ACESTEP_XL_API_KEY" in result.stdout
+    heavy = [name for name in result.stdout.splitlines()[-1].strip("[]").split(", ") if name not in ("", "'asyncio'")]
+    assert heavy == []
+
+
+def test_connections_beyond_the_bound_are_turned_away(tmp_path: Path) -> None:
+    """Before they cost anything: a client that only connects and says nothing holds a place until it is closed."""
+
+    async def run() -> None:
+        settings = ServiceSettings(max_connections=2, max_websockets=1, demo=True)
+        opening = functools.partial(Tasks.open, tmp_path, TinyEngine(tmp_path / "work"), settings)
+        runner = web.AppRunner(build_app(settings, opening), keepalive_timeout=0.5)
+        await runner.setup()
+        listening = server.bind("127.0.0.1", 0)
+        port = listening.getsockname()[1]
+        serving = await server._listen(runner, settings, listening)
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 503") and await reader.read() is not None
+        assert [await asyncio.wait_for(one.read(), 5) for one, _ in silent] == [b""] * 3, "the silent ones are closed"
+        reader, again = await asyncio.open_connection("127.0.0.1", port)
+        again.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        for one in (writer, again, *(each for _, each in silent)):
+            one.close()
+        serving.close()
+        await runner.cleanup()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def call(url: str, *tasks: dict[str, Any], key: str = KEY) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+    request = urllib.request.Request(f"{url}/v1", json.dumps(tasks).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.slow
+def test_a_stop_is_quick_and_quiet(tmp_path: Path) -> None:
+    with Command(tmp_path, key=KEY) as command:
+        task = body(duration=30, steps=300, deliveryMethod="async")
+        call(command.url, task)
+        poll = {"taskType": "getResponse", "taskUUID": task["taskUUID"]}
+        while not 3 < call(command.url, poll)["data"][0]["progress"]:
+            time.sleep(0.05)
+        start = time.monotonic()
+        command.process.send_signal(signal.SIGTERM)
+        assert command.process.wait(30) == 0 and time.monotonic() - start < 20, "within a step"
+    text = command.log.read_text()
+    assert f"listening on http://127.0.0.1:{command.port}" in text and "stopping" in text
+    assert "Traceback" not in text and KEY not in text
+    assert (tmp_path / "data" / "tasks.sqlite3").is_file()

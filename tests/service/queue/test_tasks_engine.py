@@ -1,0 +1,262 @@
+"""The engine without ComfyUI, with the demo network: real songs, stops, errors; and what a run is measured to use."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import sys
+import threading
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from service_tools import NoMedia, in_loop, inference, receiving
+
+from acestep_xl.audio.files import encode, read, write
+from acestep_xl.nodes.load_audio import example
+from acestep_xl.runner.graph import Graph
+from acestep_xl.service.engine import in_process
+from acestep_xl.service.engine import usage as usage_module
+from acestep_xl.service.engine.graphs import build
+from acestep_xl.service.engine.in_process import HeadlessEngine
+from acestep_xl.service.engine.protocol import DiskFull, RunError, Stopped
+from acestep_xl.service.engine.usage import Meter, Usage
+from acestep_xl.service.queue.tasks import Tasks
+from acestep_xl.service.schema.request import MediaStorage, read_tasks
+from acestep_xl.service.settings import ServiceSettings
+
+
+def graph_of(engine: HeadlessEngine, seed: int = 7, **values: Any) -> Graph:
+    task = inference(**{"duration": 30, "steps": 1, "outputFormat": "WAV", **values})
+    source = "source.wav" if task.value("inputs.audio") else ""
+    return build(task, seed=seed, prefix="service/song", table=engine.table(), source=source, demo=True)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> HeadlessEngine:
+    """With an eight-second source taken in."""
+    folder = tmp_path_factory.mktemp("engine")
+    source = write(folder / "source.wav", example()[0], 48000, format="wav", bit_depth=24)
+    made = HeadlessEngine(folder / "work", [], "cpu")
+    made.take_in(source)
+    return made
+
+
+def waveform(engine: HeadlessEngine, graph: Graph) -> torch.Tensor:
+    (path,) = engine.run(graph, lambda done: None, bool)
+    samples, rate = read(path)
+    assert rate == 48000
+    return samples[0]
+
+
+def test_a_song_and_another_seed_without_loading_again(engine: HeadlessEngine, caplog: Any) -> None:
+    first = waveform(engine, graph_of(engine, seed=1))
+    assert first.shape == (2, 30 * 48000)
+    caplog.clear()
+    second = waveform(engine, graph_of(engine, seed=2))
+    assert not torch.equal(first, second)
+    assert "demo network" not in caplog.text, "the loader says so each time it runs"
+    assert torch.equal(waveform(engine, graph_of(engine, seed=1)), first)
+
+
+def test_cover_repaint_and_both_ends(engine: HeadlessEngine) -> None:
+    audio = {"audio": "11111111-2222-4333-8444-555555555555"}
+    lengths = {}
+    for name, settings in {
+        "cover": {},
+        "repaint": {"repaintingStart": 2, "repaintingEnd": 4},
+        "before": {"repaintingStart": -3, "repaintingEnd": 0},
+        "after": {"repaintingStart": 8, "repaintingEnd": 10},
+        "to the end": {"repaintingStart": 6},
+        "from the start": {"repaintingEnd": 2},
+    }.items():
+        task = inference(steps=1, outputFormat="WAV", settings=settings, inputs=audio)
+        graph = build(task, seed=1, prefix="a", table=engine.table(), source="source.wav", demo=True)
+        found = waveform(engine, graph)
+        lengths[name] = found.shape[-1] / 48000
+        if name in ("repaint", "to the end", "from the start"):
+            same = ((found - example()[0]).abs() < 2**-22).all(dim=0).numpy()  # both went through 24 bits
+            first, last = np.flatnonzero(~same)[[0, -1]] / 48000
+            expected = {"repaint": (2, 4), "to the end": (6, 8), "from the start": (0, 2)}[name]
+            assert (first, last) == pytest.approx(expected, abs=0.06), name
+    assert lengths == {"cover": 8, "repaint": 8, "before": 11, "after": 10, "to the end": 8, "from the start": 8}
+
+
+def test_progress_only_grows_and_ends_near_the_end(engine: HeadlessEngine) -> None:
+    seen: list[float] = []
+    engine.run(graph_of(engine, seed=5, steps=6), seen.append, bool)
+    assert seen == sorted(seen) and 0 <= seen[0] and 0.95 < seen[-1] <= 1
+    assert len(set(seen)) > 6
+
+
+def test_a_stop_within_a_step(engine: HeadlessEngine) -> None:
+    """Asked in the third of many steps, it never comes to the fifth."""
+    seen: list[float] = []
+    stop = threading.Event()
+
+    def on_progress(done: float) -> None:
+        seen.append(done)
+        if sum(share > 0.1 for share in seen) == 3:
+            stop.set()
+
+    with pytest.raises(Stopped):
+        engine.run(graph_of(engine, seed=9, steps=50), on_progress, stop.is_set)
+    assert seen[-1] < 0.3
+    assert waveform(engine, graph_of(engine)).shape[-1] == 30 * 48000, "the next run is not stopped"
+
+
+def test_errors_name_the_node_and_the_cause(
+    engine: HeadlessEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = graph_of(engine)
+    (sampler,) = (call for call in graph.values() if call.class_type == "AceStepXLEmptyLatent")
+    sampler.inputs["batch_size"] = 0
+    with pytest.raises(RunError) as caught:
+        engine.run(graph, lambda done: None, bool)
+    assert caught.value.node_class == "AceStepXLSampler" and caught.value.kind == "ValueError"
+    assert "shape" in caught.value.reason
+
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"this is no sound")
+    other = HeadlessEngine(tmp_path / "work", [], "cpu")
+    other.take_in(broken)
+    task = inference(inputs={"audio": "11111111-2222-4333-8444-555555555555"})
+    cover = build(task, seed=1, prefix="a", table=other.table(), source=broken.name, demo=True)
+    with pytest.raises(RunError) as caught:
+        other.run(cover, lambda done: None, bool)
+    assert caught.value.kind == "UnreadableAudio" and caught.value.reason.startswith("broken.wav (")
+
+    whole = Path.write_bytes
+
+    def write_bytes(self: Path, data: Any) -> int:
+        if self.suffix == ".part":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    with pytest.raises(DiskFull, match="No space left on device"):
+        engine.run(graph_of(engine), lambda done: None, bool)
+
+
+def test_a_source_is_linked_or_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "a.flac"
+    source.write_bytes(b"fLaC")
+    for link in (True, False):
+        if not link:
+            monkeypatch.setattr(in_process.os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
+        engine = HeadlessEngine(tmp_path / f"work {link}", [], "cpu")
+        assert engine.take_in(source) == "a.flac"
+        assert (tmp_path / f"work {link}" / "input" / "a.flac").read_bytes() == b"fLaC"
+    assert source.read_bytes() == b"fLaC"
+
+
+def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no device 'abacus' here"):
+        HeadlessEngine(tmp_path, [], "abacus")
+
+
+@in_loop
+async def test_a_song_through_the_whole_engine_room(tmp_path: Path) -> None:
+    settings = ServiceSettings(demo=True)
+    async with Tasks.open(tmp_path, HeadlessEngine(tmp_path / "work", [], "cpu"), settings, NoMedia(tmp_path)) as tasks:
+        task = inference(duration=30, steps=1, numberResults=2, outputFormat="OGG", includeCost=True)
+        assert await tasks.submit([task]) == [None]
+        state = await tasks.wait(task.task_uuid, 50)
+        assert state is not None and state.status == "success"
+        for result in state.results:
+            found = await tasks.file(result["audioUUID"])
+            assert found is not None and found[1] == "audio/ogg"
+            assert read(found[0])[0].shape[-1] == pytest.approx(30 * 48000, abs=4096)
+        assert state.results[1]["costDetails"]["seconds"] > 0
+
+
+@in_loop
+async def test_sources_of_every_kind(tmp_path: Path) -> None:
+    """A cover of a URL, a repaint of an upload, and an extension of that, which is a result by then."""
+    song = encode(example()[0], 48000, format="flac", bit_depth=24)
+    settings = ServiceSettings(demo=True, allow_private=True)
+    engine = HeadlessEngine(tmp_path / "work", [], "cpu")
+    async with receiving() as there, Tasks.open(tmp_path, engine, settings) as tasks:
+        there.files["/song.flac"] = song
+        upload = {"taskType": "mediaStorage", "taskUUID": str(uuid.uuid4()), "operation": "upload"}
+        (request,) = read_tasks([{**upload, "media": base64.b64encode(song).decode()}])
+        assert isinstance(request, MediaStorage)
+        kept = (await tasks.store_media(request))["mediaUUID"]
+
+        async def made(audio: str, **parts: Any) -> tuple[str, float]:
+            task = inference(inputs={"audio": audio}, steps=1, outputFormat="WAV", settings=parts)
+            assert await tasks.submit([task]) == [None]
+            state = await tasks.wait(task.task_uuid, 50)
+            assert state is not None and state.errors == ()
+            found = await tasks.file(state.results[0]["audioUUID"])
+            assert found is not None
+            return state.results[0]["audioUUID"], read(found[0])[0].shape[-1] / 48000
+
+        assert (await made(f"{there.url}/song.flac"))[1] == 8
+        repainted, seconds = await made(kept, repaintingStart=1, repaintingEnd=2)
+        assert seconds == 8
+        assert (await made(repainted, repaintingStart=-2, repaintingEnd=0))[1] == 10
+        beyond = inference(inputs={"audio": kept}, steps=1, settings={"repaintingStart": 8.5})
+        await tasks.submit([beyond])
+        state = await tasks.wait(beyond.task_uuid, 50)
+        assert state is not None
+        (error,) = state.errors
+        assert (error.code, error.parameter) == ("invalidRegion", ("inputs.audio", "settings.repaintingStart"))
+        assert "the source ends at 8 s" in error.message
+
+
+def test_money_for_seconds() -> None:
+    usage = Usage(90.0, "cpu", None, None)
+    assert usage.cost(0.0) == 0.0 and usage.cost(2.4) == pytest.approx(0.06)
+    assert usage.to_json() == {"seconds": 90.0, "device": "cpu"}
+    told = Usage(1.23456, "GPU", 2**30, 512.34).to_json()
+    assert told == {"seconds": 1.235, "device": "GPU", "peakMemoryBytes": 2**30, "energyJoules": 512.3}
+
+
+class Nvml:
+    """NVML's Python binding as far as it is asked. millijoules: its counter."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self) -> None:
+        self.millijoules, self.users, self.asked = 1000, 0, ""
+
+    def nvmlInit(self) -> None:
+        self.users += 1
+
+    def nvmlShutdown(self) -> None:
+        self.users -= 1
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        self.asked = uuid
+        return uuid
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> int:
+        if self.millijoules < 0:
+            raise self.NVMLError("not supported")
+        return self.millijoules
+
+
+def test_what_a_cuda_device_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = Nvml()
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 12345)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Test GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="0a-b"))
+    meter = Meter("cuda:1")
+    nvml.millijoules = 3500
+    usage = meter.read()
+    assert (usage.device, usage.peak_memory, usage.energy) == ("Test GPU", 12345, 2.5)
+    assert (nvml.asked, nvml.users) == ("GPU-0a-b", 0)
+    nvml.millijoules = -1
+    assert Meter("cuda:1").read().energy is None, "a card without the counter"
+    assert nvml.users == 0
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert Meter("cuda:1").read().energy is None, "without the library"
+    assert usage_module._energy("cpu") is None

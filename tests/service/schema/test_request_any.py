@@ -1,0 +1,155 @@
+"""Whatever is sent, it is read or refused with errors that can be sent back; nothing else happens."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from task_requests import JSON, errors_of, nearly, task, tasks, the_error
+
+from acestep_xl.service.schema.errors import RequestError
+from acestep_xl.service.schema.request import MODELS, read_tasks
+from acestep_xl.service.schema.validation import shown
+
+CAREFUL = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+LONGEST_MESSAGE = 2000
+
+
+def read(body: Any) -> list[Any]:
+    """The request as it is read; every error in it can be sent."""
+    try:
+        reads: list[Any] = read_tasks(body)
+        errors = [error for found in reads if isinstance(found, tuple) for error in found]
+        assert len(reads) == len(body)
+        assert all(found != () for found in reads)
+    except RequestError as error:
+        reads, errors = [], list(error.errors)
+        assert errors
+    for error in errors:
+        sent = json.dumps(error.to_json(), allow_nan=False, ensure_ascii=False).encode("utf-8")
+        assert error.code.isidentifier() and len(sent) < LONGEST_MESSAGE * 4
+        assert 0 < len(error.message) < LONGEST_MESSAGE
+    return reads
+
+
+@given(JSON)
+@CAREFUL
+def test_any_json(body):
+    read(body)
+
+
+@given(st.lists(JSON | st.dictionaries(st.sampled_from(["taskType", "taskUUID", "settings"]), JSON), max_size=4))
+@CAREFUL
+def test_any_list(body):
+    read(body)
+
+
+@given(st.sampled_from(list(MODELS)), st.dictionaries(st.sampled_from(["taskUUID", "media", "apiKey", "ping"]), JSON))
+@CAREFUL
+def test_any_other_task(kind, values):
+    read([{**values, "taskType": kind}])
+
+
+@given(st.lists(nearly(), min_size=1, max_size=3))
+@CAREFUL
+def test_any_task_that_is_nearly_right(body):
+    for element, found in zip(body, read(body), strict=True):
+        if not isinstance(found, tuple):
+            assert json.loads(json.dumps(found.to_json())) == element
+
+
+@given(tasks())
+@CAREFUL
+def test_a_task_survives_the_round_trip(element):
+    (found,) = read([element])
+    if not isinstance(found, tuple):
+        assert found.to_json() == element
+        assert read_tasks([found.to_json()]) == [found]
+
+
+def nested(depth: int, inside: Any) -> Any:
+    for level in range(depth):
+        inside = [inside] if level % 2 else {"settings": inside}
+    return inside
+
+
+@pytest.mark.parametrize(
+    "place", ["settings", "settings.bpm", "seed", "x", "advancedFeatures.modularScheduler", "inputs.audio", "taskUUID"]
+)
+def test_deep_values(place):
+    for inside in (nested(500, 1), nested(20_000, 1)):
+        assert len(read([task({place: inside})])) == 1
+    read(nested(20_000, 1))
+
+
+@pytest.mark.parametrize("value", [10**5000, -(10**5000), 10**25, math.inf, -math.inf], ids=range(5))
+def test_numbers_beyond_all_bounds(value):
+    for name in ("seed", "duration", "settings.bpm", "x", "outputType", "includeCost", "ttl"):
+        (found,) = read([task({name: value})])
+        assert isinstance(found, tuple)
+    found = errors_of(task({"advancedFeatures.modularScheduler": {"schedule": {"steps": 10.0**300}}}))
+    assert [error.code for error in found] == ["invalidModularScheduler"]
+
+
+def test_long_strings_are_not_repeated():
+    long = "x" * 5_000_000
+    for name in ("positivePrompt", "outputType", "taskUUID", "webhookURL", "inputs.audio", "settings.keyScale", "seed"):
+        (found,) = read([task({name: long})])
+        assert isinstance(found, tuple)
+    read([task({long: 1, f"settings.{long}": 1}), {"taskType": long}, long])
+    read([task({"advancedFeatures.modularScheduler": {long: 1, "solver": {"type": long}}})])
+
+
+def test_halves_of_surrogate_pairs_in_keys_and_values():
+    half = "\ud800"
+    read([{half: half, "taskType": half}, task({half: 1, "taskUUID": half, f"settings.{half}": 1}), half])
+    assert read([task({f"advancedFeatures.{half}": 1})])
+    read([task({"advancedFeatures.modularScheduler": {half: half}})])
+    read([{"taskType": "mediaStorage", "media": half}, {"taskType": "authentication", "apiKey": half}])
+
+
+def test_many_unknown_keys_are_counted_not_listed():
+    found = errors_of(task({f"key{i}": i for i in range(90)}))
+    assert len(found) == 51 and found[-1].code == "tooManyErrors" and "40 more" in found[-1].message
+    for many in ({f"key{i}": i for i in range(200_000)}, {"settings": {f"key{i}": i for i in range(200_000)}}):
+        assert "keys" in the_error(many).message
+
+
+def test_keys_that_are_no_strings():
+    found = errors_of({**task(), 5: 1, None: 2, ("a", "b"): 3})
+    assert {error.code for error in found} <= {
+        "invalid5",
+        "invalidNone",
+        "invalidTask",
+        "unsupportedParameter",
+    } or found
+
+
+def test_a_dotted_key_is_told_to_be_an_object():
+    given = {**task(), "settings.bpm": 120}
+    (error,) = errors_of(given)
+    assert error.message == "settings.bpm is not a parameter of audioInference; give bpm inside the object settings"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "true"),
+        ("a\n", '"a\\n"'),
+        ("é", '"é"'),
+        ("x" * 61, f'"{"x" * 60}"…'),
+        (10**20, "a number of more than 20 digits"),
+        (-5, "-5"),
+        (0.1, "0.1"),
+        ([], "a list"),
+        ({}, "an object"),
+        ((), "a tuple"),
+    ],
+)
+def test_how_values_are_shown(value, text):
+    assert shown(value) == text
