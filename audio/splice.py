@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from .. import parameters
-from .timeline import Plan, merged
+from .timeline import EditTimeline, merged
 from .waveform import as_float32
 
 
-def place(source: Tensor, plan: Plan) -> Tensor:
+def place(source: Tensor, plan: EditTimeline) -> Tensor:
     """The source ``[b c m]`` on the new timeline ``[b c total]``, silence where something is prepended or appended.
 
     A detached float32 copy on the CPU, at 48 kHz as the source. Raises ValueError for a length that is not the plan's.
@@ -22,7 +22,7 @@ def place(source: Tensor, plan: Plan) -> Tensor:
     return _placed(source, plan, source.shape[0], source.shape[1])
 
 
-def splice(new: Tensor, source: Tensor, plan: Plan, crossfade: float) -> Tensor:
+def splice(new: Tensor, source: Tensor, plan: EditTimeline, crossfade: float) -> Tensor:
     """The song ``[b c total]``: ``new`` inside the plan's regions, the source outside, both at 48 kHz.
 
     new: ``[b c n]`` on the new timeline; what goes beyond the total is cut off. source: ``[b|1 c|1 m]``, one for all
@@ -45,7 +45,7 @@ def splice(new: Tensor, source: Tensor, plan: Plan, crossfade: float) -> Tensor:
     return song
 
 
-def _slopes(plan: Plan, fade: int) -> Iterator[tuple[int, int, Tensor]]:
+def _slopes(plan: EditTimeline, fade: int) -> Iterator[tuple[int, int, Tensor]]:
     """Start and end of each crossfade, and the share of the new music in it, ``[n]`` between 0 and 1.
 
     Only samples with a share above 0 are inside, so that no other sample goes through arithmetic.
@@ -63,14 +63,14 @@ def _slopes(plan: Plan, fade: int) -> Iterator[tuple[int, int, Tensor]]:
             yield start, end, (height / (fade + 1)).float()
 
 
-def _placed(source: Tensor, plan: Plan, batch: int, channels: int) -> Tensor:
+def _placed(source: Tensor, plan: EditTimeline, batch: int, channels: int) -> Tensor:
     """``place`` of one source, or one channel, for as many as asked for."""
     song = torch.zeros(batch, channels, plan.total)
     song[..., plan.left : plan.left + plan.source] = source
     return song
 
 
-def _fit_problems(new: Tensor, source: Tensor, plan: Plan, crossfade: float) -> list[str]:
+def _fit_problems(new: Tensor, source: Tensor, plan: EditTimeline, crossfade: float) -> list[str]:
     problems = _length_problems(source, plan)
     if new.shape[2] < plan.total:
         problems.append(f"the new music has {new.shape[2]} samples, the song needs {plan.total}")
@@ -87,7 +87,7 @@ def _fit_problems(new: Tensor, source: Tensor, plan: Plan, crossfade: float) -> 
     return problems
 
 
-def _length_problems(source: Tensor, plan: Plan) -> list[str]:
+def _length_problems(source: Tensor, plan: EditTimeline) -> list[str]:
     if source.shape[2] == plan.source:
         return []
     return [f"the source has {source.shape[2]} samples, the plan was made for {plan.source}"]

@@ -46,7 +46,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Plan:
+class EditTimeline:
     """A new song around a source, in samples at 48 kHz: ``left`` prepended, the ``source``, ``right`` appended.
 
     spans: what is made anew as (start, end) on the new timeline, in order and apart from each other. The prepended and
@@ -126,7 +126,7 @@ def mask_spans(mask: Sequence[float], seconds: float) -> tuple[Span, ...]:
     return tuple(spans)
 
 
-def plan(source_samples: int, spans: Sequence[Span], *, whole_frames: bool) -> Plan:
+def plan(source_samples: int, spans: Sequence[Span], *, whole_frames: bool) -> EditTimeline:
     """Lay regions of a source of ``source_samples`` at 48 kHz out on the timeline of the new song.
 
     Bounds are rounded to the nearest sample; regions that overlap or touch become one. All of the prepended and the
@@ -158,7 +158,7 @@ def plan(source_samples: int, spans: Sequence[Span], *, whole_frames: bool) -> P
         raise ValueError(f"cannot make these regions anew: {'; '.join(problems)}")
     extensions = [(-left, 0), (source_samples, source_samples + right)]
     regions = merged(bounds + [part for part in extensions if part[0] < part[1]])
-    return Plan(left, source_samples, right, tuple((start + left, end + left) for start, end in regions))
+    return EditTimeline(left, source_samples, right, tuple((start + left, end + left) for start, end in regions))
 
 
 def merged(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -29,7 +29,7 @@ from acestep_xl.model.config import Config, Width, from_official
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
-from acestep_xl.model.quantise import AS_LOADED, KINDS, copy_of, linear_layers, weight_bytes
+from acestep_xl.model.quantise import AS_LOADED, KINDS, linear_layers, share, weight_bytes
 from acestep_xl.sampler.denoise import denoise
 from acestep_xl.sampler.noise import draw
 from acestep_xl.sampler.schedule import build
@@ -144,12 +144,12 @@ def fidelity(subject: Subject, choices: dict[str, Callable[[], AceStep]]) -> Ite
 def choices(network: AceStep, compiled: bool) -> dict[str, Callable[[], AceStep]]:
     """Every opt-in, by its words."""
     made: dict[str, Callable[[], AceStep]] = {
-        f"weights {kind}": lambda kind=kind: copy_of(network, kind) for kind in KINDS
+        f"weights {kind}": lambda kind=kind: share(network, kind) for kind in KINDS
     }
     if compiled:
-        made["compile on"] = lambda: with_layers_compiled(copy_of(network))
+        made["compile on"] = lambda: with_layers_compiled(share(network))
     for threshold in THRESHOLDS:
-        made[f"step cache {threshold}"] = lambda threshold=threshold: with_cache(copy_of(network), threshold)
+        made[f"step cache {threshold}"] = lambda threshold=threshold: with_cache(share(network), threshold)
     return made
 
 
@@ -168,10 +168,10 @@ def sizes() -> Iterator[tuple[str, ...]]:
     with torch.device("meta"):
         network = AceStep(XL).bfloat16()
     large = sum(layer.weight.numel() for _, layer in linear_layers(network))
-    share = large / sum(value.numel() for value in network.decoder.parameters())
+    fraction = large / sum(value.numel() for value in network.decoder.parameters())
     for kind in (AS_LOADED, *KINDS):
-        size = weight_bytes(copy_of(network, kind))
-        yield kind, f"{size:,}", f"{size / 2**30:.2f}", f"{100 * share:.1f}%"
+        size = weight_bytes(share(network, kind))
+        yield kind, f"{size:,}", f"{size / 2**30:.2f}", f"{100 * fraction:.1f}%"
 
 
 def times() -> tuple[list[tuple[str, ...]], str]:
@@ -180,8 +180,8 @@ def times() -> tuple[list[tuple[str, ...]], str]:
     device, source = torch.device("cpu"), torch.randn(1, FRAMES, 128)
     condition = Condition(torch.randn(1, 300, XL.encoder.hidden), None)
     x = torch.randn(1, FRAMES, 64)
-    makes = {"as loaded": lambda: copy_of(network), "compile on": lambda: with_layers_compiled(copy_of(network))}
-    makes |= {kind: lambda kind=kind: copy_of(network, kind) for kind in ("int8", "int8 dynamic")}
+    makes = {"as loaded": lambda: share(network), "compile on": lambda: with_layers_compiled(share(network))}
+    makes |= {kind: lambda kind=kind: share(network, kind) for kind in ("int8", "int8 dynamic")}
     predictors = {name: Predictor(make(), condition, source) for name, make in makes.items()}
     work = {name: lambda p=p: p(x, LEVEL, unconditional=True) for name, p in predictors.items()}
     first = machine.seconds(work["compile on"], device)

@@ -32,7 +32,7 @@ Outline = Callable[[float], float]  # place in the lane, 0 to 1, to loudness, 0 
 
 
 @dataclass(frozen=True)
-class Lane:
+class CopyStream:
     """One song: how it sounds, what of it is new and how that sounds, and where it lies. Places from 0 to 1."""
 
     outline: Outline
@@ -77,24 +77,24 @@ def _outline_of(samples: np.ndarray, columns: int) -> np.ndarray:
 
 _MELODY = _outline_of(example()[0, 0].numpy(), 200)
 NOTHING: tuple[tuple[float, float], ...] = ()
-LANES: dict[str, tuple[Lane, ...]] = {
-    "batch": (Lane(song(1)), Lane(song(5))),
-    "chain": (Lane(song(2)), Lane(song(2), ((0.4, 0.62),), made=song(11)), Lane(song(9))),
-    "core_nodes": (Lane(song(8)),),
-    "cover": (Lane(melody, NOTHING), Lane(song(4))),
-    "extend": (Lane(framed, ((0.0, EXTENDED), (1 - EXTENDED, 1.0)), made=song(5)),),
-    "fast": (Lane(song(10)),),
-    "plot": (Lane(levels, NOTHING), Lane(song(10))),
-    "repaint": (Lane(melody, ((0.38, 0.63),), made=song(5)),),
-    "repaint_regions": (Lane(melody, ((0.12, 0.28), (0.46, 0.6), (0.78, 0.92)), made=song(5)),),
-    "scheduler": (Lane(levels, NOTHING), Lane(song(6))),
-    "text_to_music": (Lane(song(3)),),
-    "timbre_reference": (Lane(melody, NOTHING, 0.3, 0.7), Lane(song(7))),
-    "variations": (Lane(song(3)), Lane(song(3.25))),
+LANES: dict[str, tuple[CopyStream, ...]] = {
+    "batch": (CopyStream(song(1)), CopyStream(song(5))),
+    "chain": (CopyStream(song(2)), CopyStream(song(2), ((0.4, 0.62),), made=song(11)), CopyStream(song(9))),
+    "core_nodes": (CopyStream(song(8)),),
+    "cover": (CopyStream(melody, NOTHING), CopyStream(song(4))),
+    "extend": (CopyStream(framed, ((0.0, EXTENDED), (1 - EXTENDED, 1.0)), made=song(5)),),
+    "fast": (CopyStream(song(10)),),
+    "plot": (CopyStream(levels, NOTHING), CopyStream(song(10))),
+    "repaint": (CopyStream(melody, ((0.38, 0.63),), made=song(5)),),
+    "repaint_regions": (CopyStream(melody, ((0.12, 0.28), (0.46, 0.6), (0.78, 0.92)), made=song(5)),),
+    "scheduler": (CopyStream(levels, NOTHING), CopyStream(song(6))),
+    "text_to_music": (CopyStream(song(3)),),
+    "timbre_reference": (CopyStream(melody, NOTHING, 0.3, 0.7), CopyStream(song(7))),
+    "variations": (CopyStream(song(3)), CopyStream(song(3.25))),
 }
 
 
-def picture(workflow: dict[str, Any], lanes: tuple[Lane, ...]) -> Image.Image:
+def picture(workflow: dict[str, Any], lanes: tuple[CopyStream, ...]) -> Image.Image:
     canvas = Image.new("RGB", (SIZE * FINER, SIZE * FINER), GROUND)
     pen = ImageDraw.Draw(canvas)
     _draw_graph(pen, workflow)
@@ -137,10 +137,10 @@ def _curve(start: tuple[float, float], end: tuple[float, float]) -> list[tuple[f
     return list(zip(xs, ys, strict=True))
 
 
-def _draw_lane(pen: ImageDraw.ImageDraw, lane: Lane, top: float, height: float) -> None:
+def _draw_lane(pen: ImageDraw.ImageDraw, lane: CopyStream, top: float, height: float) -> None:
     width = SIZE - 2 * EDGE
     middle = top + height / 2
-    for start, end in lane.new if lane.new != Lane.new else NOTHING:
+    for start, end in lane.new if lane.new != CopyStream.new else NOTHING:
         box = [EDGE + start * width - 3, top, EDGE + end * width + 1, top + height]
         pen.rounded_rectangle([v * FINER for v in box], 5 * FINER, fill=REGION)
     for index in range(int(width // (BAR + BETWEEN))):

@@ -1,6 +1,6 @@
 """What the pack needs from the place it runs in, behind one protocol.
 
-Nodes ask `current()` for the host and never learn which one it is. Importing this package imports neither torch nor
+Nodes ask `current_host()` and never learn which host it is. Importing this package imports neither torch nor
 ComfyUI.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _chosen: ContextVar[Host | None] = ContextVar("acestep_xl_host", default=None)
 
 
-def current() -> Host:
+def current_host() -> Host:
     """The host set by `use`; else ComfyUI's when ComfyUI is running; else a plain one on this machine's folders."""
     host = _chosen.get()
     if host is not None:

@@ -25,7 +25,7 @@ from torch import nn
 
 from . import model_folders
 from .offload import hooks
-from .offload.accelerator import Card
+from .offload.accelerator import MemoryInfo
 from .protocol import Progress, Role
 
 _logger = logging.getLogger("acestep_xl")
@@ -60,20 +60,20 @@ class ComfyHost:
         self._said: dict[str, tuple[str, list[str]]] = {}  # by node: the prompt it ran in and its hints
 
     def model_names(self, kind: str) -> list[str]:
-        folders = model_folders.folders_of(kind, self.searched())
+        folders = model_folders.folders_of(kind, self.search_folders())
         if kind == "diffusers":
             return model_folders.names_in(kind, folders)
         names = [name.replace("\\", "/") for name in folder_paths.get_filename_list(kind)]
         return [name for name in names if name.lower().endswith(".safetensors")]
 
     def model_path(self, kind: str, name: str) -> Path:
-        return model_folders.locate(kind, name, model_folders.folders_of(kind, self.searched()))
+        return model_folders.locate(kind, name, model_folders.folders_of(kind, self.search_folders()))
 
-    def searched(self) -> dict[str, list[Path]]:
+    def search_folders(self) -> dict[str, list[Path]]:
         return {kind: [Path(folder) for folder in folder_paths.get_folder_paths(kind)] for kind in model_folders.KINDS}
 
     def tokenizer_bundles(self) -> list[Path]:
-        own = model_folders.tokenizer_folders(self.searched()["text_encoders"])
+        own = model_folders.tokenizer_folders(self.search_folders()["text_encoders"])
         shipped = Path(comfy.utils.__file__).parent / "text_encoders" / "qwen25_tokenizer"
         return [*own, shipped] if shipped.is_dir() else own
 
@@ -91,24 +91,24 @@ class ComfyHost:
         held_before = len(self._held)
         self._held += modules
         try:
-            with hooks.stoppable(modules, self.check_interrupted):
+            with hooks.interruptible(modules, self.check_interrupted):
                 yield self.compute_device(role)
         finally:
             del self._held[held_before:]
 
-    def at_rest(self, module: nn.Module) -> None:
+    def offload(self, module: nn.Module) -> None:
         # ComfyUI unloads all models or what it chooses; there is no call for one.
         if _patcher(module).loaded_size() > 0:
             comfy.model_management.unload_all_models()
 
-    def card(self, role: Role = "network") -> Card | None:
+    def memory_info(self, role: Role = "network") -> MemoryInfo | None:
         device = self.compute_device(role)
         if device.type in ("cpu", "mps"):
             return None
         loaded = comfy.model_management.loaded_models()
         ours = sum(model.loaded_size() for model in loaded if model.load_device == device)
         total = comfy.model_management.get_total_memory(device)
-        return Card(min(comfy.model_management.get_free_memory(device) + ours, total), total)
+        return MemoryInfo(min(comfy.model_management.get_free_memory(device) + ours, total), total)
 
     def reclaim(self) -> None:
         gc.collect()
@@ -145,7 +145,7 @@ class ComfyHost:
         _logger.warning(message)
         self._show([message], add=True)
 
-    def hint(self, messages: Sequence[str]) -> None:
+    def advise(self, messages: Sequence[str]) -> None:
         for message in messages:
             _logger.warning(message)
         self._show(messages, add=False)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from .offload.accelerator import Accelerator, Card
-    from .offload.manager import Residence
+    from .offload.accelerator import Accelerator, MemoryInfo
+    from .offload.manager import OffloadManager
 
 _logger = logging.getLogger("acestep_xl")
 
@@ -91,7 +91,7 @@ class HeadlessHost:
         self._device_name = device
         self._stop = threading.Event()
         self._machine = machine
-        self._memory: Residence | None = None
+        self._memory: OffloadManager | None = None
 
     def model_names(self, kind: str) -> list[str]:
         return model_folders.names_in(kind, model_folders.folders_of(kind, self._folders))
@@ -99,7 +99,7 @@ class HeadlessHost:
     def model_path(self, kind: str, name: str) -> Path:
         return model_folders.locate(kind, name, model_folders.folders_of(kind, self._folders))
 
-    def searched(self) -> dict[str, list[Path]]:
+    def search_folders(self) -> dict[str, list[Path]]:
         return {kind: list(folders) for kind, folders in self._folders.items()}
 
     def tokenizer_bundles(self) -> list[Path]:
@@ -110,35 +110,35 @@ class HeadlessHost:
 
     @contextmanager
     def resident(self, modules: Sequence[nn.Module], memory: int, role: Role = "network") -> Iterator[torch.device]:
-        from .offload.hooks import stoppable
+        from .offload.hooks import interruptible
 
         residence = self._residence()
         if residence is None:
             for module in modules:
                 module.to("cpu")
         held = nullcontext() if residence is None else residence.hold(modules, memory)
-        with held, stoppable(modules, self.check_interrupted):
+        with held, interruptible(modules, self.check_interrupted):
             yield self.compute_device()
 
-    def at_rest(self, module: nn.Module) -> None:
+    def offload(self, module: nn.Module) -> None:
         residence = self._residence()
         if residence is not None:
             residence.rest(module)
 
-    def card(self, role: Role = "network") -> Card | None:
+    def memory_info(self, role: Role = "network") -> MemoryInfo | None:
         residence = self._residence()
-        return None if residence is None else residence.card()
+        return None if residence is None else residence.memory_info()
 
     def reclaim(self) -> None:
         residence = self._residence()
         if residence is not None:
             residence.reclaim()
 
-    def _residence(self) -> Residence | None:
+    def _residence(self) -> OffloadManager | None:
         """The memory of the accelerator; None on a CPU, where weights are at home."""
         if self._memory is None:
             from .offload.accelerator import TorchAccelerator
-            from .offload.manager import Residence
+            from .offload.manager import OffloadManager
 
             machine = self._machine
             if machine is None:
@@ -146,7 +146,7 @@ class HeadlessHost:
                 if device.type == "cpu":
                     return None
                 machine = TorchAccelerator(device)
-            self._memory = Residence(machine)
+            self._memory = OffloadManager(machine)
         return self._memory
 
     def sampling_patcher(self, network: nn.Module) -> Any:
@@ -186,6 +186,6 @@ class HeadlessHost:
     def warn(self, message: str) -> None:
         _logger.warning(message)
 
-    def hint(self, messages: Sequence[str]) -> None:
+    def advise(self, messages: Sequence[str]) -> None:
         for message in messages:
             self.warn(message)

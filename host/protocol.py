@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from .offload.accelerator import Card
+    from .offload.accelerator import MemoryInfo
 
 
 # What a network is for. A host may keep each on a device of its own.
@@ -47,7 +47,7 @@ class Host(Protocol):
         """Where `name` lies. Raises FileNotFoundError that says where it looked and what is there."""
         ...
 
-    def searched(self) -> dict[str, list[Path]]:
+    def search_folders(self) -> dict[str, list[Path]]:
         """The folders looked into for each kind, first match first; some may not exist."""
         ...
 
@@ -69,11 +69,11 @@ class Host(Protocol):
         """
         ...
 
-    def at_rest(self, module: nn.Module) -> None:
+    def offload(self, module: nn.Module) -> None:
         """Have the weights of a network that no block holds where they are kept, to make another network of them."""
         ...
 
-    def card(self, role: Role = "network") -> Card | None:
+    def memory_info(self, role: Role = "network") -> MemoryInfo | None:
         """The memory that weights and work of a role may share; None where that is main memory, or unknown."""
         ...
 
@@ -114,7 +114,7 @@ class Host(Protocol):
         """Show the user a hint, beside the others of the running node."""
         ...
 
-    def hint(self, messages: Sequence[str]) -> None:
+    def advise(self, messages: Sequence[str]) -> None:
         """Show the user what there is to say about the running node, in place of what its last run said; may be
         nothing."""
         ...

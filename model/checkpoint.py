@@ -27,7 +27,7 @@ SHOWN_KEYS = 5
 ALIGNMENT = 64
 
 
-class Sketch(NamedTuple):
+class Networks(NamedTuple):
     """The three networks of a checkpoint."""
 
     network: AceStep
@@ -49,7 +49,7 @@ def load_network(layout: Layout, dtype: torch.dtype, device: torch.device) -> Ac
     return network.eval()
 
 
-def sketch(layout: Layout, text: Component, vae: Component, dtypes: tuple[torch.dtype, torch.dtype]) -> Sketch:
+def build_on_meta(layout: Layout, text: Component, vae: Component, dtypes: tuple[torch.dtype, torch.dtype]) -> Networks:
     """A checkpoint on the meta device, from the headers of its files: shapes and formats, no weights.
 
     dtypes: of the network, and of text encoder and VAE.
@@ -61,7 +61,7 @@ def sketch(layout: Layout, text: Component, vae: Component, dtypes: tuple[torch.
     for name, parameter in network.named_parameters():
         parameter.data = parameter.data.to(network_dtypes(dtype)(name))
     config = qwen3_config(text.tensors.shapes(), dict(text.config) if text.config else None)
-    return Sketch(network, build_text_model(config).to(side), sound)
+    return Networks(network, build_text_model(config).to(side), sound)
 
 
 def give_silence(network: AceStep, vae: Oobleck) -> None:

@@ -52,7 +52,7 @@ class Predictor:
             self._setting = decoder.settle(context)
 
     @torch.no_grad()
-    def expect(self, levels: Sequence[float]) -> None:
+    def precompute_timesteps(self, levels: Sequence[float]) -> None:
         """Prepare for these noise levels all at once, which costs hardly more than one of them at its step.
 
         Levels that were not announced are prepared when they come.
@@ -78,7 +78,7 @@ class Predictor:
 
     def _velocities(self, x: Tensor, t: float, *conditions: list[LayerCondition]) -> list[Tensor]:
         """One velocity of x for each condition."""
-        self.expect((t,))
+        self.precompute_timesteps((t,))
         caches = [self._cache(condition) for condition in conditions]
         found = self._decoder.velocities(
             x, self._moments[t], self._setting, [*conditions], together=self._together, caches=caches

@@ -134,7 +134,7 @@ def check(kind: str, device: torch.device) -> None:
             )
 
 
-def copy_of(network: AceStep, kind: str = AS_LOADED) -> AceStep:
+def share(network: AceStep, kind: str = AS_LOADED) -> AceStep:
     """A network of its own over the same weights, with the transformer's linear layers in 8 bits where asked.
 
     The given network is not changed. What stays as it is shares memory with it; what is quantised is made layer by

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 import torch
 
-from .. import host, parameters
+from .. import parameters
+from ..host import current_host
 from ..model.prompt import Metadata, Prompt, instruction
 from ..model.text import TextEncoder, TextStates
 from ..pipeline import advice, conditioning, memory_estimate
-from ..pipeline.oom_retry import Attempt, carry_out, ladder
+from ..pipeline.oom_retry import Strategy, fallbacks, run_with_retries
 
 
 class Encode:
@@ -67,14 +68,14 @@ class Encode:
         named = [track.strip() for track in tracks.split(",") if track.strip()]
         prompt = Prompt(caption, lyrics, language, metadata, instruction(task, named))
         plain = replace(prompt, instruction=instruction("text2music"))
-        place = host.current()
+        host = current_host()
 
-        def run(attempt: Attempt, device: torch.device) -> tuple[TextStates, TextStates | None]:
+        def run(attempt: Strategy, device: torch.device) -> tuple[TextStates, TextStates | None]:
             states = text_encoder.encode([prompt])
             # For the part of a run after its source is let go.
             return states, None if plain == prompt else text_encoder.encode([plain])
 
-        attempts = ladder(memory_estimate.text(text_encoder.model), place.card("text"))
-        states, released = carry_out(place, "encoding the prompt", [text_encoder.model], attempts, run, "text")
-        place.hint([*states.warnings, *advice.find("prompt", prompt)])
+        attempts = fallbacks(memory_estimate.text(text_encoder.model), host.memory_info("text"))
+        states, released = run_with_retries(host, "encoding the prompt", [text_encoder.model], attempts, run, "text")
+        host.advise([*states.warnings, *advice.find("prompt", prompt)])
         return (conditioning.write(states, task, [caption], released, duration),)

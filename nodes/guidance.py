@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from .. import host, parameters
+from .. import parameters
+from ..host import current_host
 from ..model.network import AceStep
 from ..pipeline import advice, conditioning
 from ..pipeline.conditioning import Conditioning
@@ -68,5 +69,5 @@ class GuiderNode:
         against = None if negative is None else conditioning.read(negative, "negative")
         says = against is not None and not all(against.empty)
         steering = advice.Steering(model.training_kind, model.name, scale, says, negative_weight)
-        host.current().hint(advice.find("guidance", steering))
+        current_host().advise(advice.find("guidance", steering))
         return (Guider(model, conditioning.read(positive, "positive"), against, guidance, negative_weight),)

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .. import host, parameters
+from .. import parameters
 from ..audio.files import read
+from ..host import current_host
 
 EXAMPLE = "example"
 EXTENSIONS = tuple(".wav .flac .mp3 .ogg .oga .opus .m4a .aac .aif .aiff .wma .mka .webm .mp4 .mov .mkv".split())
@@ -31,7 +32,7 @@ class LoadAudio:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        choices = [EXAMPLE, *_names(host.current().input_directory())]
+        choices = [EXAMPLE, *_names(current_host().input_directory())]
         tooltip = "A file of the input folder. Upload one with the button below, or drop it on the node."
         return {"required": {"audio": (choices, {"default": EXAMPLE, "tooltip": tooltip})}}
 
@@ -39,12 +40,12 @@ class LoadAudio:
     def IS_CHANGED(cls, audio: str) -> str:
         if audio == EXAMPLE:
             return EXAMPLE
-        return hashlib.sha256((host.current().input_directory() / audio).read_bytes()).hexdigest()
+        return hashlib.sha256((current_host().input_directory() / audio).read_bytes()).hexdigest()
 
     def load(self, audio: str) -> tuple[dict[str, Any]]:
         if audio == EXAMPLE:
             return ({"waveform": example(), "sample_rate": parameters.SAMPLE_RATE},)
-        waveform, rate = read(host.current().input_directory() / audio)
+        waveform, rate = read(current_host().input_directory() / audio)
         return ({"waveform": waveform, "sample_rate": rate},)
 
 

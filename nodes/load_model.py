@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from .. import host, parameters
+from .. import parameters
+from ..host import current_host
 from ..host.protocol import Host, Progress
 from ..model import demo
 from ..model.checkpoint import give_silence, load_network, load_text_encoder, load_vae
@@ -35,19 +36,19 @@ class Loader:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        place = host.current()
+        host = current_host()
         return {
             "required": {
                 "model": (
-                    [*model_choices(place, MODEL_KINDS), demo.NAME],
+                    [*model_choices(host, MODEL_KINDS), demo.NAME],
                     {"tooltip": "Checkpoint: a file, an all-in-one file or a folder. demo needs no download."},
                 ),
                 "text_encoder": (
-                    [parameters.AUTO, *model_choices(place, TEXT_KINDS)],
+                    [parameters.AUTO, *model_choices(host, TEXT_KINDS)],
                     {"default": parameters.AUTO, "tooltip": "auto takes the one the checkpoint brings, or finds it."},
                 ),
                 "vae": (
-                    [parameters.AUTO, *model_choices(place, VAE_KINDS)],
+                    [parameters.AUTO, *model_choices(host, VAE_KINDS)],
                     {"default": parameters.AUTO, "tooltip": "auto takes the one the checkpoint brings, or finds it."},
                 ),
                 "precision": parameters.widget("precision"),
@@ -55,27 +56,27 @@ class Loader:
         }
 
     def load(self, model: str, text_encoder: str, vae: str, precision: str) -> tuple[AceStep, TextEncoder, AudioVAE]:
-        place = host.current()
-        place.hint([demo.NOTICE] if model == demo.NAME else [])
+        host = current_host()
+        host.advise([demo.NOTICE] if model == demo.NAME else [])
         if model == demo.NAME:
             network, encoder, oobleck = demo.load()
             return network, encoder, AudioVAE(oobleck)
-        device = place.compute_device()
-        layout, text, sound = find(place, model, text_encoder, vae)
-        tokenizer = find_tokenizer(text.path, place.tokenizer_bundles())
-        with place.progress(PARTS) as bar:
+        device = host.compute_device()
+        layout, text, sound = find(host, model, text_encoder, vae)
+        tokenizer = find_tokenizer(text.path, host.tokenizer_bundles())
+        with host.progress(PARTS) as bar:
             network = load_network(layout, choose(precision, device), device)
-            _tick(place, bar, 1)
-            device = place.compute_device("vae")
+            _tick(host, bar, 1)
+            device = host.compute_device("vae")
             oobleck = load_vae(sound, side_dtype(choose(precision, device)), device)
-            _tick(place, bar, 2)
-            device = place.compute_device("text")
+            _tick(host, bar, 2)
+            device = host.compute_device("text")
             encoder = load_text_encoder(text, tokenizer, side_dtype(choose(precision, device)), device)
             give_silence(network, oobleck)
-            _tick(place, bar, PARTS)
+            _tick(host, bar, PARTS)
         return network, encoder, AudioVAE(oobleck)
 
 
-def _tick(place: Host, bar: Progress, done: int) -> None:
+def _tick(host: Host, bar: Progress, done: int) -> None:
     bar.update(done)
-    place.check_interrupted()
+    host.check_interrupted()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from .. import host, parameters
+from .. import parameters
+from ..host import current_host
 from ..pipeline.guider import Guider
 from ..sampler.guidance import ScaleCurve
 from ..sampler.modifiers import GuidanceRescale, Modifier, NormClamp, VelocityEma, Wavelet
@@ -15,7 +16,7 @@ OUT = ("For the sampler, or for another of these nodes.",)
 
 
 def _with(guider: Guider, modifier: Modifier) -> Guider:
-    host.current().hint([] if modifier.WARNING is None else [modifier.WARNING])
+    current_host().advise([] if modifier.WARNING is None else [modifier.WARNING])
     return replace(guider, modifiers=(*guider.modifiers, modifier))
 
 

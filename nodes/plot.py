@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .. import host, parameters
+from .. import parameters
 from ..audio.files import numbered_path
+from ..host import current_host
 from ..pipeline.edit import TRACE
 from ..pipeline.solver_sampler import SolverSampler
 from ..sampler import plot
@@ -52,7 +53,7 @@ class Plot:
         if latent is not None and trace is None:
             raise ValueError("this latent remembers no run: connect our sampler node's latent")
         pixels = plot.draw(sigmas.tolist(), name, SOLVERS[name].evaluations, trace)
-        folder = host.current().output_directory()
+        folder = current_host().output_directory()
         path = numbered_path(folder, filename_prefix, "png")
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .. import host, parameters
+from .. import parameters
+from ..host import current_host
 from ..pipeline.guider import Guider
 from ..pipeline.retake_noise import RetakeNoise
 from ..pipeline.solver_sampler import SolverSampler
@@ -69,7 +70,7 @@ class Recipe:
         self, guider: Guider, recipe: str, steps: int, shift: float, seed: int
     ) -> tuple[Guider, Tensor, SolverSampler, RetakeNoise]:
         found = _read(recipe)
-        host.current().hint([modifier.WARNING for modifier in found.modifiers if modifier.WARNING is not None])
+        current_host().advise([modifier.WARNING for modifier in found.modifiers if modifier.WARNING is not None])
         guided = replace(
             guider,
             guidance=found.guidance(guider.guidance),

@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .. import host, parameters
+from .. import parameters
+from ..host import current_host
 from ..pipeline import edit, memory_plan
 from ..pipeline.guider import Guider, refuse_damaged
-from ..pipeline.oom_retry import Attempt, carry_out
+from ..pipeline.oom_retry import Strategy, run_with_retries
 from ..pipeline.solver_sampler import SolverSampler
 from ..sampler import schedule
 from ..sampler.noise import draw, seeds_at
@@ -58,30 +59,30 @@ class Sampler:
         batch, frames, channels = latents.shape
         wanted = edit.find(latent, frames)
         edit.check(wanted, guider.network)
-        place = host.current()
+        host = current_host()
         samples = edit.length(latent) or frames * parameters.FRAME_SAMPLES
         # The network was never trained on less than about five seconds, so a shorter song is cut from one that long.
         run_frames = max(frames, parameters.MINIMUM_FRAMES)
         attempts = guider.attempts(batch, run_frames, wanted)
         said = guider.hints(levels, samples / parameters.SAMPLE_RATE, wanted)
-        place.hint([*said, *memory_plan.remarks(guider.network, attempts[0].memory, place.card())])
+        host.advise([*said, *memory_plan.remarks(guider.network, attempts[0].memory, host.memory_info())])
         seeds = _seeds(latent, batch, seed if noise is None else noise.seed)
         start = _noise((batch, run_frames, channels), latent, seeds, noise)
 
-        def run(attempt: Attempt, device: torch.device) -> tuple[Tensor, Trace | None]:
+        def run(attempt: Strategy, device: torch.device) -> tuple[Tensor, Trace | None]:
             job = guider.job(start.to(device), latents.to(device), levels, wanted, attempt.together)
             preview = guider.preview(job, frames)
 
             def watch(index: int, total: int, x0: Tensor) -> None:
-                place.check_interrupted()
+                host.check_interrupted()
                 # A run that starts from its source skips the first steps; they count as done.
                 bar.update(len(levels) - total + index, preview.show(index + 1, total, x0))
 
-            with place.progress(len(levels) - 1) as bar:
+            with host.progress(len(levels) - 1) as bar:
                 result, trace = guider.run(job, sampler or SolverSampler("euler", 0.0), seeds, watch)
                 return result[:, :frames].cpu(), trace
 
-        result, trace = carry_out(place, "sampling", [guider.network], attempts, run)
+        result, trace = run_with_retries(host, "sampling", [guider.network], attempts, run)
         refuse_damaged(result, guider.network)
         left = {key: value for key, value in latent.items() if key not in (edit.EDIT, edit.TRACE, "noise_mask")}
         left |= {} if trace is None else {edit.TRACE: trace}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from .. import host, parameters
+from .. import parameters
+from ..host import current_host
 from ..model import compiled, quantise
 from ..model.network import AceStep
 
@@ -35,14 +36,14 @@ class Speed:
         }
 
     def make(self, model: AceStep, weights: str, compile: str, step_cache: float) -> tuple[AceStep]:
-        place = host.current()
-        device = place.compute_device()
+        host = current_host()
+        device = host.compute_device()
         if weights != quantise.AS_LOADED:
             quantise.check(weights, device)
         compiled.check(compile, device)
         # A copy of what lies on a card just now would keep that memory for itself.
-        place.at_rest(model)
-        network = quantise.copy_of(model, weights)
+        host.offload(model)
+        network = quantise.share(model, weights)
         compiled.compile_layers(network, compile)
         network.step_cache = step_cache
         return (network,)

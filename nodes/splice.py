@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import parameters
 from ..audio.loudness import guard
 from ..audio.splice import splice
-from ..audio.timeline import Plan
+from ..audio.timeline import EditTimeline
 from ..pipeline.edit import SPLICE, Splice
 
 
@@ -51,7 +51,7 @@ class SpliceNode:
         return ({"waveform": song, "sample_rate": parameters.SAMPLE_RATE},)
 
 
-def _limited(new: Tensor, plan: Plan) -> Tensor:
+def _limited(new: Tensor, plan: EditTimeline) -> Tensor:
     """New music that goes beyond full scale inside its regions, brought back to it; the source is never touched."""
     inside = torch.cat([new[..., start:end] for start, end in plan.spans], dim=-1)
     return new / inside.abs().amax(dim=(1, 2), keepdim=True).clamp(min=1)

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from .. import host, parameters
+from .. import parameters
 from ..audio.loudness import SILENCE_PEAK
 from ..audio.resample import to_stereo
+from ..host import current_host
 from ..pipeline import source, vae_socket
 from ..pipeline.conditioning import REFERENCES, Conditioning, excerpts
 
@@ -50,7 +51,7 @@ class Timbre:
         vae: Any = None,
     ) -> tuple[Conditioning]:
         found = _latents(audio, latent, vae)
-        host.current().hint([SILENT] if found is None else [])
+        current_host().advise([SILENT] if found is None else [])
         if found is None:
             return (conditioning,)
         return (

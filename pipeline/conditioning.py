@@ -33,7 +33,7 @@ Conditioning = list[list[Any]]
 
 
 @dataclass(frozen=True)
-class Prompted:
+class PromptConditioning:
     """One CONDITIONING, checked. text: ``[b n d]``, lyrics: ``[b m d]`` with bool masks; references: ``[1 c t]`` each;
     codes: 5 Hz audio codes per item, as ComfyUI's language model writes them. released: the caption states, with their
     mask, for the part of a run after the source is let go. task: what it was encoded for, None from other nodes.
@@ -97,7 +97,7 @@ def join(first: Conditioning, second: Conditioning) -> Conditioning:
     return [[text, extra]]
 
 
-def read(conditioning: Conditioning, name: str) -> Prompted:
+def read(conditioning: Conditioning, name: str) -> PromptConditioning:
     """Check a CONDITIONING that may come from any node; ``name`` is the socket's, for messages."""
     if len(conditioning) != 1:
         raise ValueError(
@@ -110,7 +110,7 @@ def read(conditioning: Conditioning, name: str) -> Prompted:
         raise ValueError(f"{name} has no lyrics ({LYRICS}): it was not made by an ACE-Step 1.5 text encode node")
     text_mask, released = _mask(extra.get(CAPTION_MASK), text), extra.get(RELEASED)
     said = captions(extra, text)
-    return Prompted(
+    return PromptConditioning(
         text,
         text_mask,
         lyrics,
@@ -130,12 +130,12 @@ def captions(extra: dict[str, Any], text: Tensor) -> tuple[str, ...]:
     return tuple(extra.get(CAPTION) or ("unknown",) * len(text))
 
 
-def let_go(prompted: Prompted) -> Prompted:
+def without_source(prompted: PromptConditioning) -> PromptConditioning:
     """The same prompt as it reads once the source is let go."""
     return replace(prompted, text=prompted.released[0], text_mask=prompted.released[1], codes=())
 
 
-def encode(network: AceStep, prompted: Prompted, device: torch.device) -> Condition:
+def encode(network: AceStep, prompted: PromptConditioning, device: torch.device) -> Condition:
     """The packed condition of a checked CONDITIONING; without a reference the timbre is that of silence."""
     if prompted.text.shape[-1] != network.config.text_dim:
         raise ValueError(
@@ -159,7 +159,7 @@ def encode(network: AceStep, prompted: Prompted, device: torch.device) -> Condit
         )
 
 
-def source_context(network: AceStep, prompted: Prompted, frames: int) -> Tensor:
+def source_context(network: AceStep, prompted: PromptConditioning, frames: int) -> Tensor:
     """The context of a run without source audio: silence, or what the prompt's audio codes tell. ``[b t 2c]``."""
     if not prompted.codes:
         return context.text_to_music(network, frames)

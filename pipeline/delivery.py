@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
-from .. import host
+from ..host import current_host
 from ..transfer import blocking
 from ..transfer.errors import Refused
 from ..transfer.policy import Policy, check_url
@@ -31,7 +31,7 @@ def deliver(sending: Coroutine[Any, Any, int], policy: Policy) -> int:
     forbids.
     """
     try:
-        return blocking.run(sending, check=host.current().check_interrupted)
+        return blocking.run(sending, check=current_host().check_interrupted)
     except Refused as refused:
         raise ValueError(f"{refused}{_advice(refused.url, policy)}") from None
 

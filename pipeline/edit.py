@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import parameters
-from ..audio.timeline import Plan
+from ..audio.timeline import EditTimeline
 from ..model import context
 from ..model.network import AceStep
 from ..model.predictor import Predictor
@@ -45,7 +45,7 @@ class Edit:
 class Splice:
     """What the splice needs: the source ``[b c n]`` at 48 kHz, and what of it is made anew."""
 
-    plan: Plan
+    plan: EditTimeline
     source: Tensor
     crossfade: float
 

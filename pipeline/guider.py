@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import host, parameters
+from .. import parameters
+from ..host import current_host
 from ..model.checkpoint import first_damaged
 from ..model.condition import Condition
 from ..model.network import AceStep
@@ -20,9 +21,9 @@ from ..sampler.guidance import Guidance
 from ..sampler.modifiers import Modifier
 from ..sampler.plot import Trace, Tracer
 from . import advice, comfy_samplers, conditioning, memory_estimate, memory_plan, memory_speed
-from .conditioning import Prompted
+from .conditioning import PromptConditioning
 from .edit import Edit, Job, extended, find, prepare, task_of
-from .oom_retry import Attempt, carry_out
+from .oom_retry import Strategy, run_with_retries
 from .preview import LivePreview
 from .solver_sampler import SolverSampler
 
@@ -35,13 +36,13 @@ class Guider:
     """A network, its prompt and how strongly to follow it. negative None is the learned null condition."""
 
     network: AceStep
-    positive: Prompted
-    negative: Prompted | None
+    positive: PromptConditioning
+    negative: PromptConditioning | None
     guidance: Guidance
     negative_weight: float = 1.0
     modifiers: tuple[Modifier, ...] = ()
 
-    def attempts(self, songs: int, frames: int, edit: Edit | None) -> list[Attempt]:
+    def attempts(self, songs: int, frames: int, edit: Edit | None) -> list[Strategy]:
         """The ways a run may be done, for `attempts.carry_out`."""
         prompt = self.positive
         song = memory_estimate.Song(
@@ -55,8 +56,8 @@ class Guider:
             negative=self.negative is not None,
             codes=bool(prompt.codes) or (edit is not None and edit.task == "cover"),
         )
-        place, more = host.current(), memory_speed.memory(self.network, songs, frames)
-        return memory_plan.sampling_attempts(self.network, song, place.compute_device(), place.card(), more)
+        host, more = current_host(), memory_speed.memory(self.network, songs, frames)
+        return memory_plan.sampling_attempts(self.network, song, host.compute_device(), host.memory_info(), more)
 
     def hints(self, levels: list[float], seconds: float, edit: Edit | None) -> list[str]:
         """What is probably not meant about a run over these levels, for a song of so many seconds."""
@@ -69,7 +70,7 @@ class Guider:
     @property
     def model_patcher(self) -> Any:
         """What ComfyUI's sampler nodes ask a GUIDER for; only ComfyUI has it."""
-        return host.current().sampling_patcher(self.network)
+        return current_host().sampling_patcher(self.network)
 
     def run(self, job: Job, sampler: Any, seeds: list[int], watch: Watch) -> tuple[Tensor, Trace | None]:
         """Denoise a job with our solver or one of ComfyUI's samplers; watch is told of every step.
@@ -114,11 +115,11 @@ class Guider:
         """
         levels = sigmas.tolist()
         schedule.check(levels)
-        place, frames = host.current(), latent_image.shape[-1]
+        host, frames = current_host(), latent_image.shape[-1]
         wanted = find({"samples": latent_image, "noise_mask": denoise_mask}, frames)
-        place.hint(self.hints(levels, frames / parameters.FRAME_RATE, wanted))
+        host.advise(self.hints(levels, frames / parameters.FRAME_RATE, wanted))
 
-        def run(attempt: Attempt, device: torch.device) -> Tensor:
+        def run(attempt: Strategy, device: torch.device) -> Tensor:
             x, source = (y.transpose(1, 2).float().to(device) for y in (noise, latent_image))
             job = self.job(x, source, levels, wanted, attempt.together)
             preview = self.preview(job, frames)
@@ -129,17 +130,17 @@ class Guider:
                 if shown is not None:
                     bar.update(index + 1, shown)
 
-            with place.progress(len(levels) - 1) as bar:
+            with host.progress(len(levels) - 1) as bar:
                 return comfy_samplers.sample(job, self, sampler, seed or 0, _watched(watch, callback)).cpu()
 
-        result = carry_out(place, "sampling", [self.network], self.attempts(len(noise), frames, wanted), run)
+        result = run_with_retries(host, "sampling", [self.network], self.attempts(len(noise), frames, wanted), run)
         refuse_damaged(result, self.network)
         return result.transpose(1, 2).contiguous()
 
     def preview(self, job: Job, frames: int) -> LivePreview:
         """The pictures of a run, for a song of so many latent frames."""
         region = None if job.region is None else job.region.mask
-        return LivePreview(host.current().preview_size(), self.network.silent(frames)[-1], region, frames)
+        return LivePreview(current_host().preview_size(), self.network.silent(frames)[-1], region, frames)
 
     def job(
         self, noise: Tensor, latents: Tensor, sigmas: list[float], edit: Edit | None, together: bool | None = None
@@ -153,14 +154,14 @@ class Guider:
         def make(context: Tensor, released: bool) -> Predictor:
             positive, negative = self.positive, self.negative
             if released:
-                positive = conditioning.let_go(positive)
-                negative = None if negative is None else conditioning.let_go(negative)
+                positive = conditioning.without_source(positive)
+                negative = None if negative is None else conditioning.without_source(negative)
             condition, against, weights = self._condition(positive, batch, noise.device), None, [1.0]
             if negative is not None and not all(negative.empty):
                 against = self._condition(negative, batch, noise.device)
                 weights = [0.0 if empty else self.negative_weight for empty in negative.empty]
             predictor = Predictor(self.network, condition, context, against, weights, together)
-            predictor.expect(sigmas[:-1])
+            predictor.precompute_timesteps(sigmas[:-1])
             return predictor
 
         if edit is not None:
@@ -169,7 +170,7 @@ class Guider:
         context = conditioning.source_context(self.network, self.positive, frames)
         return Job(make(context, False), start(noise, source, sigmas[0]), sigmas, noise, source, None, None)
 
-    def _condition(self, prompted: Prompted, batch: int, device: torch.device) -> Condition:
+    def _condition(self, prompted: PromptConditioning, batch: int, device: torch.device) -> Condition:
         if prompted.batch not in (1, batch):
             raise ValueError(f"the conditioning holds {prompted.batch} prompts for {batch} songs; give 1 or {batch}")
         return conditioning.encode(self.network, prompted, device)

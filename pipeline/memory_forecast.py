@@ -9,17 +9,18 @@ from typing import Any
 
 import torch
 
-from .. import host, parameters
-from ..host.offload.accelerator import Card
+from .. import parameters
+from ..host import current_host
+from ..host.offload.accelerator import MemoryInfo
 from ..model import demo, quantise
-from ..model.checkpoint import Sketch, sketch
+from ..model.checkpoint import Networks, build_on_meta
 from ..model.network import AceStep
 from ..model.precision import choose, side_dtype
 from ..model.text import CAPTION_LIMIT, LYRIC_LIMIT
 from ..parameters import ids
 from . import memory_plan, memory_speed, model_files
 from .memory_estimate import Song
-from .memory_plan import Plan
+from .memory_plan import MemoryPlan
 
 TEMPLATE = 64  # tokens of a prompt around the lyrics, at most
 
@@ -31,11 +32,11 @@ class Forecast:
     """The plan of one sampler, or, in ``unknown``, what has to be known first."""
 
     node: str
-    plan: Plan | None
+    plan: MemoryPlan | None
     unknown: str = ""
 
 
-def forecast(graph: Nodes, seconds: float | None = None, card: Card | None = None) -> list[Forecast]:
+def forecast(graph: Nodes, seconds: float | None = None, card: MemoryInfo | None = None) -> list[Forecast]:
     """The plan of every sampler of this pack in a graph in ComfyUI's API format.
 
     seconds: the length where the graph does not tell it, as with a source. card: None takes the host's own; else it is
@@ -44,7 +45,7 @@ def forecast(graph: Nodes, seconds: float | None = None, card: Card | None = Non
     return [_of(name, graph, seconds, card) for name, node in graph.items() if node["class_type"] == ids.SAMPLER]
 
 
-def _of(name: str, graph: Nodes, seconds: float | None, card: Card | None) -> Forecast:
+def _of(name: str, graph: Nodes, seconds: float | None, card: MemoryInfo | None) -> Forecast:
     sampler = graph[name]["inputs"]
     guiders = list(_above(graph, sampler.get("guider"), "guider"))
     guider = next((node for node in guiders if node["class_type"] == ids.GUIDER), None)
@@ -73,12 +74,12 @@ def _of(name: str, graph: Nodes, seconds: float | None, card: Card | None) -> Fo
         negative="negative" in inputs,
         codes=latent["class_type"] == ids.COVER,
     )
-    place = host.current()
-    device = place.compute_device() if card is None else torch.device("cuda")
+    host = current_host()
+    device = host.compute_device() if card is None else torch.device("cuda")
     checkpoint = _checkpoint(loaders[0], device, imagined=card is not None)
     network = _sped(checkpoint.network, [node["inputs"] for node in models if node["class_type"] == ids.SPEED])
     more = memory_speed.memory(network, song.songs, song.frames)
-    card = place.card() if card is None else card
+    card = host.memory_info() if card is None else card
     return Forecast(name, memory_plan.make(checkpoint._replace(network=network), song, device, card, more))
 
 
@@ -87,7 +88,7 @@ def _sped(network: AceStep, settings: Sequence[Mapping[str, Any]]) -> AceStep:
     for inputs in reversed(settings):
         weights, cache = inputs.get("weights", quantise.AS_LOADED), inputs.get("step_cache", 0.0)
         # What a link brings is not known before the run: then the plan is made for what needs more.
-        network = quantise.copy_of(network, weights if isinstance(weights, str) else quantise.AS_LOADED)
+        network = quantise.share(network, weights if isinstance(weights, str) else quantise.AS_LOADED)
         network.step_cache = cache if isinstance(cache, (int, float)) else 1.0
     return network
 
@@ -111,14 +112,14 @@ def _lyrics(graph: Nodes, link: Any) -> int:
     return LYRIC_LIMIT
 
 
-def _checkpoint(inputs: Mapping[str, Any], device: torch.device, imagined: bool) -> Sketch:
+def _checkpoint(inputs: Mapping[str, Any], device: torch.device, imagined: bool) -> Networks:
     """The networks that a loader node would load. imagined: the device need not be here."""
     if inputs["model"] == demo.NAME:
         network, encoder, oobleck = demo.load()
-        return Sketch(network, encoder.model, oobleck)
+        return Networks(network, encoder.model, oobleck)
     precision = inputs.get("precision", parameters.AUTO)
     if imagined and precision == parameters.AUTO:
         precision = "bf16"
     dtype = choose(precision, device)
-    found = model_files.find(host.current(), inputs["model"], inputs["text_encoder"], inputs["vae"])
-    return sketch(*found, (dtype, side_dtype(dtype)))
+    found = model_files.find(current_host(), inputs["model"], inputs["text_encoder"], inputs["vae"])
+    return build_on_meta(*found, (dtype, side_dtype(dtype)))

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from ..host.offload.accelerator import RESERVE, Card
+from ..host.offload.accelerator import RESERVE, MemoryInfo
 from ..host.offload.hooks import SMALLEST
 from ..host.offload.placement import Choice, Shape, blocks_of, choose, shape_of, size_of
-from ..model.checkpoint import Sketch
+from ..model.checkpoint import Networks
 from ..model.network import AceStep
 from ..model.vae import Oobleck
 from . import memory_estimate
 from .memory_estimate import Song
-from .oom_retry import GIB, Attempt, ladder
+from .oom_retry import GIB, Strategy, fallbacks
 
 # Latent frames at a time: the results are the same, memory grows with the chunk and the overlap's cost shrinks. On a
 # CPU every chunk of 128 (5 s of sound) takes 0.9 GiB and 14% of overlap, 512 takes 2.3 GiB and 4%.
@@ -47,7 +47,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """kind: one of the words above. stages: text, sampling, decode. layers: of the transformer, how many stay on the
     card, and how many there are. together: whether guided halves share a batch. chunk: the VAE's, in latent frames.
     eight_bit: whether weights of one byte would fit whole where these do not."""
@@ -57,11 +57,11 @@ class Plan:
     layers: tuple[int, int]
     together: bool
     chunk: int
-    card: Card | None
+    card: MemoryInfo | None
     eight_bit: bool
 
 
-def make(checkpoint: Sketch, song: Song, device: torch.device, card: Card | None, more: int = 0) -> Plan:
+def make(checkpoint: Networks, song: Song, device: torch.device, card: MemoryInfo | None, more: int = 0) -> MemoryPlan:
     """The plan. checkpoint: its networks, on the meta device or loaded. card: None where there is none to share. more:
     bytes that sampling needs beside what every run does."""
     first, shape = sampling_attempts(checkpoint.network, song, device, card, more)[0], _shape(checkpoint.network)
@@ -79,24 +79,24 @@ def make(checkpoint: Sketch, song: Song, device: torch.device, card: Card | None
     eight = kind in LESS_THAN_WHOLE and card is not None and _eight_bit(checkpoint.network, shape)
     fits = bool(eight) and card is not None and eight + first.memory + RESERVE <= card.free
     layers = (len(choice.again), len(shape.again))
-    return Plan(kind, stages, layers, bool(first.together), decode.chunk, card, fits)
+    return MemoryPlan(kind, stages, layers, bool(first.together), decode.chunk, card, fits)
 
 
 def sampling_attempts(
-    network: AceStep, song: Song, device: torch.device, card: Card | None, more: int = 0
-) -> list[Attempt]:
+    network: AceStep, song: Song, device: torch.device, card: MemoryInfo | None, more: int = 0
+) -> list[Strategy]:
     """The ways to sample, the best that should fit first. more: bytes beside what every run needs.
 
     Guided halves in one batch are fastest. One after the other they need less, which is worth it where the network
     then stays whole, and where nothing else fits: streamed weights have to come for each half.
     """
     if card is None:
-        return [Attempt(memory_estimate.sampling(network, song, device) + more)]
-    apart = ladder(memory_estimate.sampling(network, song, device, False) + more, card, False)
+        return [Strategy(memory_estimate.sampling(network, song, device) + more)]
+    apart = fallbacks(memory_estimate.sampling(network, song, device, False) + more, card, False)
     if not song.guided:
         return apart
     lesser = [replace(apart[0], how="with the guided halves one after the other"), *apart[1:]]
-    both = Attempt(memory_estimate.sampling(network, song, device, True) + more, together=True)
+    both = Strategy(memory_estimate.sampling(network, song, device, True) + more, together=True)
     shape = _shape(network)
     room = card.free - RESERVE
     if shape.total + both.memory > room:
@@ -106,21 +106,21 @@ def sampling_attempts(
     return [both, *lesser]
 
 
-def vae_attempts(oobleck: Oobleck, device: torch.device, card: Card | None) -> list[Attempt]:
+def vae_attempts(oobleck: Oobleck, device: torch.device, card: MemoryInfo | None) -> list[Strategy]:
     """The ways to decode or encode, the largest chunk that should fit first."""
     chunks = CHUNKS.get(device.type if card is None else "", CARD_CHUNKS)
-    every = [Attempt(memory_estimate.vae(oobleck, n), f"in chunks of {n} latent frames", chunk=n) for n in chunks]
+    every = [Strategy(memory_estimate.vae(oobleck, n), f"in chunks of {n} latent frames", chunk=n) for n in chunks]
     room = None if card is None else card.free - RESERVE - size_of(oobleck)
     fitting = [attempt for attempt in every if room is None or attempt.memory <= room]
     return fitting or every[-1:]
 
 
-def imagined(gib: float) -> Card:
+def imagined(gib: float) -> MemoryInfo:
     """A card of so many GiB on which nothing else runs."""
-    return Card(int(gib * GIB) - DRIVER, int(gib * GIB))
+    return MemoryInfo(int(gib * GIB) - DRIVER, int(gib * GIB))
 
 
-def remarks(network: AceStep, work: int, card: Card | None) -> list[str]:
+def remarks(network: AceStep, work: int, card: MemoryInfo | None) -> list[str]:
     """What is worth a hint before a network samples: nothing where it stays whole."""
     shape = _shape(network)
     if card is None or shape.total + work + RESERVE <= card.free:
@@ -133,7 +133,7 @@ def remarks(network: AceStep, work: int, card: Card | None) -> list[str]:
     ]
 
 
-def summary(plan: Plan) -> str:
+def summary(plan: MemoryPlan) -> str:
     """A sentence."""
     stay, layers = plan.layers
     kind = f"{plan.kind}: {stay} of {layers} layers stay on the card" if plan.kind in (PARTLY, STREAMED) else plan.kind
@@ -144,7 +144,7 @@ def summary(plan: Plan) -> str:
     return f"memory: {kind}; at most {peak / GIB:.1f} GiB{share}"
 
 
-def table(plan: Plan) -> list[str]:
+def table(plan: MemoryPlan) -> list[str]:
     """What lies where when, a line each."""
     lines = [summary(plan), f"  {'':10}{'weights':>12}{'work':>12}{'at once':>12}"]
     for stage in plan.stages:
@@ -161,11 +161,11 @@ def _shape(network: nn.Module) -> Shape:
     return shape_of(network, blocks_of(network, SMALLEST))
 
 
-def _choice(shape: Shape, work: int, card: Card | None) -> Choice:
+def _choice(shape: Shape, work: int, card: MemoryInfo | None) -> Choice:
     return choose(shape, shape.total if card is None else card.free - RESERVE - work)
 
 
-def _kind(stages: Iterable[Stage], whole: tuple[int, ...], choice: Choice, layers: int, card: Card | None) -> str:
+def _kind(stages: Iterable[Stage], whole: tuple[int, ...], choice: Choice, layers: int, card: MemoryInfo | None) -> str:
     if card is None:
         return MAIN
     room, stages = card.free - RESERVE, tuple(stages)

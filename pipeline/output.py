@@ -12,12 +12,13 @@ from typing import Any
 
 from torch import Tensor
 
-from .. import host, parameters
+from .. import parameters
 from ..audio import vorbis
 from ..audio.encoding import Encoded, encode_song
 from ..audio.files import numbered_path, write_bytes
 from ..audio.formats import encoding_problems, get
 from ..audio.resample import resample, to_channels
+from ..host import current_host
 from . import metadata
 
 # The socket: a list of audio.encoding.Encoded, one per song.
@@ -79,7 +80,7 @@ class Origin:
 
     def tags(self, index: int, count: int) -> dict[str, str]:
         """Tags of one song; the title alone where the user wants no metadata in files."""
-        if not host.current().metadata_enabled():
+        if not current_host().metadata_enabled():
             return {"title": self.title} if self.title else {}
         return metadata.tags(self.prompt, self.extra, self.node_id, self.title, index, count)
 
@@ -107,13 +108,13 @@ def songs(audio: Mapping[str, Any], encoding: Encoding, origin: Origin) -> Itera
     """Encode the songs of an AUDIO one by one; stops between two of them when the user asks to."""
     waveforms = audio["waveform"]
     for index, waveform in enumerate(waveforms):
-        host.current().check_interrupted()
+        current_host().check_interrupted()
         yield encoding.encode(waveform, audio["sample_rate"], origin.tags(index, len(waveforms)))
 
 
 def save(song: Encoded, prefix: str, index: int, sidecar: bool) -> dict[str, str]:
     """Write one song under the next free name and return what ComfyUI shows it by."""
-    folder = host.current().output_directory()
+    folder = current_host().output_directory()
     path = numbered_path(folder, _filled(prefix, index), song.format)
     write_bytes(path, song.data)
     if sidecar:

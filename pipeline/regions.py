@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..audio.timeline import Plan, parse_regions
+from ..audio.timeline import EditTimeline, parse_regions
 
 
 def region_problem(regions: str | None) -> bool | str:
@@ -17,7 +17,7 @@ def region_problem(regions: str | None) -> bool | str:
     return True
 
 
-def frame_mask(plan: Plan) -> Tensor:
+def frame_mask(plan: EditTimeline) -> Tensor:
     """``[1 t 1]``, 1 in the frames that are made anew."""
     mask = torch.zeros(1, plan.frames, 1)
     for start, end in plan.frame_spans:

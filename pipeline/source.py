@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import parameters
 from ..audio.resample import resample, to_stereo
 from ..audio.splice import place
-from ..audio.timeline import Plan, Span, plan
+from ..audio.timeline import EditTimeline, Span, plan
 from ..audio.waveform import non_finite
 from . import edit, vae_socket
 
@@ -24,7 +24,7 @@ class Source:
     """latents: ``[b 64 t]`` on the new timeline. waveform: the source itself, ``[b c n]`` at 48 kHz with its own
     channels, or None when it came as latents alone. beside: frames (start, end) that the latents say nothing of."""
 
-    plan: Plan
+    plan: EditTimeline
     latents: Tensor
     waveform: Tensor | None
     beside: tuple[tuple[int, int], ...]

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import host, parameters
+from .. import parameters
 from ..audio.resample import to_stereo
+from ..host import current_host
 from ..host.protocol import Host, Progress
 from ..model.vae import Oobleck
 from . import memory_plan
-from .oom_retry import Attempt, carry_out
+from .oom_retry import Strategy, run_with_retries
 
 
 class AudioVAE:
@@ -28,40 +29,40 @@ class AudioVAE:
 
     def decode(self, samples_in: Tensor) -> Tensor:
         """Latents ``[b 64 t]`` to the waveform ``[b n 2]``, float32 on the CPU."""
-        place = host.current()
+        host = current_host()
         latents = samples_in.detach().float().cpu()
 
-        def run(attempt: Attempt, device: torch.device) -> Tensor:
-            with place.progress(-(-latents.shape[-1] // attempt.chunk) * len(latents)) as bar:
-                return self.oobleck.decode(latents, attempt.chunk, lambda done, _: _tick(place, bar, done))
+        def run(attempt: Strategy, device: torch.device) -> Tensor:
+            with host.progress(-(-latents.shape[-1] // attempt.chunk) * len(latents)) as bar:
+                return self.oobleck.decode(latents, attempt.chunk, lambda done, _: _tick(host, bar, done))
 
-        attempts = chunk_attempts(self.oobleck, place)
-        return carry_out(place, "decoding", [self.oobleck], attempts, run, "vae").movedim(1, -1)
+        attempts = chunk_attempts(self.oobleck, host)
+        return run_with_retries(host, "decoding", [self.oobleck], attempts, run, "vae").movedim(1, -1)
 
     def encode(self, pixel_samples: Tensor) -> Tensor:
         """Waveform ``[b n c]`` at 48 kHz to the mean latents ``[b 64 t]``, float32 on the CPU.
 
         ComfyUI's node hands mono and surround sound over as it is; both become stereo.
         """
-        place = host.current()
+        host = current_host()
         waveform = to_stereo(pixel_samples.movedim(-1, 1).detach().float().cpu())
         frames = -(-waveform.shape[-1] // self.oobleck.config.hop)
 
-        def run(attempt: Attempt, device: torch.device) -> Tensor:
-            with place.progress(-(-frames // attempt.chunk) * len(waveform)) as bar:
-                return self.oobleck.encode(waveform, attempt.chunk, lambda done, _: _tick(place, bar, done))
+        def run(attempt: Strategy, device: torch.device) -> Tensor:
+            with host.progress(-(-frames // attempt.chunk) * len(waveform)) as bar:
+                return self.oobleck.encode(waveform, attempt.chunk, lambda done, _: _tick(host, bar, done))
 
-        attempts = chunk_attempts(self.oobleck, place)
-        return carry_out(place, "encoding audio", [self.oobleck], attempts, run, "vae")
+        attempts = chunk_attempts(self.oobleck, host)
+        return run_with_retries(host, "encoding audio", [self.oobleck], attempts, run, "vae")
 
     def decode_tiled(self, samples: Tensor, tile_x: int = 0, tile_y: int = 0, overlap: int = 0) -> Tensor:
         """ComfyUI's tiled decode. Ours always goes in chunks that equal the whole, so the tile sizes change nothing."""
         return self.decode(samples)
 
 
-def chunk_attempts(oobleck: Oobleck, place: Host) -> list[Attempt]:
+def chunk_attempts(oobleck: Oobleck, host: Host) -> list[Strategy]:
     """Chunks to run through the VAE, the largest that fits first and smaller ones for when it does not."""
-    return memory_plan.vae_attempts(oobleck, place.compute_device("vae"), place.card("vae"))
+    return memory_plan.vae_attempts(oobleck, host.compute_device("vae"), host.memory_info("vae"))
 
 
 def decode(vae: Any, latents: Tensor) -> Tensor:
@@ -85,6 +86,6 @@ def _check_rate(vae: Any) -> None:
         )
 
 
-def _tick(place: Host, bar: Progress, done: int) -> None:
-    place.check_interrupted()
+def _tick(host: Host, bar: Progress, done: int) -> None:
+    host.check_interrupted()
     bar.update(done)

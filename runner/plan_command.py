@@ -57,7 +57,7 @@ def print_plan(graph: Graph, table: NodeTable, arguments: argparse.Namespace) ->
 
 def announce(graph: Graph, table: NodeTable, host: Host) -> None:
     """Say what the run will hold in memory, on a device that has a memory of its own."""
-    if table.planner is None or host.card() is None:
+    if table.planner is None or host.memory_info() is None:
         return
     try:
         found = table.planner.forecast(to_api(graph), None, None)

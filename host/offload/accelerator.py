@@ -20,7 +20,7 @@ SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_f
 
 
 @dataclass(frozen=True)
-class Card:
+class MemoryInfo:
     """Bytes of a device's memory. free: what weights and work may have together, once everything of ours has left."""
 
     free: int
@@ -39,7 +39,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in SIGNS)
 
 
-class Lane(Protocol):
+class CopyStream(Protocol):
     """The way of weights from main memory to a device, beside the computation there."""
 
     def send(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> Any:
@@ -59,7 +59,7 @@ class Lane(Protocol):
         ...
 
 
-class PlainLane:
+class SyncCopy:
     """Copies at once: devices without streams."""
 
     def send(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> Any:
@@ -76,7 +76,7 @@ class PlainLane:
         pass
 
 
-class CudaLane:
+class CudaCopyStream:
     """Copies on a stream of its own; nothing here makes the CPU wait."""
 
     def __init__(self, device: torch.device) -> None:
@@ -112,7 +112,7 @@ class Accelerator(Protocol):
 
     def total(self) -> int | None: ...
 
-    def lane(self) -> Lane: ...
+    def lane(self) -> CopyStream: ...
 
     def pin(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The same tensors in main memory from which they travel fast; a copy is made only where they are not yet."""
@@ -145,8 +145,8 @@ class TorchAccelerator:
             return None
         return getattr(torch, self.device.type).mem_get_info(self.device)[1]
 
-    def lane(self) -> Lane:
-        return CudaLane(self.device) if self.device.type == "cuda" else PlainLane()
+    def lane(self) -> CopyStream:
+        return CudaCopyStream(self.device) if self.device.type == "cuda" else SyncCopy()
 
     def pin(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         if not self._pins or all(tensor.is_pinned() for tensor in tensors):

@@ -57,7 +57,7 @@ def release(network: nn.Module) -> None:
 
 
 @contextmanager
-def stoppable(modules: Sequence[nn.Module], check: Callable[[], None]) -> Iterator[None]:
+def interruptible(modules: Sequence[nn.Module], check: Callable[[], None]) -> Iterator[None]:
     """Inside the block, ``check`` is called before every block of every network; what it raises stops the network.
 
     The blocks are the members of module lists. A block that torch compiles is left alone: a hook would compile it anew.

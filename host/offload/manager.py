@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from . import hooks
-from .accelerator import RESERVE, Accelerator, Card
+from .accelerator import RESERVE, Accelerator, MemoryInfo
 from .placement import Block, Choice, blocks_of, choose, shape_of, size_of
-from .prefetch import Belt
+from .prefetch import WeightPrefetcher
 
 _HOME = "_acestep_xl_home"
 
 
-class Residence:
+class OffloadManager:
     """The memory of one accelerator, shared by networks that take turns.
 
     A network's weights have a home in main memory, which they keep: what lies on the device is a copy, so that leaving
@@ -37,7 +37,7 @@ class Residence:
         """Make modules ready to run, beside so many bytes of work, for the block."""
         held_before, held = len(self._held), set(map(id, self._held))
         new = [module for module in modules if id(module) not in held]
-        belts: list[Belt] = []
+        belts: list[WeightPrefetcher] = []
         try:
             self._make_room([*modules, *self._held], sum(map(self._missing, new)) + memory)
             self._remember(modules)
@@ -57,12 +57,12 @@ class Residence:
         if id(module) not in set(map(id, self._held)):
             send_home(module)
 
-    def card(self) -> Card | None:
+    def memory_info(self) -> MemoryInfo | None:
         """What there would be without our own weights; None where the device does not tell."""
         free, total = self._machine.free(), self._machine.total()
         if free is None or total is None:
             return None
-        return Card(free + sum(self._present(module) for module in self._alive()), total)
+        return MemoryInfo(free + sum(self._present(module) for module in self._alive()), total)
 
     def reclaim(self) -> None:
         """After work ran out of memory: everything that nobody holds goes home, and caches are given back."""
@@ -72,7 +72,7 @@ class Residence:
                 send_home(module)
         self._machine.reclaim()
 
-    def _settle(self, module: nn.Module, memory: int) -> list[Belt]:
+    def _settle(self, module: nn.Module, memory: int) -> list[WeightPrefetcher]:
         """Place a module by what is free; returns the belt that brings what is away, if anything is."""
         blocks, device = blocks_of(module, self._smallest), self._machine.device
         free = self._machine.free()
@@ -85,7 +85,7 @@ class Residence:
         bring(module, layers, device)
         if not layers:
             return []
-        belt = Belt(layers, choice.window, device, self._machine.lane())
+        belt = WeightPrefetcher(layers, choice.window, device, self._machine.lane())
         hooks.hook(layers, device, belt.fetch)
         return [belt]
 

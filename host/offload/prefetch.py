@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .accelerator import Lane, aligned, cut
+from .accelerator import CopyStream, aligned, cut
 from .hooks import CARRIED
 
 HISTORY = 2  # visits of a layer whose followers are remembered
@@ -27,14 +27,14 @@ class _Load:
     ticket: Any
 
 
-class Belt:
+class WeightPrefetcher:
     """Brings layers through a window of fixed size on the device.
 
     Which layer comes next is what followed two visits ago: that is right when every pass of a network is the same and
     when two kinds of passes alternate, as with a conditional and an unconditional half. A wrong guess costs a journey.
     """
 
-    def __init__(self, layers: Sequence[nn.Module], window: int, device: torch.device, lane: Lane) -> None:
+    def __init__(self, layers: Sequence[nn.Module], window: int, device: torch.device, lane: CopyStream) -> None:
         """window: bytes. layers: those that may be asked for; the largest must fit into the window."""
         needed = max((_size(layer) for layer in layers), default=0)
         self._window = torch.empty(max(window, needed), dtype=torch.uint8, device=device)

@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from ...host import current
+from ...host import current_host
 from ...host.protocol import Host
 from ...runner.graph import Graph, to_api
 from ...runner.node_table import NodeTable
@@ -35,7 +35,7 @@ class ComfyEngine:
 
     def __init__(self, url: str, host: Host | None = None) -> None:
         self._url = url
-        self._host = host or current()
+        self._host = host or current_host()
         self.device = str(self._host.compute_device())
 
     def table(self) -> NodeTable:

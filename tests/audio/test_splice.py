@@ -14,7 +14,7 @@ from torch import Tensor
 
 from acestep_xl.audio.files import read, write
 from acestep_xl.audio.splice import place, splice
-from acestep_xl.audio.timeline import Plan, merged, parse_regions, plan
+from acestep_xl.audio.timeline import EditTimeline, merged, parse_regions, plan
 
 RATE = 48000
 
@@ -28,7 +28,7 @@ def bits(samples: Tensor) -> Tensor:
     return samples.contiguous().view(torch.int32)
 
 
-def share_of_new(layout: Plan, fade: int) -> Tensor:
+def share_of_new(layout: EditTimeline, fade: int) -> Tensor:
     """The share of the new music at every sample, ``[total]``, from its distance to the nearest sample of a region."""
     inside = torch.tensor([i for span in layout.spans for i in range(*span)])
     distance = (torch.arange(layout.total)[:, None] - inside).abs().amin(dim=1)
@@ -36,13 +36,13 @@ def share_of_new(layout: Plan, fade: int) -> Tensor:
 
 
 @st.composite
-def plans(draw) -> Plan:
+def plans(draw) -> EditTimeline:
     """Songs of some ten samples, so that every way of meeting comes up; what ``plan`` promises holds for them."""
     left, source, right = draw(st.tuples(st.integers(0, 4), st.integers(1, 40), st.integers(0, 4)))
     starts = st.tuples(st.integers(0, source - 1), st.integers(1, 8)).map(lambda s: (s[0], min(s[0] + s[1], source)))
     regions = [(start + left, end + left) for start, end in draw(st.lists(starts, min_size=1, max_size=4))]
     regions += [part for part in ((0, left), (left + source, left + source + right)) if part[0] < part[1]]
-    return Plan(left, source, right, merged(regions))
+    return EditTimeline(left, source, right, merged(regions))
 
 
 @given(
@@ -139,7 +139,7 @@ def test_untouched_samples_go_through_no_arithmetic():
 
 
 def test_a_short_gap_between_regions_keeps_the_same_slope():
-    layout = Plan(0, 12, 0, ((0, 3), (7, 12)))
+    layout = EditTimeline(0, 12, 0, ((0, 3), (7, 12)))
     song = splice(torch.ones(1, 1, 12), torch.zeros(1, 1, 12), layout, 9 / RATE)[0, 0]
     assert torch.allclose(song[2:8], torch.tensor([1, 0.9, 0.8, 0.8, 0.9, 1.0]))
     # A crossfade as long as one side of a longer gap leaves the source in the middle.
@@ -148,10 +148,10 @@ def test_a_short_gap_between_regions_keeps_the_same_slope():
 
 
 def test_the_ends_of_the_song_are_no_seams():
-    layout = Plan(0, 9, 0, ((4, 5),))
+    layout = EditTimeline(0, 9, 0, ((4, 5),))
     song = splice(torch.ones(1, 1, 9), torch.zeros(1, 1, 9), layout, 7 / RATE)[0, 0]
     assert torch.allclose(song, torch.tensor([4, 5, 6, 7, 8, 7, 6, 5, 4]) / 8)
-    assert bool((splice(torch.ones(1, 1, 9), torch.zeros(1, 1, 9), Plan(0, 9, 0, ((0, 9),)), 1.0) == 1).all())
+    assert bool((splice(torch.ones(1, 1, 9), torch.zeros(1, 1, 9), EditTimeline(0, 9, 0, ((0, 9),)), 1.0) == 1).all())
 
 
 def test_mono_goes_to_all_channels_and_one_source_to_all_songs():
@@ -197,16 +197,16 @@ def test_place_pads_with_silence():
 )
 def test_what_does_not_fit_is_refused_with_everything_wrong(new, source, crossfade, words):
     with pytest.raises(ValueError) as error:
-        splice(music(*new), music(*source), Plan(0, 100, 0, ((10, 20),)), crossfade)
+        splice(music(*new), music(*source), EditTimeline(0, 100, 0, ((10, 20),)), crossfade)
     assert all(word in str(error.value) for word in words)
     if "made for 100" in words[-1]:
         with pytest.raises(ValueError, match="made for 100"):
-            place(music(*source), Plan(0, 100, 0, ((10, 20),)))
+            place(music(*source), EditTimeline(0, 100, 0, ((10, 20),)))
 
 
 def test_the_shortest_and_the_longest_crossfade():
     for crossfade in (1e-9, 600.0):
-        song = splice(music(1, 1, 100), music(1, 1, 100, seed=1), Plan(0, 100, 0, ((10, 20),)), crossfade)
+        song = splice(music(1, 1, 100), music(1, 1, 100, seed=1), EditTimeline(0, 100, 0, ((10, 20),)), crossfade)
         assert bool(song.isfinite().all())
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from acestep_xl.audio.timeline import END, LONGEST_PREPEND, Plan, Span, mask_spans, merged, parse_regions, plan
+from acestep_xl.audio.timeline import END, LONGEST_PREPEND, EditTimeline, Span, mask_spans, merged, parse_regions, plan
 
 RATE, FRAME = 48000, 1920
 LONGEST = 600.0  # seconds
@@ -153,7 +153,7 @@ def test_mask_columns_are_spread_over_the_source(mask, spans):
 
 def test_a_whole_mask_is_the_whole_source_even_if_its_length_is_inexact():
     for seconds in (9.99999, 10.00001):
-        assert plan(10 * RATE, mask_spans([1.0] * 7, seconds), whole_frames=False) == Plan(
+        assert plan(10 * RATE, mask_spans([1.0] * 7, seconds), whole_frames=False) == EditTimeline(
             0, 10 * RATE, 0, ((0, 10 * RATE),)
         )
 
@@ -168,7 +168,7 @@ def test_a_bad_mask_is_refused_with_everything_wrong():
 # The plan
 
 
-def seconds(source: float, *spans: tuple[float, float], whole_frames: bool = False) -> Plan:
+def seconds(source: float, *spans: tuple[float, float], whole_frames: bool = False) -> EditTimeline:
     return plan(round(source * RATE), [Span(*span) for span in spans], whole_frames=whole_frames)
 
 
@@ -301,7 +301,7 @@ def test_any_plan_adds_up_and_covers_what_was_asked(source, spans, whole_frames)
     check_frames(found)
 
 
-def check_frames(found: Plan) -> None:
+def check_frames(found: EditTimeline) -> None:
     """Frame spans are in order and apart, inside the song, and exactly the frames with a sample of a region."""
     edges = [edge for span in found.frame_spans for edge in span]
     assert all(a < b for a, b in pairwise(edges)) and edges[0] >= 0 and edges[-1] <= found.frames

@@ -44,7 +44,7 @@ def predict(module):
 def away(module):
     return [layer for layer in module.modules() if getattr(layer, "comfy_cast_weights", False)]
 
-place = host.current()
+place = current_host()
 reserve = int(management.minimum_inference_memory())
 """
 

@@ -19,7 +19,7 @@ from torch import nn
 from acestep_xl import host as host_package
 from acestep_xl.host import model_folders
 from acestep_xl.host.headless import HeadlessHost, Interrupted, SilentProgress, pick_device
-from acestep_xl.host.offload.accelerator import RESERVE, Card
+from acestep_xl.host.offload.accelerator import RESERVE, MemoryInfo
 
 
 def touch(path: Path) -> Path:
@@ -81,7 +81,7 @@ def test_unknown_kind_lists_the_known_ones(host: HeadlessHost) -> None:
 
 
 def test_searched_and_tokenizers(host: HeadlessHost, roots: list[Path]) -> None:
-    assert host.searched()["vae"] == [root / "vae" for root in roots]
+    assert host.search_folders()["vae"] == [root / "vae" for root in roots]
     assert host.tokenizer_bundles() == [roots[0] / "text_encoders" / "qwen"]
 
 
@@ -164,7 +164,7 @@ def test_resident_lets_modules_stay_while_they_fit(carded: HeadlessHost, card: P
     with carded.resident([first], 501):
         pass
     assert there(first, second, third) == [True, False, True], "the least recently used goes first"
-    assert carded.card() == Card(card.size, card.size)
+    assert carded.memory_info() == MemoryInfo(card.size, card.size)
 
 
 def test_nested_blocks_keep_the_outer_modules(carded: HeadlessHost, card: PaperCard) -> None:
@@ -253,8 +253,8 @@ def test_directories_and_hints(host: HeadlessHost, tmp_path: Path, caplog: pytes
     assert host.temp_directory().name == "acestep-xl"
     assert host.metadata_enabled()
     host.warn("lyrics were cut")
-    host.hint([])
-    host.hint(["too fast", "too short"])
+    host.advise([])
+    host.advise(["too fast", "too short"])
     assert [record.getMessage() for record in caplog.records] == ["lyrics were cut", "too fast", "too short"]
     assert host.preview_size() is None
 
@@ -262,18 +262,18 @@ def test_directories_and_hints(host: HeadlessHost, tmp_path: Path, caplog: pytes
 def test_use_is_undone_and_nests(host: HeadlessHost, tmp_path: Path) -> None:
     other = HeadlessHost([], tmp_path)
     with pytest.raises(KeyError), host_package.use(host):
-        assert host_package.current() is host
+        assert host_package.current_host() is host
         with host_package.use(other):
-            assert host_package.current() is other
-        assert host_package.current() is host
+            assert host_package.current_host() is other
+        assert host_package.current_host() is host
         raise KeyError
-    assert host_package.current() is not host
+    assert host_package.current_host() is not host
 
 
 def test_use_is_seen_by_its_own_thread_only(host: HeadlessHost) -> None:
     seen: list[object] = []
     with host_package.use(host):
-        thread = threading.Thread(target=lambda: seen.append(host_package.current()))
+        thread = threading.Thread(target=lambda: seen.append(host_package.current_host()))
         thread.start()
         thread.join()
     assert seen[0] is not host
@@ -290,7 +290,7 @@ def test_importing_the_host_brings_neither_torch_nor_comfyui() -> None:
     code = """
         import sys
         import acestep_xl.host, acestep_xl.host.protocol, acestep_xl.host.model_folders, acestep_xl.host.headless
-        acestep_xl.host.current().model_names("vae")
+        acestep_xl.host.current_host().model_names("vae")
         print([name for name in ("torch", "comfy", "folder_paths") if name in sys.modules])
     """
     assert run_python(code).strip() == "[]"
@@ -313,8 +313,8 @@ def test_comfy_host_in_a_real_comfyui(tmp_path: Path) -> None:
         from acestep_xl import host
         from pathlib import Path
 
-        place = host.current()
-        assert type(place).__name__ == "ComfyHost" and host.current() is place
+        place = current_host()
+        assert type(place).__name__ == "ComfyHost" and current_host() is place
         assert place.model_names("vae") == ["sub/v.safetensors"], place.model_names("vae")
         assert place.model_names("diffusers") == ["official"]
         assert place.model_path("vae", "sub/v.safetensors") == Path(base, "models/vae/sub/v.safetensors")

@@ -55,7 +55,7 @@ def test_both_velocities_in_one_batch_are_those_of_two(
 def test_levels_announced_ahead_give_the_same_velocities(golden: Any) -> None:
     ahead, late = predictor(golden), predictor(golden)
     levels = [1.0, 0.83, 0.5, 0.5, 0.0]
-    ahead.expect(levels)
+    ahead.precompute_timesteps(levels)
     for t in [*levels, 0.31]:
         expected = late(latent(golden), t, unconditional=False)[0]
         torch.testing.assert_close(ahead(latent(golden), t, unconditional=False)[0], expected, rtol=0, atol=2e-5)

@@ -15,7 +15,7 @@ from acestep_xl.model import quantise, random_network
 from acestep_xl.model.checkpoint import first_damaged
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.predictor import Predictor
-from acestep_xl.model.quantise import KINDS, LARGEST, QuantisedLinear, copy_of, quantise_rows
+from acestep_xl.model.quantise import KINDS, LARGEST, QuantisedLinear, quantise_rows, share
 
 DTYPES = [torch.int8, torch.float8_e4m3fn]
 
@@ -111,7 +111,7 @@ def predict(network: Any, tokens: int = 20) -> Tensor:
 def test_a_copy_leaves_the_network_as_it_was_and_shares_what_stays(kind: str) -> None:
     network = random_network.network()
     before, expected = {k: v.clone() for k, v in network.state_dict().items()}, predict(network)
-    copy = copy_of(network, kind)
+    copy = share(network, kind)
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
     assert torch.equal(predict(network), expected)
     changed = {f"{name}.weight" for name, _ in quantise.linear_layers(network)}
@@ -130,19 +130,19 @@ def test_a_copy_leaves_the_network_as_it_was_and_shares_what_stays(kind: str) ->
 )
 def test_a_velocity_stays_close(kind: str, least: float) -> None:
     network = random_network.network()
-    exact, near = predict(network), predict(copy_of(network, kind))
+    exact, near = predict(network), predict(share(network, kind))
     assert least < F.cosine_similarity(exact.flatten(), near.flatten(), dim=0) < 1 - 1e-9
 
 
 def test_a_copy_as_loaded_computes_the_same_bits_and_a_copy_of_a_copy_keeps_its_weights() -> None:
     network = random_network.network()
-    assert torch.equal(predict(copy_of(network)), predict(network))
-    small = copy_of(network, "int8")
-    again = copy_of(small)
+    assert torch.equal(predict(share(network)), predict(network))
+    small = share(network, "int8")
+    again = share(small)
     assert torch.equal(predict(again), predict(small))
     assert again.state_dict()["decoder.layers.0.mlp.up_proj.weight"].dtype == torch.int8
     with pytest.raises(ValueError, match="8 bits already; connect it to the loader"):
-        copy_of(small, "fp8")
+        share(small, "fp8")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -153,7 +153,7 @@ def test_half_precision_networks_keep_their_formats(dtype: torch.dtype) -> None:
     for name, value in network.named_parameters():
         value.data = value.data.to(of(name))
     for kind in KINDS:
-        exact, near = predict(network), predict(copy_of(network, kind))
+        exact, near = predict(network), predict(share(network, kind))
         assert F.cosine_similarity(exact.flatten(), near.flatten(), dim=0) > 0.985, kind
 
 
@@ -161,13 +161,13 @@ def test_a_damaged_weight_is_still_found() -> None:
     network = random_network.network()
     network.get_parameter("decoder.layers.1.mlp.up_proj.weight")[3, 5] = float("nan")
     for kind in KINDS:
-        assert first_damaged(copy_of(network, kind)) == "decoder.layers.1.mlp.up_proj.scale"
-    assert first_damaged(copy_of(random_network.network(), "fp8")) is None
+        assert first_damaged(share(network, kind)) == "decoder.layers.1.mlp.up_proj.scale"
+    assert first_damaged(share(random_network.network(), "fp8")) is None
 
 
 def test_errors_say_what_there_is() -> None:
     with pytest.raises(ValueError, match=r"weights = 'int4' is unknown; allowed: as loaded, int8, int8 dynamic, fp8"):
-        copy_of(random_network.network(), "int4")
+        share(random_network.network(), "int4")
     with pytest.raises(ValueError, match="weights = fp8 runs on cuda and cpu, and this device is mps; choose int8"):
         quantise.check("fp8", torch.device("mps"))
     quantise.check("int8", torch.device("mps"))

@@ -11,7 +11,7 @@ from torch import Tensor
 from acestep_xl.model import random_network
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.predictor import Predictor
-from acestep_xl.model.quantise import copy_of
+from acestep_xl.model.quantise import share
 from acestep_xl.model.step_cache import Counts, StepCache
 from acestep_xl.model.transformer import Halves, LayerCondition
 
@@ -20,7 +20,7 @@ FRAMES, TOKENS = 40, 9
 
 def predictor(threshold: float, songs: int = 1, prompts: int = 1, only: int | None = None, **options: Any) -> Predictor:
     """A predictor of songs, or of one of them alone."""
-    network = copy_of(random_network.network())
+    network = share(random_network.network())
     network.step_cache = threshold
     draw = torch.Generator().manual_seed(0)
     states = torch.randn(prompts, TOKENS, random_network.CONFIG.encoder.hidden, generator=draw)
@@ -102,7 +102,7 @@ def test_every_song_decides_for_itself(prompts: int) -> None:
 
 
 def test_both_velocities_decide_for_themselves_and_a_run_knows_nothing_of_another() -> None:
-    network = copy_of(random_network.network())
+    network = share(random_network.network())
     network.step_cache = 1.0
     draw = torch.Generator().manual_seed(0)
     condition = Condition(torch.randn(1, TOKENS, random_network.CONFIG.encoder.hidden, generator=draw), None)

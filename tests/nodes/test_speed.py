@@ -72,7 +72,7 @@ def test_a_wrong_choice_is_told_before_it_runs(tmp_path: Path) -> None:
 def test_more_memory_is_announced_for_what_needs_it() -> None:
     network = random_network.network()
     assert memory_speed.memory(network, 1, 1500) == 0
-    small, dynamic, cached = (quantise.copy_of(network, kind) for kind in ("int8", "int8 dynamic", "as loaded"))
+    small, dynamic, cached = (quantise.share(network, kind) for kind in ("int8", "int8 dynamic", "as loaded"))
     cached.step_cache = 0.1
     assert memory_speed.memory(small, 1, 1500) == memory_speed.memory(small, 4, 6000) == 4 * 64 * 128
     for made in (dynamic, cached):

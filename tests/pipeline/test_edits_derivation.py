@@ -83,7 +83,7 @@ def test_the_derivation_gives_the_official_runs(facts, golden):
 
     close(run([Side(own, derivation.context(facts.silence(101)))] * 12), outputs["gen.apg7"])
     told = Side(own, derivation.context(facts.through_codes(src)))
-    close(run(facts.let_go(6, told, released, 12)), outputs["gen.cover"])
+    close(run(facts.without_source(6, told, released, 12)), outputs["gen.cover"])
     part = Side(own, facts.repaint(src, SPANS))
     close(run([part] * 12, holding=hold(src, SPANS, 0.5, 10)), outputs["gen.repaint"])
 
@@ -93,7 +93,7 @@ def test_the_derivation_gives_the_official_runs(facts, golden):
 def test_cover(facts, codes, strength, kept):
     src = facts.source(FRAMES)
     told = Side(facts.condition(0), derivation.context(facts.through_codes(src) if codes else src))
-    expected = derive(facts, facts.let_go(kept, told, facts.condition(0, caption=1), STEPS))
+    expected = derive(facts, facts.without_source(kept, told, facts.condition(0, caption=1), STEPS))
     close(song(facts, cover(src, codes, strength), facts.prompt(0, released=1)), expected)
 
 
@@ -104,7 +104,7 @@ def test_cover_from_a_noised_source(facts, share, first, strength):
     src, noise, levels = facts.source(FRAMES), derivation.draw(SEED, FRAMES), LEVELS[first:]
     left, start = STEPS - first, levels[0] * noise + (1 - levels[0]) * src
     told = Side(facts.condition(0), derivation.context(facts.through_codes(src)))
-    sides = facts.let_go(int(left * strength), told, facts.condition(0, caption=1), left)
+    sides = facts.without_source(int(left * strength), told, facts.condition(0, caption=1), left)
     expected = derivation.generate(facts.network, noise, levels, sides, start=start)
     close(song(facts, cover(src, True, strength, share), facts.prompt(0, released=1)), expected)
 
@@ -207,7 +207,9 @@ def test_negative_prompt_lets_go_of_the_source_too(facts):
 def test_guidance_interval(facts, kind):
     """Progress 0.2 to 0.6 is t from 0.8 down to 0.4; APG remembers guided steps only."""
     src = facts.source(FRAMES)
-    sides = facts.let_go(6, Side(facts.condition(0), derivation.context(src)), facts.condition(0, caption=1), STEPS)
+    sides = facts.without_source(
+        6, Side(facts.condition(0), derivation.context(src)), facts.condition(0, caption=1), STEPS
+    )
     expected = derive(facts, sides, guide=Guide(kind, 3.0, low=0.4, high=0.8))
     settings = {"type": kind, "scale": 3.0, "start": 0.2, "end": 0.6}
     close(song(facts, cover(src, strength=0.6), facts.prompt(0, released=1), **settings), expected)
@@ -232,7 +234,7 @@ def test_prompts_of_one_batch_need_the_same_references(facts):
 def test_timbre_references_are_a_token_each(facts, references):
     src, after = facts.source(FRAMES), facts.condition(0, caption=1, references=references)
     before = Side(facts.condition(0, references=references), derivation.context(src))
-    expected = derive(facts, facts.let_go(5, before, after, STEPS))
+    expected = derive(facts, facts.without_source(5, before, after, STEPS))
     positive = facts.prompt(0, released=1, references=references)
     packed = conditioning.encode(facts.network, conditioning.read(positive, "positive"), torch.device("cpu"))
     close(packed.states, before.condition)

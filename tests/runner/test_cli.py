@@ -27,12 +27,12 @@ class Loader:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        files = host_package.current().model_names("diffusion_models")
+        files = host_package.current_host().model_names("diffusion_models")
         return {"required": {"model": ([*files, "demo"],), "text_encoder": (["auto"],)}}
 
     def load(self, model: str, text_encoder: str) -> tuple[str]:
         if model == "demo":
-            host_package.current().warn("this is not music")
+            host_package.current_host().warn("this is not music")
         return (model,)
 
 
@@ -53,9 +53,9 @@ class Steps:
         seen.update(model=model, done=0)
         if fail:
             raise {"value": ValueError, "bug": ZeroDivisionError}[fail]("it went wrong")
-        with host_package.current().progress(steps) as bar:
+        with host_package.current_host().progress(steps) as bar:
             for step in range(steps):
-                host_package.current().check_interrupted()
+                host_package.current_host().check_interrupted()
                 if step == stop_at:
                     signal.raise_signal(signal.SIGINT)
                     seen["second"] = signal.getsignal(signal.SIGINT)
@@ -74,7 +74,7 @@ class Save:
         return {"required": {"latent": ("LATENT",)}, "hidden": {"png": "EXTRA_PNGINFO"}}
 
     def save(self, latent: str, png: Any) -> dict[str, Any]:
-        folder = host_package.current().output_directory() / "audio"
+        folder = host_package.current_host().output_directory() / "audio"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "song.wav").write_bytes(b"RIFF")
         seen["png"] = png

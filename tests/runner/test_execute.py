@@ -99,7 +99,7 @@ class Stop(Show):
     FUNCTION = "stop"
 
     def stop(self, thing: Thing, **hidden: Any) -> Any:
-        host = host_package.current()
+        host = host_package.current_host()
         assert isinstance(host, HeadlessHost)
         host.interrupt()
         host.check_interrupted()
@@ -206,9 +206,9 @@ def test_a_stop_passes_through_and_leaves_the_host_usable(table: NodeTable, host
 
 
 def test_the_host_is_current_only_while_it_runs(table: NodeTable, host: HeadlessHost) -> None:
-    before = host_package.current()
+    before = host_package.current_host()
     graph = graph_of(table, n1=("Make", {"name": "a", "count": 1}), n5=("Fail", {"thing": ["1", 0]}))
     with pytest.raises(NodeError):
         execute(graph, table, host)
-    assert host_package.current() is before
+    assert host_package.current_host() is before
     assert not torch.is_inference_mode_enabled()

@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from acestep_xl import parameters
 from acestep_xl.host.headless import HeadlessHost
-from acestep_xl.host.offload.accelerator import RESERVE, Card, OutOfMemory
+from acestep_xl.host.offload.accelerator import RESERVE, MemoryInfo, OutOfMemory
 from acestep_xl.host.offload.placement import size_of
 from acestep_xl.model import demo, quantise
-from acestep_xl.model.checkpoint import Sketch
+from acestep_xl.model.checkpoint import Networks
 from acestep_xl.parameters import ids
 from acestep_xl.pipeline import memory_estimate, memory_forecast, memory_plan, memory_speed
 from acestep_xl.pipeline.memory_estimate import Song
-from acestep_xl.pipeline.oom_retry import Attempt, carry_out, ladder
+from acestep_xl.pipeline.oom_retry import Strategy, fallbacks, run_with_retries
 from acestep_xl.runner.cli import main
 
 CARD = torch.device("cuda")
@@ -35,7 +35,7 @@ GIB = 2**30
 MINUTE = Song(1, 1500, 1, 1200, 256)
 
 
-def planned(card: Card, song: Song = MINUTE) -> memory_plan.Plan:
+def planned(card: MemoryInfo, song: Song = MINUTE) -> memory_plan.MemoryPlan:
     return memory_plan.make(sketch(), song, CARD, card)
 
 
@@ -51,7 +51,9 @@ def test_each_plan_begins_where_the_next_one_would_waste() -> None:
     decode = memory_estimate.vae(sketch().vae, 512)
     everything = whole() + max(both, decode) + RESERVE
     turns, apart = network + both + RESERVE, network + alone + RESERVE
-    found = [planned(Card(free, free)) for free in (everything, everything - 1, turns, turns - 1, apart, apart - 1)]
+    found = [
+        planned(MemoryInfo(free, free)) for free in (everything, everything - 1, turns, turns - 1, apart, apart - 1)
+    ]
     assert [entry.kind for entry in found[:5]] == [
         memory_plan.WHOLE,
         memory_plan.TURNS,
@@ -61,7 +63,7 @@ def test_each_plan_begins_where_the_next_one_would_waste() -> None:
     ]
     assert [entry.together for entry in found] == [True, True, True, False, False, True]
     assert found[5].kind == memory_plan.ENCODERS and found[5].eight_bit
-    assert planned(Card(GIB // 2, GIB)).kind == memory_plan.TOO_LARGE
+    assert planned(MemoryInfo(GIB // 2, GIB)).kind == memory_plan.TOO_LARGE
 
 
 @settings(max_examples=15, deadline=None)
@@ -82,7 +84,8 @@ def test_the_chunk_follows_the_memory_and_a_cpu_has_its_own() -> None:
     vae = sketch().vae
     room = [size_of(vae) + RESERVE + memory_estimate.vae(vae, n) for n in (512, 256, 32)]
     chunks = [
-        memory_plan.vae_attempts(vae, CARD, Card(free, free))[0].chunk for free in (room[0], room[0] - 1, room[1], 0)
+        memory_plan.vae_attempts(vae, CARD, MemoryInfo(free, free))[0].chunk
+        for free in (room[0], room[0] - 1, room[1], 0)
     ]
     assert chunks == [512, 256, 256, 32]
     assert [attempt.chunk for attempt in memory_plan.vae_attempts(vae, torch.device("cpu"), None)] == [128, 64, 32]
@@ -132,7 +135,7 @@ def test_the_plan_knows_what_the_speed_node_makes_of_the_network(monkeypatch: py
     graph, card = text_to_music(), memory_plan.imagined(8)
     monkeypatch.setattr(memory_forecast, "_checkpoint", lambda *_, **__: sketch())
 
-    def drawn(**inputs: Any) -> memory_plan.Plan:
+    def drawn(**inputs: Any) -> memory_plan.MemoryPlan:
         fast = {"class_type": ids.SPEED, "inputs": {"model": ["load", 0], **inputs}}
         guider = next(node for node in graph.values() if node["class_type"] == ids.GUIDER)
         guider["inputs"]["model"] = ["fast", 0] if inputs else ["load", 0]
@@ -144,12 +147,12 @@ def test_the_plan_knows_what_the_speed_node_makes_of_the_network(monkeypatch: py
     assert (
         plain.kind == memory_plan.PARTLY and plain.eight_bit and small.kind == memory_plan.TURNS and not small.eight_bit
     )
-    network = quantise.copy_of(sketch().network, "int8")
+    network = quantise.share(sketch().network, "int8")
     assert small.stages[1].weights == size_of(network)
     frames = parameters.MINIMUM_FRAMES
     assert small.stages[1].work - plain.stages[1].work >= memory_speed.memory(network, 1, frames) > 0
     cached, linked = (drawn(weights="as loaded", step_cache=value) for value in (0.1, ["another", 0]))
-    network = quantise.copy_of(sketch().network)
+    network = quantise.share(sketch().network)
     network.step_cache = 0.1
     assert cached.stages[1].work - plain.stages[1].work == memory_speed.memory(network, 1, frames) > 0
     assert linked == cached
@@ -189,11 +192,13 @@ class Carded(HeadlessHost):
         self.told.append(message)
 
 
-def song(folder: Path, fail: Callable[[Sketch], None] | None, monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, Carded]:
+def song(
+    folder: Path, fail: Callable[[Networks], None] | None, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Tensor, Carded]:
     """The waveform of the small graph on a card of paper, with the demo networks as prepared by ``fail``."""
     parts = demo.load()
     if fail is not None:
-        fail(Sketch(parts[0], parts[1].model, parts[2]))
+        fail(Networks(parts[0], parts[1].model, parts[2]))
     monkeypatch.setattr(demo, "load", lambda: parts)
     host = Carded(folder)
     return run(folder, probes=("decode",), host=host).kept["decode"]["waveform"], host
@@ -207,7 +212,7 @@ def test_a_shortage_at_any_stage_gives_the_same_song(
     calm = list(host.told)
     hook = Failing(2)
 
-    def fail(parts: Sketch) -> None:
+    def fail(parts: Networks) -> None:
         layers = parts.network.decoder.layers
         target = {
             "text": parts.text,
@@ -230,7 +235,7 @@ def test_a_shortage_everywhere_ends_with_what_helps_and_the_host_can_be_used_aga
 
     hook = Failing(10**6)
 
-    def fail(parts: Sketch) -> None:
+    def fail(parts: Networks) -> None:
         parts.network.decoder.layers[1].register_forward_pre_hook(hook)
 
     with pytest.raises(NodeError) as caught:
@@ -250,24 +255,29 @@ def test_a_shortage_everywhere_ends_with_what_helps_and_the_host_can_be_used_aga
     host = Carded(tmp_path)
     host.paper.modules = [network]
     with pytest.raises(OutOfMemory):
-        carry_out(host, "x", [network], ladder(1, host.card()), lambda attempt, device: hook(network, ()))
-    assert carry_out(host, "x", [network], ladder(1, host.card()), lambda attempt, device: attempt.memory) == 1
-    assert host.card() == Card(2**36, 2**36)
+        run_with_retries(
+            host, "x", [network], fallbacks(1, host.memory_info()), lambda attempt, device: hook(network, ())
+        )
+    assert (
+        run_with_retries(host, "x", [network], fallbacks(1, host.memory_info()), lambda attempt, device: attempt.memory)
+        == 1
+    )
+    assert host.memory_info() == MemoryInfo(2**36, 2**36)
 
 
 def test_each_attempt_asks_for_more_and_other_errors_pass(tmp_path: Path) -> None:
     host, asked = Carded(tmp_path), []
     network = nn.Linear(2, 2)
 
-    def work(attempt: Attempt, device: torch.device) -> None:
+    def work(attempt: Strategy, device: torch.device) -> None:
         asked.append(attempt.memory)
         raise torch.OutOfMemoryError
 
     with pytest.raises(OutOfMemory):
-        carry_out(host, "x", [network], ladder(100, host.card()), work)
+        run_with_retries(host, "x", [network], fallbacks(100, host.memory_info()), work)
     assert asked == [100, 200, 2**36]
     with pytest.raises(ZeroDivisionError):
-        carry_out(host, "x", [network], ladder(100, None), lambda attempt, device: 1 // 0)
+        run_with_retries(host, "x", [network], fallbacks(100, None), lambda attempt, device: 1 // 0)
     guided = memory_plan.sampling_attempts(sketch().network, MINUTE, CARD, memory_plan.imagined(24))
     assert [attempt.together for attempt in guided] == [True, False, False, False]
     single = memory_plan.sampling_attempts(

@@ -99,7 +99,7 @@ class Facts:
         mask = inside(spans, source.shape[1])
         return context(torch.where(mask > 0, self.silence(source.shape[1]), source), mask)
 
-    def let_go(self, kept: int, side: Side, condition: Tensor, steps: int) -> list[Side]:
+    def without_source(self, kept: int, side: Side, condition: Tensor, steps: int) -> list[Side]:
         """A side for each step: ``kept`` steps with the source, then text to music."""
         after = Side(condition, context(self.silence(side.context.shape[1])), side.negative)
         return [side] * kept + [after] * (steps - kept)

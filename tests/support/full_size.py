@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from transformers import Qwen3Config
 
-from acestep_xl.model.checkpoint import Sketch
+from acestep_xl.model.checkpoint import Networks
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.config import Config, Width
 from acestep_xl.model.network import AceStep
@@ -64,11 +64,11 @@ SONGS = {
 
 
 @cache
-def sketch() -> Sketch:
+def sketch() -> Networks:
     """The published XL checkpoint in bf16, with text encoder and VAE, on the meta device."""
     sizes = {"hidden_size": 1024, "intermediate_size": 3072, "num_attention_heads": 16, "num_key_value_heads": 8}
     text = Qwen3Config.from_dict({**sizes, "vocab_size": 151669, "num_hidden_layers": 28, "head_dim": 128})
     whole = replace(XL, decoder_layers=32, lyric_layers=8, timbre_layers=4)
     with torch.device("meta"):
         network, vae = AceStep(whole).bfloat16(), Oobleck(VAEConfig()).bfloat16()
-    return Sketch(network, build_text_model(text).bfloat16(), vae)
+    return Networks(network, build_text_model(text).bfloat16(), vae)

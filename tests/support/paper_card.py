@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acestep_xl.host.offload.accelerator import PlainLane, aligned, cut
+from acestep_xl.host.offload.accelerator import SyncCopy, aligned, cut
 
 DEVICE = torch.device("cpu", 0)
 
@@ -68,8 +68,8 @@ class PaperCard:
     def total(self) -> int | None:
         return self.size
 
-    def lane(self) -> LateLane | PlainLane:
-        return LateLane(self.log) if self._late else PlainLane()
+    def lane(self) -> LateLane | SyncCopy:
+        return LateLane(self.log) if self._late else SyncCopy()
 
     def pin(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         if all(tensor.untyped_storage()._cdata in self._pinned for tensor in tensors):

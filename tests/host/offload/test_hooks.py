@@ -135,7 +135,7 @@ def test_a_stop_is_heard_between_the_blocks_of_every_network(part: str) -> None:
         if len(asked) == 2:
             raise Stopped
 
-    with pytest.raises(Stopped), hooks.stoppable([module], check):
+    with pytest.raises(Stopped), hooks.interruptible([module], check):
         work()
     assert len(asked) == 2
     work()
@@ -146,5 +146,5 @@ def test_compiled_blocks_are_left_alone() -> None:
     network = nn.Module()
     network.layers = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
     network.layers[0]._compiled_call_impl = network.layers[0].forward  # as Module.compile does
-    with hooks.stoppable([network], lambda: None):
+    with hooks.interruptible([network], lambda: None):
         assert [len(layer._forward_pre_hooks) for layer in network.layers] == [0, 1]

@@ -17,9 +17,9 @@ from acestep_xl import host as hosts
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.host.offload import hooks, placement
 from acestep_xl.host.offload.accelerator import RESERVE, OutOfMemory, is_out_of_memory
-from acestep_xl.host.offload.manager import Residence
+from acestep_xl.host.offload.manager import OffloadManager
 from acestep_xl.host.offload.placement import Choice, Shape, choose, spread
-from acestep_xl.host.offload.prefetch import Belt
+from acestep_xl.host.offload.prefetch import WeightPrefetcher
 from acestep_xl.model import random_network
 from acestep_xl.model.checkpoint import load_network
 from acestep_xl.model.condition import Condition
@@ -54,7 +54,7 @@ def test_any_number_of_resident_layers_gives_the_same_numbers(share: float, toge
     total = placement.size_of(network)
     card = PaperCard(RESERVE + int(share * total), late=True)
     card.modules = [network]
-    with Residence(card, SMALLEST).hold([network], 0):
+    with OffloadManager(card, SMALLEST).hold([network], 0):
         got = predict(network, DEVICE, together)
         blocks = placement.blocks_of(network, SMALLEST)
         choice = choose(placement.shape_of(network, blocks), int(share * total))
@@ -68,7 +68,7 @@ def test_golden_networks_through_the_streamed_path() -> None:
         network = load_network(recognise(folder), torch.float32, torch.device("cpu"))
         expected, card = predict(network, "cpu"), PaperCard(RESERVE, late=True)
         card.modules = [network]
-        with Residence(card, SMALLEST).hold([network], 0):
+        with OffloadManager(card, SMALLEST).hold([network], 0):
             assert torch.equal(predict(network, DEVICE), expected), name
 
 
@@ -76,7 +76,7 @@ def test_golden_networks_through_the_streamed_path() -> None:
 def test_after_two_steps_every_layer_travels_once_a_step_and_before_it_is_needed(together: bool) -> None:
     network, card = random_network.network(), PaperCard(RESERVE, late=True)
     states, context, x = torch.randn(1, 40, 48), torch.randn(1, 60, 128), torch.randn(1, 60, 64)
-    with Residence(card, SMALLEST).hold([network], 0), torch.no_grad():
+    with OffloadManager(card, SMALLEST).hold([network], 0), torch.no_grad():
         predictor = Predictor(network, Condition(states, None), context, together=together)
         for t in (0.9, 0.8):
             predictor(x, t, unconditional=True)
@@ -92,7 +92,7 @@ def test_the_next_layers_are_sent_while_one_computes() -> None:
     layers = [nn.Linear(16, 16, bias=False).requires_grad_(False) for _ in range(5)]
     log: list[str] = []
     size = 16 * 16 * 4
-    belt = Belt(layers, 3 * size, DEVICE, LateLane(log))
+    belt = WeightPrefetcher(layers, 3 * size, DEVICE, LateLane(log))
     sent: list[int] = []
     belt._lane.send = lambda pairs: sent.append(_number(layers, pairs[0][1]))  # type: ignore[method-assign]
     for _ in range(2):
@@ -119,7 +119,7 @@ def _number(layers: list[nn.Linear], source: Tensor) -> int:
 @given(order=st.lists(st.integers(0, 4), min_size=1, max_size=40), room=st.integers(32, 90))
 def test_any_order_of_layers_reads_its_own_weights(order: list[int], room: int) -> None:
     layers = [nn.Linear(8, n).requires_grad_(False) for n in (3, 30, 8, 1, 17)]
-    belt = Belt(layers, room * 32, DEVICE, LateLane([]))
+    belt = WeightPrefetcher(layers, room * 32, DEVICE, LateLane([]))
     hooks.hook(layers, DEVICE, belt.fetch)
     x = torch.randn(2, 8)
     for i in order:
@@ -130,7 +130,7 @@ def test_weights_are_pinned_once_and_stay_where_they_were_otherwise() -> None:
     network = random_network.network()
     card = PaperCard(RESERVE, late=True)
     card.modules = [network]
-    residence, pins = Residence(card, SMALLEST), []
+    residence, pins = OffloadManager(card, SMALLEST), []
     places: list[list[int]] = []
     for _ in range(2):
         with residence.hold([network], 0):
@@ -160,7 +160,7 @@ def test_a_faster_network_is_made_of_the_weights_at_home(tmp_path: Path) -> None
 
 def test_a_failure_in_the_block_leaves_the_network_usable() -> None:
     network, card = random_network.network(), PaperCard(RESERVE, late=True)
-    residence = Residence(card, SMALLEST)
+    residence = OffloadManager(card, SMALLEST)
     with pytest.raises(RuntimeError), residence.hold([network], 0):
         network.decoder.layers[0].mlp(torch.zeros(1, 1, 3))
     with residence.hold([network], 0):
