@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..host.headless import HeadlessHost
     from .graph import Workflow
     from .node_table import NodeTable
-    from .settings import Setting
+    from .settings import Assignment
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 SHIPPED = Path(__file__).parent.parent / "workflows"
@@ -38,13 +38,13 @@ def run(arguments: argparse.Namespace, table: NodeTable | None) -> int:
     """
     from .graph import WorkflowError
     from .read import load_json
-    from .settings import parse_setting
+    from .settings import parse_assignment
 
     if arguments.command == "plan":
         plan_command.check(arguments)
     # What can be wrong without torch is found before torch takes its seconds to import.
     try:
-        settings = [parse_setting(text) for text in arguments.settings]
+        assignments = [parse_assignment(text) for text in arguments.settings]
         data = load_json(_find_workflow(arguments.workflow))
     except (WorkflowError, ValueError) as error:
         raise UsageError([str(error)]) from error
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace, table: NodeTable | None) -> int:
     host = HeadlessHost(search_roots(arguments.models), output, reporter.bar, arguments.device)
     with use(host):
         table = table or NodeTable.shipped()
-        workflow = _prepare(data, table, settings, arguments)
+        workflow = _prepare(data, table, assignments, arguments)
         if arguments.command == "plan":
             plan_command.print_plan(workflow.graph, table, arguments)
             return OK
@@ -89,13 +89,13 @@ def _find_workflow(name: str) -> Path:
 
 
 def _prepare(
-    data: dict[str, Any], table: NodeTable, settings: list[Setting], arguments: argparse.Namespace
+    data: dict[str, Any], table: NodeTable, assignments: list[Assignment], arguments: argparse.Namespace
 ) -> Workflow:
     """The workflow with the demo network and settings applied. Raises UsageError with everything wrong."""
     from .graph import WorkflowError
     from .plots import add_plots
     from .read import read_workflow
-    from .settings import apply_settings, use_demo
+    from .settings import apply_settings, resolve_assignments, use_demo
     from .validate import validate
 
     try:
@@ -105,7 +105,8 @@ def _prepare(
     problems = list(workflow.problems)
     if arguments.demo:
         problems += use_demo(workflow.graph, table)
-    problems += apply_settings(workflow.graph, settings, table)
+    settings, unresolved = resolve_assignments(workflow.graph, assignments, table)
+    problems += unresolved + apply_settings(workflow.graph, settings, table)
     if arguments.command == "plot":
         problems += add_plots(workflow.graph, f"plots/{Path(arguments.workflow).stem}")
     problems += validate(workflow.graph, table)
@@ -113,7 +114,7 @@ def _prepare(
         faults = [str(problem) for problem in problems]
         note = MISSING_FILE_NOTE if any(".safetensors" in fault for fault in faults) else ""
         raise UsageError(faults, f"error: {arguments.workflow} cannot run:", note)
-    if arguments.demo or settings:
+    if arguments.demo or assignments:
         workflow.editor = None  # it no longer says what runs; nodes still get the graph itself to store
     return workflow
 

@@ -1,79 +1,114 @@
-"""Changes to a graph from outside: NODE.INPUT=VALUE settings and the demo network."""
+"""Overrides of a graph's inputs: NODE.INPUT=VALUE from the command line, values from the service, the demo network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ..parameters import ids
-from .graph import Graph, Problem
-from .node_table import NodeTable
-from .values import close_to, parse
+from .graph import Graph, NodeCall, Problem
+from .node_table import InputSpec, NodeTable
+from .values import convert, parse_text, suggest
 
 DEMO_INPUTS = {"model": "demo", "text_encoder": "auto", "vae": "auto"}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """node: an id, title or class of the graph; text: the value as typed."""
+    """A value for one input. node: an id, title or class of the graph."""
+
+    node: str
+    input: str
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{self.node}.{self.input}={self.value if isinstance(self.value, str) else repr(self.value)}"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A setting as typed; its value gets a type once the graph says which input it is for."""
 
     node: str
     input: str
     text: str
 
+    def __str__(self) -> str:
+        return f"{self.node}.{self.input}={self.text}"
 
-def parse_setting(text: str) -> Setting:
+
+def parse_assignment(text: str) -> Assignment:
     """Split NODE.INPUT=VALUE; the node may contain dots, the value anything. Raises ValueError."""
     target, equals, value = text.partition("=")
     node, dot, name = target.rpartition(".")
     if not (equals and dot and node and name):
         raise ValueError(f"{text!r} is not NODE.INPUT=VALUE")
-    return Setting(node, name, value)
+    return Assignment(node, name, value)
+
+
+def resolve_assignments(
+    graph: Graph, assignments: Iterable[Assignment], table: NodeTable
+) -> tuple[list[Setting], list[Problem]]:
+    """Parse each value as the type of its input. Returns the settings, and what is wrong with the other assignments."""
+    settings: list[Setting] = []
+    problems: list[Problem] = []
+    for assignment in assignments:
+        try:
+            _, spec = _find_input(graph, assignment.node, assignment.input, table)
+            settings.append(Setting(assignment.node, assignment.input, parse_text(spec, assignment.text)))
+        except ValueError as error:
+            problems.append(Problem(f"{assignment}: {error}"))
+    return settings, problems
 
 
 def apply_settings(graph: Graph, settings: Iterable[Setting], table: NodeTable) -> list[Problem]:
-    """Set inputs in place; a linked input loses its link. Returns the settings that could not be applied."""
-    faults = [(setting, _apply(graph, setting, table)) for setting in settings]
-    return [Problem(f"{s.node}.{s.input}={s.text}: {fault}") for s, fault in faults if fault]
+    """Set inputs in place, replacing links. Returns what is wrong with the settings that do not apply."""
+    problems: list[Problem] = []
+    for setting in settings:
+        try:
+            call, spec = _find_input(graph, setting.node, setting.input, table)
+            call.inputs[setting.input] = convert(spec, setting.value)
+        except ValueError as error:
+            problems.append(Problem(f"{setting}: {error}"))
+    return problems
 
 
 def use_demo(graph: Graph, table: NodeTable) -> list[Problem]:
     """Point every loader at the built-in demo network."""
     loaders = [node_id for node_id, call in graph.items() if call.class_type == ids.LOADER]
     if not loaders:
-        return [Problem(f"there is no {ids.LOADER} node that could load the demo network")]
+        return [Problem(f"the workflow has no {ids.LOADER} node to load the demo network with")]
     spec = table.spec(ids.LOADER)
     inputs = {name: value for name, value in DEMO_INPUTS.items() if spec is None or name in spec.inputs}
     settings = [Setting(node_id, name, value) for node_id in loaders for name, value in inputs.items()]
     return apply_settings(graph, settings, table)
 
 
-def _apply(graph: Graph, setting: Setting, table: NodeTable) -> str | None:
-    found = _find(graph, setting.node)
-    if not found:
-        names = [name for node_id, call in graph.items() for name in (node_id, call.title, call.class_type)]
-        return (
-            f"no node has the id, title or class {setting.node!r}; {close_to(setting.node, list(dict.fromkeys(names)))}"
-        )
-    if len(found) > 1:
-        return f"{setting.node!r} names several nodes; use one of the ids {', '.join(found)}"
-    call = graph[found[0]]
+def _find_input(graph: Graph, node: str, name: str, table: NodeTable) -> tuple[NodeCall, InputSpec]:
+    """The node and the widget that a setting is for. Raises ValueError."""
+    call = _find_node(graph, node)
     spec = table.spec(call.class_type)
     if spec is None:
-        return f"unknown node class {call.class_type!r}"
-    entry = spec.inputs.get(setting.input)
+        raise ValueError(f"unknown node class {call.class_type!r}")
+    entry = spec.inputs.get(name)
     if entry is None or not entry.is_widget:
-        fault = "it has no such input" if entry is None else f"it takes a {entry.type} by link, not a value"
-        return f"{fault}; it can be given {', '.join(i.name for i in spec.inputs.values() if i.is_widget) or 'nothing'}"
-    try:
-        call.inputs[setting.input] = parse(entry, setting.text)
-    except ValueError as error:
-        return str(error)
-    return None
+        reason = "no such input" if entry is None else f"{name} takes a {entry.type} by link, not a value"
+        settable = ", ".join(each.name for each in spec.inputs.values() if each.is_widget)
+        raise ValueError(f"{reason}; settable inputs: {settable or 'none'}")
+    return call, entry
 
 
-def _find(graph: Graph, name: str) -> list[str]:
+def _find_node(graph: Graph, name: str) -> NodeCall:
+    """The node with this id, else the only one with this title, else the only one of this class. Raises ValueError."""
     if name in graph:
-        return [name]
-    titled = [node_id for node_id, call in graph.items() if call.title == name]
-    return titled or [node_id for node_id, call in graph.items() if call.class_type == name]
+        return graph[name]
+    matches = [node_id for node_id, call in graph.items() if call.title == name]
+    matches = matches or [node_id for node_id, call in graph.items() if call.class_type == name]
+    if not matches:
+        names = [text for node_id, call in graph.items() for text in (node_id, call.title, call.class_type)]
+        hint = suggest(name, list(dict.fromkeys(names)))
+        raise ValueError(f"no node has the id, title or class {name!r}; {hint}")
+    if len(matches) > 1:
+        raise ValueError(f"{name!r} matches several nodes; use one of the ids {', '.join(matches)}")
+    return graph[matches[0]]

@@ -8,7 +8,7 @@ from typing import Any
 from .graph import Graph, Link, NodeCall, Problem
 from .node_table import BROWSER_INPUTS, InputSpec, NodeSpec, NodeTable, types_match
 from .order import execution_order
-from .values import check_range, close_to, convert
+from .values import check_range, convert, suggest
 
 
 def output_nodes(graph: Graph, table: NodeTable) -> list[str]:
@@ -28,7 +28,7 @@ def validate(graph: Graph, table: NodeTable) -> list[Problem]:
     needed = set(order.nodes)
     problems = [
         Problem(
-            f"unknown node class {call.class_type!r}; {close_to(call.class_type, sorted(table.classes))}", *_of(n, call)
+            f"unknown node class {call.class_type!r}; {suggest(call.class_type, sorted(table.classes))}", *_of(n, call)
         )
         for n, call in graph.items()
         if table.spec(call.class_type) is None
@@ -64,7 +64,7 @@ def _node_problems(node_id: str, graph: Graph, table: NodeTable) -> list[Problem
         if fault := _input_fault(entry, call.inputs[name], graph, table, taken):
             faults[name] = fault
     for name in call.inputs.keys() - spec.inputs.keys() - BROWSER_INPUTS:
-        faults[name] = f"{call.class_type} has no such input; {close_to(name, list(spec.inputs))}"
+        faults[name] = f"{call.class_type} has no such input; {suggest(name, list(spec.inputs))}"
     problems = [Problem(fault, *_of(node_id, call), name) for name, fault in faults.items()]
     if taken is not None and not (faults if _takes_all(taken) else taken.keys() & faults.keys()):
         problems += [Problem(text, *_of(node_id, call)) for text in _own_validation(spec, call, graph, table, taken)]

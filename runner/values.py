@@ -1,4 +1,4 @@
-"""Turns a value from JSON or from a command line into what a node's input accepts."""
+"""Converts values from JSON or the command line to the type of a node's input."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 
 from .node_table import InputSpec
 
-LISTED = 20
-WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+MAX_LISTED = 20  # names or choices spelt out in a message
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 def convert(spec: InputSpec, value: Any) -> Any:
-    """The value as the input's type, converted where nothing is lost. Raises ValueError that says what is expected.
+    """The value as the input's type, if the conversion is lossless. Raises ValueError naming the value and the type.
 
-    Types other than ComfyUI's widget types take any constant, as ComfyUI does.
+    Types other than ComfyUI's widget types take any literal, as in ComfyUI.
     """
     kind = spec.type
     if kind == "INT":
-        return _integer(value)
+        return _to_int(value)
     if kind == "FLOAT":
-        return _real(value)
+        return _to_float(value)
     if kind == "BOOLEAN":
-        return _boolean(value)
+        return _to_bool(value)
     if kind == "STRING":
         if isinstance(value, (str, int, float)):
             return str(value)
@@ -32,7 +32,7 @@ def convert(spec: InputSpec, value: Any) -> Any:
 
 
 def check_range(spec: InputSpec, value: Any) -> None:
-    """Raises ValueError when a converted value lies outside what the input declares."""
+    """Raise ValueError if a converted value is outside the input's declared range or choices."""
     if spec.type == "COMBO":
         _check_choice(spec, value)
     if spec.type not in ("INT", "FLOAT"):
@@ -43,23 +43,23 @@ def check_range(spec: InputSpec, value: Any) -> None:
         raise ValueError(f"{value} is out of range; allowed: {' and '.join(bound for bound in bounds if bound)}")
 
 
-def parse(spec: InputSpec, text: str) -> Any:
-    """A command-line text as the input's value. Raises ValueError that says what is expected."""
+def parse_text(spec: InputSpec, text: str) -> Any:
+    """The input's value from command-line text. Raises ValueError naming the text and the type."""
     if spec.type == "COMBO":
         return next((choice for choice in spec.choices if str(choice) == text), text)
     return convert(spec, text)
 
 
-def close_to(name: str, known: list[str]) -> str:
-    """What a mistyped name may have meant, as the end of a sentence: the closest names, and all when they are few."""
+def suggest(name: str, known: list[str]) -> str:
+    """A hint for an unknown name: the closest known names, and all of them when they are few."""
     if not known:
         return "there are none"
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    guess = f"did you mean {' or '.join(close)}? " if close else ""
-    return guess + (f"known: {', '.join(known)}" if len(known) <= LISTED else f"{len(known)} are known")
+    matches = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(matches)}? " if matches else ""
+    return hint + (f"known: {', '.join(known)}" if len(known) <= MAX_LISTED else f"{len(known)} are known")
 
 
-def _integer(value: Any) -> int:
+def _to_int(value: Any) -> int:
     try:
         if isinstance(value, str):
             return int(value)
@@ -70,7 +70,7 @@ def _integer(value: Any) -> int:
     raise ValueError(f"{_show(value)} is not a whole number")
 
 
-def _real(value: Any) -> float:
+def _to_float(value: Any) -> float:
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -80,26 +80,27 @@ def _real(value: Any) -> float:
     raise ValueError(f"{_show(value)} is not a number")
 
 
-def _boolean(value: Any) -> bool:
+def _to_bool(value: Any) -> bool:
     if isinstance(value, (bool, int)) and value in (0, 1):
         return bool(value)
-    if isinstance(value, str) and value.lower() in WORDS:
-        return WORDS[value.lower()]
+    if isinstance(value, str) and value.lower() in BOOLEANS:
+        return BOOLEANS[value.lower()]
     raise ValueError(f"{_show(value)} is not true or false")
 
 
 def _check_choice(spec: InputSpec, value: Any) -> None:
-    chosen = value if spec.options.get("multiselect") and isinstance(value, list) else [value]
-    wrong = [item for item in chosen if item not in spec.choices]
-    if not wrong:
+    values = value if spec.options.get("multiselect") and isinstance(value, list) else [value]
+    invalid = [item for item in values if item not in spec.choices]
+    if not invalid:
         return
-    shown = ", ".join(_show(item) for item in wrong)
+    shown = ", ".join(_show(item) for item in invalid)
     if not spec.choices:
         raise ValueError(f"{shown} is not available; there is nothing to choose from")
-    allowed = ", ".join(str(choice) for choice in spec.choices[:LISTED])
-    if len(spec.choices) > LISTED:
-        close = difflib.get_close_matches(str(wrong[0]), [str(choice) for choice in spec.choices], n=3, cutoff=0.4)
-        allowed += f" and {len(spec.choices) - LISTED} more" + (f"; closest: {', '.join(close)}" if close else "")
+    choices = [str(choice) for choice in spec.choices]
+    allowed = ", ".join(choices[:MAX_LISTED])
+    if len(choices) > MAX_LISTED:
+        closest = difflib.get_close_matches(str(invalid[0]), choices, n=3, cutoff=0.4)
+        allowed += f" and {len(choices) - MAX_LISTED} more" + (f"; closest: {', '.join(closest)}" if closest else "")
     raise ValueError(f"{shown} is not one of the choices: {allowed}")
 
 

@@ -21,7 +21,7 @@ from acestep_xl.runner import cli
 from acestep_xl.runner.download import BUNDLES
 from acestep_xl.runner.node_table import NodeTable
 from acestep_xl.runner.read import read_workflow
-from acestep_xl.runner.settings import apply_settings, parse_setting
+from acestep_xl.runner.settings import apply_settings, parse_assignment, resolve_assignments
 from acestep_xl.service.serve_command import SERVE
 
 ROOT = Path(__file__).parents[2]
@@ -110,7 +110,8 @@ def test_every_setting_fits_the_workflow() -> None:
     graph = read_workflow(json.loads((ROOT / "workflows/text_to_music.json").read_text("utf-8")), table).graph
     texts = [value for words in commands() for flag, value in pairwise(words) if flag == "--set"]
     assert len(texts) >= 4
-    assert apply_settings(graph, [parse_setting(text) for text in texts], table) == []
+    settings, problems = resolve_assignments(graph, map(parse_assignment, texts), table)
+    assert problems + apply_settings(graph, settings, table) == []
 
 
 def test_sub_commands_and_options_are_the_parser_s() -> None:

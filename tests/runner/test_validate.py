@@ -1,4 +1,4 @@
-"""A graph's faults are all found before it runs, and settings from the command line reach the right input."""
+"""Validation reports everything wrong with a graph before it runs, by ComfyUI's rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from acestep_xl.runner.graph import Graph, Link, NodeCall
 from acestep_xl.runner.node_table import InputSpec, NodeTable, types_match
 from acestep_xl.runner.order import execution_order
 from acestep_xl.runner.read import read_workflow
-from acestep_xl.runner.settings import Setting, apply_settings, parse_setting, use_demo
 from acestep_xl.runner.validate import validate
 from acestep_xl.runner.values import convert
 
@@ -326,74 +325,6 @@ def test_order_finishes_one_target_before_the_next() -> None:
     assert execution_order(graph, ["b", "d"]).nodes == ["a", "b", "c", "d"]
     graph["d"].inputs |= {"y": Link("b", 0), "z": Link("a", 0)}
     assert execution_order(graph, ["d"]).nodes == ["c", "a", "b", "d"], "sources run in the order of the inputs"
-
-
-@pytest.mark.parametrize("text", ["steps=3", "2.steps", ".steps=3", "2.=3", ""])
-def test_settings_that_are_none(text: str) -> None:
-    with pytest.raises(ValueError, match=r"NODE\.INPUT=VALUE"):
-        parse_setting(text)
-
-
-def test_settings_are_split_at_the_last_dot_and_first_equals() -> None:
-    assert parse_setting("Sampler 1.5.text=a=b.c\nd") == Setting("Sampler 1.5", "text", "a=b.c\nd")
-    assert parse_setting("9:2.text=") == Setting("9:2", "text", "")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [("steps", "50", 50), ("steps", "-7", -7), ("scale", "2", 2.0), ("text", "5", "5"), ("flag", "no", False),
-     ("flag", "True", True), ("mode", "b", "b"), ("mode", "3", 3), ("mode", "zzz", "zzz"), ("text", "", "")],
-)  # fmt: skip
-def test_setting_is_read_by_the_type_of_its_input(name: str, text: str, value: Any, table: NodeTable) -> None:
-    graph = graph_of(table, **GOOD)
-    assert apply_settings(graph, [Setting("2", name, text)], table) == []
-    assert graph["2"].inputs[name] == value and type(graph["2"].inputs[name]) is type(value)
-
-
-def test_setting_replaces_a_link(table: NodeTable) -> None:
-    graph = graph_of(table, **(GOOD | sample(steps=["1", 0])))
-    apply_settings(graph, [Setting("Sample", "steps", "9")], table)
-    assert graph["2"].inputs["steps"] == 9
-
-
-def test_setting_finds_a_node_by_id_title_or_class(table: NodeTable) -> None:
-    graph = graph_of(table, **GOOD, n4=GOOD["n1"])
-    graph["2"].title = "3"
-    graph["4"].title = "Second loader"
-    settings = [Setting("3", "anything", "x"), Setting("Second loader", "vae", "v"), Setting("Sample", "steps", "4")]
-    problems = [str(problem) for problem in apply_settings(graph, settings, table)]
-    assert len(problems) == 1 and "by link" in problems[0], "an id goes before a title"
-    assert (graph["1"].inputs["vae"], graph["4"].inputs["vae"], graph["2"].inputs["steps"]) == ("auto", "v", 4)
-
-
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        (Setting("Loader", "vae", "v"), ["several nodes", "1, 4"]),
-        (Setting("Sampel", "steps", "4"), ["no node", "did you mean Sample"]),
-        (Setting("2", "speed", "4"), ["no such input", "seed, steps, scale, text, flag, mode"]),
-        (Setting("2", "model", "x"), ["MODEL by link", "seed, steps"]),
-        (Setting("2", "steps", "x"), ["'x'", "whole number"]),
-    ],
-)
-def test_settings_that_fail_say_why(setting: Setting, words: list[str], table: NodeTable) -> None:
-    graph = graph_of(table, **GOOD, n4=GOOD["n1"])
-    (problem,) = apply_settings(graph, [setting], table)
-    assert f"{setting.node}.{setting.input}={setting.text}" in str(problem)
-    for word in words:
-        assert word in str(problem)
-
-
-def test_demo_points_every_loader_at_the_demo_network(table: NodeTable) -> None:
-    loader = ("AceStepXLLoader", {"model": "song.safetensors", "vae": "v"})
-    graph = graph_of(table, n1=loader, n2=loader, n3=("Loader", loader[1]))
-    assert use_demo(graph, table) == []
-    assert graph["1"].inputs == graph["2"].inputs == {"model": "demo", "vae": "auto"}
-    assert graph["3"].inputs == loader[1]
-
-
-def test_demo_without_a_loader_is_a_problem(table: NodeTable) -> None:
-    assert "AceStepXLLoader" in str(use_demo(graph_of(table, **GOOD), table)[0])
 
 
 def test_widget_facts() -> None:

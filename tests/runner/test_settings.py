@@ -1,0 +1,156 @@
+"""Settings reach the right input with the right type, and say why when they do not apply."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from acestep_xl.runner.graph import Graph
+from acestep_xl.runner.node_table import NodeTable
+from acestep_xl.runner.read import read_workflow
+from acestep_xl.runner.settings import (
+    Assignment,
+    Setting,
+    apply_settings,
+    parse_assignment,
+    resolve_assignments,
+    use_demo,
+)
+
+
+class Loader:
+    RETURN_TYPES = ("MODEL", "VAE")
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"model": (["song.safetensors", "demo"],), "vae": (["auto", "v"], {"default": "auto"})}}
+
+
+class Sample:
+    RETURN_TYPES = ("LATENT",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        numbers = {"seed": ("INT", {"max": 2**64 - 1}), "steps": ("INT", {"min": 1, "max": 100}), "scale": ("FLOAT",)}
+        mode = ("COMBO", {"options": ["a", "b", 3]})
+        return {"required": {"model": ("MODEL",), **numbers, "text": ("STRING",), "flag": ("BOOLEAN",), "mode": mode}}
+
+
+class Save:
+    RETURN_TYPES = ()
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"latent": ("LATENT",)}}
+
+
+@pytest.fixture
+def table() -> NodeTable:
+    return NodeTable({"AceStepXLLoader": Loader, "Loader": Loader, "Sample": Sample, "Save": Save})
+
+
+@pytest.fixture
+def graph(table: NodeTable) -> Graph:
+    """Two loaders, 1 and 4, and the sampler 2, whose steps are linked, before the output 3."""
+    loader = {"class_type": "Loader", "inputs": {"model": "song.safetensors", "vae": "auto"}}
+    sample = {"class_type": "Sample", "inputs": {"model": ["1", 0], "seed": 5, "steps": ["1", 0]}}
+    api = {"1": loader, "2": sample, "3": {"class_type": "Save", "inputs": {"latent": ["2", 0]}}, "4": loader}
+    return read_workflow(api, table).graph
+
+
+@pytest.mark.parametrize("text", ["steps=3", "2.steps", ".steps=3", "2.=3", ""])
+def test_text_that_is_no_assignment(text: str) -> None:
+    with pytest.raises(ValueError, match=r"NODE\.INPUT=VALUE"):
+        parse_assignment(text)
+
+
+def test_an_assignment_splits_at_the_first_equals_and_the_last_dot_before_it() -> None:
+    assert parse_assignment("Sampler 1.5.text=a=b.c\nd") == Assignment("Sampler 1.5", "text", "a=b.c\nd")
+    assert parse_assignment("9:2.text=") == Assignment("9:2", "text", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [("steps", "50", 50), ("steps", "-7", -7), ("scale", "2", 2.0), ("text", "5", "5"), ("flag", "no", False),
+     ("flag", "True", True), ("mode", "b", "b"), ("mode", "3", 3), ("mode", "zzz", "zzz"), ("text", "", "")],
+)  # fmt: skip
+def test_text_is_parsed_as_the_type_of_its_input(
+    name: str, text: str, value: Any, graph: Graph, table: NodeTable
+) -> None:
+    settings, problems = resolve_assignments(graph, [Assignment("2", name, text)], table)
+    assert (settings, problems) == ([Setting("2", name, value)], [])
+    assert type(settings[0].value) is type(value)
+    assert apply_settings(graph, settings, table) == []
+    assert graph["2"].inputs[name] == value and type(graph["2"].inputs[name]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "stored"),
+    [("seed", 2**64 - 1, 2**64 - 1), ("scale", 2, 2.0), ("steps", 8.0, 8), ("text", 5, "5"), ("text", "5", "5"),
+     ("mode", 3, 3), ("flag", False, False)],
+)  # fmt: skip
+def test_a_typed_value_is_converted_like_any_value_of_a_graph(
+    name: str, value: Any, stored: Any, graph: Graph, table: NodeTable
+) -> None:
+    assert apply_settings(graph, [Setting("2", name, value)], table) == []
+    assert graph["2"].inputs[name] == stored and type(graph["2"].inputs[name]) is type(stored)
+
+
+def test_a_setting_replaces_a_link(graph: Graph, table: NodeTable) -> None:
+    assert apply_settings(graph, [Setting("Sample", "steps", 9)], table) == []
+    assert graph["2"].inputs["steps"] == 9
+
+
+def test_a_node_is_found_by_id_then_title_then_class(graph: Graph, table: NodeTable) -> None:
+    graph["2"].title = "3"
+    graph["4"].title = "Second loader"
+    settings = [Setting("3", "latent", "x"), Setting("Second loader", "vae", "v"), Setting("Sample", "steps", 4)]
+    problems = [str(problem) for problem in apply_settings(graph, settings, table)]
+    assert len(problems) == 1 and "by link" in problems[0], "an id goes before a title"
+    assert (graph["1"].inputs["vae"], graph["4"].inputs["vae"], graph["2"].inputs["steps"]) == ("auto", "v", 4)
+
+
+PROBLEMS = [
+    ("Loader.vae=v", ["several nodes", "1, 4"]),
+    ("Sampel.steps=4", ["no node", "did you mean Sample"]),
+    ("2.speed=4", ["no such input", "seed, steps, scale, text, flag, mode"]),
+    ("2.model=x", ["MODEL by link", "seed, steps"]),
+    ("2.steps=x", ["'x'", "whole number"]),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), PROBLEMS)
+def test_an_assignment_that_does_not_apply_says_why(
+    text: str, words: list[str], graph: Graph, table: NodeTable
+) -> None:
+    settings, (problem,) = resolve_assignments(graph, [parse_assignment(text)], table)
+    assert settings == [] and all(word in str(problem) for word in (text, *words))
+
+
+@pytest.mark.parametrize(("text", "words"), PROBLEMS)
+def test_a_setting_that_does_not_apply_says_why(text: str, words: list[str], graph: Graph, table: NodeTable) -> None:
+    before = graph["2"].inputs.copy()
+    assignment = parse_assignment(text)
+    (problem,) = apply_settings(graph, [Setting(assignment.node, assignment.input, assignment.text)], table)
+    assert all(word in str(problem) for word in (text, *words))
+    assert graph["2"].inputs == before
+
+
+def test_a_problem_shows_a_value_that_is_no_text(graph: Graph, table: NodeTable) -> None:
+    (problem,) = apply_settings(graph, [Setting("2", "steps", 8.5)], table)
+    assert str(problem) == "2.steps=8.5: 8.5 is not a whole number"
+
+
+def test_demo_points_every_loader_at_the_demo_network(table: NodeTable) -> None:
+    inputs = {"model": "song.safetensors", "vae": "v"}
+    classes = {"1": "AceStepXLLoader", "2": "AceStepXLLoader", "3": "Loader"}
+    api = {node_id: {"class_type": kind, "inputs": inputs} for node_id, kind in classes.items()}
+    graph = read_workflow(api, table).graph
+    assert use_demo(graph, table) == []
+    assert graph["1"].inputs == graph["2"].inputs == {"model": "demo", "vae": "auto"}
+    assert graph["3"].inputs == inputs
+
+
+def test_demo_needs_a_loader(graph: Graph, table: NodeTable) -> None:
+    assert "AceStepXLLoader" in str(use_demo(graph, table)[0])
