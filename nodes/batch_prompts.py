@@ -12,19 +12,19 @@ class BatchPrompts:
     """Gives the songs of a batch different prompts."""
 
     CATEGORY = "audio/ACE-Step XL"
-    DESCRIPTION = "The songs of one batch with different captions, lyrics and metadata. Chain nodes for more than two."
+    DESCRIPTION = "Gives the songs of one batch different captions, lyrics and metadata. Chain nodes for more than two."
     FUNCTION = "join"
     RETURN_TYPES = ("CONDITIONING",)
     RETURN_NAMES = ("conditioning",)
-    OUTPUT_TOOLTIPS = ("One prompt per song; the latent's batch size must be their number.",)
+    OUTPUT_TOOLTIPS = ("One prompt per song; must match the latent's batch size.",)
     SEARCH_ALIASES: ClassVar = ["ace step batch", "several prompts", "batch conditioning"]
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "first": ("CONDITIONING", {"tooltip": "Prompts of the first songs."}),
-                "second": ("CONDITIONING", {"tooltip": "Prompts of the songs after them."}),
+                "first": ("CONDITIONING", {"tooltip": "Prompts for the first songs."}),
+                "second": ("CONDITIONING", {"tooltip": "Prompts for the songs after them."}),
             }
         }
 

@@ -14,8 +14,8 @@ class Cover:
 
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = (
-        "Cover: a new song on the source's structure, in the style of the caption. Give the lyrics and metadata the "
-        "source has. Set the encode node's task to cover (or cover-nofsq without codes)."
+        "Makes a cover: a new song with the source's structure, in the style of the caption. Enter the source's "
+        "lyrics and metadata. Set the encode node's task to cover (cover-nofsq without codes)."
     )
     FUNCTION = "make"
     RETURN_TYPES = ("LATENT", "FLOAT")

@@ -11,14 +11,17 @@ from ..pipeline.edit import length
 
 
 class Decode:
-    """Turns a finished latent into audio at a sane level."""
+    """Decodes a latent to audio and sets its level."""
 
     CATEGORY = "audio/ACE-Step XL"
-    DESCRIPTION = "Decodes, keeps peaks below full scale, sets the peak level and fades. Refuses NaN and silence."
+    DESCRIPTION = (
+        "Decodes to audio, keeps peaks below full scale, sets the peak level and applies fades. Refuses NaN and "
+        "silence."
+    )
     FUNCTION = "decode"
     RETURN_TYPES = ("AUDIO",)
     RETURN_NAMES = ("audio",)
-    OUTPUT_TOOLTIPS = ("48 kHz stereo, every song of the batch.",)
+    OUTPUT_TOOLTIPS = ("Every song of the batch, in 48 kHz stereo.",)
     SEARCH_ALIASES: ClassVar = ["ace step decode", "vae decode audio", "latent to audio"]
 
     @classmethod

@@ -10,7 +10,7 @@ from .. import parameters
 
 
 class EmptyLatent:
-    """The length of the song and how many are made."""
+    """Sets the length and number of songs."""
 
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = "Sets the length and number of songs. Connect seconds to the text encode node's duration."

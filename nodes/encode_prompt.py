@@ -20,8 +20,8 @@ class Encode:
 
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = (
-        "Encodes caption, lyrics and metadata with the exact prompt the model was trained on. Metadata on auto or 0 is "
-        "left to the model. Says what did not fit into the prompt."
+        "Encodes caption, lyrics and metadata with the exact prompt format the model was trained on. Metadata set "
+        "to auto or 0 is left to the model. Warns when text does not fit into the prompt."
     )
     FUNCTION = "encode"
     RETURN_TYPES = ("CONDITIONING",)

@@ -14,12 +14,12 @@ from ..sampler.guidance import Guidance
 
 
 class GuiderNode:
-    """Binds model and prompt, and sets guidance."""
+    """Combines model and prompt, and sets guidance."""
 
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = (
-        "Guidance: how closely the music follows the prompt, and during which part of the run. Without a negative "
-        "prompt the model's own learned null condition is used, as it was trained."
+        "Sets how closely the music follows the prompt, and during which part of the run. Without a negative prompt "
+        "it uses the model's learned null condition, as in training."
     )
     FUNCTION = "make"
     RETURN_TYPES = ("GUIDER",)
@@ -32,7 +32,7 @@ class GuiderNode:
         return {
             "required": {
                 "model": ("ACESTEP_MODEL", {"tooltip": "From the loader."}),
-                "positive": ("CONDITIONING", {"tooltip": "What the music shall be."}),
+                "positive": ("CONDITIONING", {"tooltip": "What to generate."}),
                 "type": parameters.widget("guidance_type"),
                 "scale": parameters.widget("guidance_scale"),
                 "start": parameters.widget("guidance_start"),

@@ -20,20 +20,22 @@ MELODY = ((0, 1), (3, 1), (7, 1), (12, 1), (10, 1), (7, 1), (3, 2), (2, 1), (5, 
 
 
 class LoadAudio:
-    """Loads a recording as it is."""
+    """Loads a recording unchanged."""
 
     CATEGORY = "audio/ACE-Step XL"
-    DESCRIPTION = "Loads a recording from the input folder, exact for WAV and FLAC. example is a short built-in melody."
+    DESCRIPTION = (
+        "Loads a recording from the input folder; WAV and FLAC are read exactly. example is a short built-in melody."
+    )
     FUNCTION = "load"
     RETURN_TYPES = ("AUDIO",)
     RETURN_NAMES = ("audio",)
-    OUTPUT_TOOLTIPS = ("The recording at its own rate.",)
+    OUTPUT_TOOLTIPS = ("The recording at its original sample rate.",)
     SEARCH_ALIASES: ClassVar = ["load audio", "source audio"]
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         choices = [EXAMPLE, *_names(current_host().input_directory())]
-        tooltip = "A file of the input folder. Upload one with the button below, or drop it on the node."
+        tooltip = "A file in the input folder. Upload one with the button below, or drop it on the node."
         return {"required": {"audio": (choices, {"default": EXAMPLE, "tooltip": tooltip})}}
 
     @classmethod

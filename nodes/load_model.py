@@ -45,11 +45,17 @@ class Loader:
                 ),
                 "text_encoder": (
                     [parameters.AUTO, *model_choices(host, TEXT_KINDS)],
-                    {"default": parameters.AUTO, "tooltip": "auto takes the one the checkpoint brings, or finds it."},
+                    {
+                        "default": parameters.AUTO,
+                        "tooltip": ("auto uses the one that comes with the checkpoint, or searches for it."),
+                    },
                 ),
                 "vae": (
                     [parameters.AUTO, *model_choices(host, VAE_KINDS)],
-                    {"default": parameters.AUTO, "tooltip": "auto takes the one the checkpoint brings, or finds it."},
+                    {
+                        "default": parameters.AUTO,
+                        "tooltip": ("auto uses the one that comes with the checkpoint, or searches for it."),
+                    },
                 ),
                 "precision": parameters.widget("precision"),
             }

@@ -1,4 +1,4 @@
-"""Nodes: what changes the guided velocity on its way. Each takes a guider and returns one that does it too."""
+"""Nodes: modifiers of the guided velocity. Each takes a guider and returns one with the modifier added."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..pipeline.guider import Guider
 from ..sampler.guidance import ScaleCurve
 from ..sampler.modifiers import GuidanceRescale, Modifier, NormClamp, VelocityEma, Wavelet
 
-GUIDER = ("GUIDER", {"tooltip": "From the guidance node, or from another of these nodes."})
-OUT = ("For the sampler, or for another of these nodes.",)
+GUIDER = ("GUIDER", {"tooltip": "From the guidance node or another modifier."})
+OUT = ("For the sampler or another modifier.",)
 
 
 def _with(guider: Guider, modifier: Modifier) -> Guider:
@@ -21,10 +21,10 @@ def _with(guider: Guider, modifier: Modifier) -> Guider:
 
 
 class Curve:
-    """Moves the guidance scale over the run."""
+    """Changes the guidance scale over the run."""
 
     CATEGORY = "audio/ACE-Step XL/modifiers"
-    DESCRIPTION = "Guidance from its scale at the interval's start to another at its end."
+    DESCRIPTION = "Moves the guidance scale from its value at the start of the interval to another at the end."
     FUNCTION = "make"
     RETURN_TYPES = ("GUIDER",)
     RETURN_NAMES = ("guider",)
@@ -46,10 +46,10 @@ class Curve:
 
 
 class NormClampNode:
-    """Limits the length of the velocity."""
+    """Limits the norm of the velocity."""
 
     CATEGORY = "audio/ACE-Step XL/modifiers"
-    DESCRIPTION = "Limits the velocity to a multiple of the latent's length, against overshooting guidance."
+    DESCRIPTION = "Limits the norm of the velocity to a multiple of the latent's, against overshooting guidance."
     FUNCTION = "make"
     RETURN_TYPES = ("GUIDER",)
     RETURN_NAMES = ("guider",)
@@ -68,7 +68,7 @@ class EmaNode:
     """Smooths the velocity over the steps."""
 
     CATEGORY = "audio/ACE-Step XL/modifiers"
-    DESCRIPTION = "Mixes a share of the last step's velocity into this one's."
+    DESCRIPTION = "Mixes part of the previous step's velocity into the current one."
     FUNCTION = "make"
     RETURN_TYPES = ("GUIDER",)
     RETURN_NAMES = ("guider",)
@@ -84,10 +84,10 @@ class EmaNode:
 
 
 class RescaleNode:
-    """Brings the spread of the guided estimate back."""
+    """Rescales the guided estimate."""
 
     CATEGORY = "audio/ACE-Step XL/modifiers"
-    DESCRIPTION = "Guidance rescale: against the harsh, loud sound of plain CFG at large scales."
+    DESCRIPTION = "Rescales the guided estimate, against the harsh, loud sound of plain CFG at high scales."
     FUNCTION = "make"
     RETURN_TYPES = ("GUIDER",)
     RETURN_NAMES = ("guider",)
@@ -106,7 +106,10 @@ class WaveletNode:
     """Wavelet correction."""
 
     CATEGORY = "audio/ACE-Step XL/modifiers"
-    DESCRIPTION = "DCW, as official turbo runs use it. Not for SFT and base checkpoints at many steps: it ruins them."
+    DESCRIPTION = (
+        "Wavelet correction (DCW), as in official turbo inference. Not for SFT and base checkpoints at many steps: "
+        "it ruins the song."
+    )
     FUNCTION = "make"
     RETURN_TYPES = ("GUIDER",)
     RETURN_NAMES = ("guider",)

@@ -18,18 +18,18 @@ from ..sampler.solver import SOLVERS
 
 
 class Plot:
-    """Draws noise levels, evaluations, and what guidance did."""
+    """Plots noise levels, evaluations and the effect of guidance."""
 
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = (
-        "A picture of a schedule and of the levels the solver evaluates; with the sampler's latent also the lengths of "
+        "Plots a schedule and the levels the solver evaluates; with the sampler's latent, also the norms of "
         "velocity and guidance update and their angle at every step. Needs matplotlib (pip install matplotlib)."
     )
     FUNCTION = "draw"
     OUTPUT_NODE = True
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("image",)
-    OUTPUT_TOOLTIPS = ("The picture.",)
+    OUTPUT_TOOLTIPS = ("The plot.",)
     SEARCH_ALIASES: ClassVar = ["plot sigmas", "schedule graph", "guidance norms"]
 
     @classmethod
@@ -40,8 +40,11 @@ class Plot:
                 "filename_prefix": parameters.widget("plot_prefix"),
             },
             "optional": {
-                "sampler": ("SAMPLER", {"tooltip": "Our solver, to mark what it evaluates. Unconnected: euler."}),
-                "latent": ("LATENT", {"tooltip": "The sampler's latent, which remembers its run."}),
+                "sampler": (
+                    "SAMPLER",
+                    {"tooltip": ("This pack's solver, to mark the levels it evaluates. Unconnected: euler.")},
+                ),
+                "latent": ("LATENT", {"tooltip": "The sampler's latent, which carries a trace of its run."}),
             },
         }
 

@@ -22,13 +22,18 @@ class Recipe:
 
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = (
-        "Schedule, solver, guidance curve, modifiers and retake noise from one JSON object, the service's "
+        "Sets schedule, solver, guidance curve, modifiers and retake noise from one JSON object, the service's "
         "modularScheduler, or from a name such as DPM++ 2M Karras. See docs/modular-scheduler.md."
     )
     FUNCTION = "make"
     RETURN_TYPES = ("GUIDER", "SIGMAS", "SAMPLER", "NOISE")
     RETURN_NAMES = ("guider", "sigmas", "sampler", "noise")
-    OUTPUT_TOOLTIPS = ("Guidance with the recipe's curve and modifiers.", "Its schedule.", "Its solver.", "Its noise.")
+    OUTPUT_TOOLTIPS = (
+        "Guidance with the recipe's curve and modifiers.",
+        ("The recipe's schedule."),
+        ("The recipe's solver."),
+        ("The recipe's noise."),
+    )
     SEARCH_ALIASES: ClassVar = ["modular scheduler", "dpm++ 2m karras", "scheduler json"]
 
     @classmethod

@@ -20,12 +20,12 @@ STRENGTHS = {"conservative": 1.0, "aggressive": 0.0}
 
 
 class Repaint:
-    """Chooses what of a source is made anew, also before its start and after its end."""
+    """Selects the regions of a source to regenerate, including before its start and after its end."""
 
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = (
-        "Repaint or extend: the regions are made anew, the rest stays. Connect audio, or the latent of an earlier run "
-        "(no loss from the VAE); with both, the audio is what the splice puts back. Set the encode node's task to "
+        "Repaints or extends: regenerates the regions and keeps the rest. Connect audio, or the latent of an "
+        "earlier run (no VAE loss); with both, the splice node restores the audio. Set the encode node's task to "
         "repaint, and put a splice node after the decoder to keep every sample outside the regions."
     )
     FUNCTION = "make"
@@ -43,10 +43,10 @@ class Repaint:
                 "mode": parameters.widget("repaint_mode"),
             },
             "optional": {
-                "audio": ("AUDIO", {"tooltip": "The source, at any rate; it is brought to 48 kHz."}),
-                "latent": ("LATENT", {"tooltip": "The source as the latent of an earlier run."}),
-                "vae": ("VAE", {"tooltip": "Needed for source audio."}),
-                "mask": ("MASK", {"tooltip": "Regions as a mask over the whole source, in place of the text."}),
+                "audio": ("AUDIO", {"tooltip": "The source, at any sample rate; it is resampled to 48 kHz."}),
+                "latent": ("LATENT", {"tooltip": "The source, as the latent of an earlier run."}),
+                "vae": ("VAE", {"tooltip": "Required with audio."}),
+                "mask": ("MASK", {"tooltip": "Regions as a mask over the whole source, instead of text."}),
             },
         }
 

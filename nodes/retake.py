@@ -1,4 +1,4 @@
-"""Node: noise of a variation."""
+"""Node: initial noise of a variation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Retake:
     """A variation of a seed."""
 
     CATEGORY = "audio/ACE-Step XL"
-    DESCRIPTION = "Retake: start noise that leads from the song of one seed towards that of another."
+    DESCRIPTION = "Initial noise between two seeds, for variations of a song."
     FUNCTION = "make"
     RETURN_TYPES = ("NOISE",)
     RETURN_NAMES = ("noise",)

@@ -22,7 +22,9 @@ class Sampler:
     """Denoises a latent into a song."""
 
     CATEGORY = "audio/ACE-Step XL"
-    DESCRIPTION = "Runs the network over the schedule. Song i of a batch uses seed + i and equals its single run."
+    DESCRIPTION = (
+        "Runs the network over the schedule. Song i of a batch uses seed + i and matches a single run with that seed."
+    )
     FUNCTION = "sample"
     RETURN_TYPES = ("LATENT",)
     RETURN_NAMES = ("latent",)
@@ -33,14 +35,14 @@ class Sampler:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "guider": ("GUIDER", {"tooltip": "From our guider node."}),
+                "guider": ("GUIDER", {"tooltip": "From the guidance node."}),
                 "sigmas": ("SIGMAS", {"tooltip": "Noise levels, from 1 down to 0."}),
                 "latent": ("LATENT", {"tooltip": "Length and number of songs."}),
                 "seed": parameters.widget("seed"),
             },
             "optional": {
-                "noise": ("NOISE", {"tooltip": "Start noise from another node, in place of the seed."}),
-                "sampler": ("SAMPLER", {"tooltip": "Solver, from our node or core's. Unconnected: euler."}),
+                "noise": ("NOISE", {"tooltip": "Initial noise from another node, instead of the seed."}),
+                "sampler": ("SAMPLER", {"tooltip": "Solver, from this pack's node or core's. Unconnected: euler."}),
             },
         }
 

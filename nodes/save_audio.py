@@ -12,7 +12,9 @@ class Save:
     """Writes every song of a batch to the output folder."""
 
     CATEGORY = "audio/ACE-Step XL"
-    DESCRIPTION = "Saves every song of a batch as FLAC, WAV, MP3 or OGG, with seed, settings and workflow inside."
+    DESCRIPTION = (
+        "Saves every song of a batch as FLAC, WAV, MP3 or OGG, with seed, settings and workflow in its metadata."
+    )
     FUNCTION = "save"
     OUTPUT_NODE = True
     RETURN_TYPES = ()
@@ -22,7 +24,7 @@ class Save:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "audio": ("AUDIO", {"tooltip": "What to save."}),
+                "audio": ("AUDIO", {"tooltip": "The songs to save."}),
                 "filename_prefix": parameters.widget("filename_prefix"),
                 "format": parameters.widget("audio_format"),
                 "bit_depth": parameters.widget("bit_depth"),

@@ -12,12 +12,12 @@ from ..sampler.schedule import Options, build, parse_sigmas
 
 
 class Schedule:
-    """The noise levels a run goes through."""
+    """The noise levels of a run."""
 
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = (
-        "Noise levels from 1 (noise) to 0 (clean). linear with a shift is the official one; the others are those of "
-        "ComfyUI's schedulers, or a list of your own."
+        "Noise levels from 1 (noise) to 0 (clean). linear with a shift is the official schedule; the others are "
+        "those of ComfyUI's schedulers, or your own list."
     )
     FUNCTION = "make"
     RETURN_TYPES = ("SIGMAS",)

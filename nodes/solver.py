@@ -10,10 +10,10 @@ from ..sampler.solver import SOLVERS
 
 
 class SolverNode:
-    """How a step is taken."""
+    """Selects the solver."""
 
     CATEGORY = "audio/ACE-Step XL"
-    DESCRIPTION = "The solver, for our sampler node, and for core's sampler nodes with any flow model."
+    DESCRIPTION = "Selects the solver, for this pack's sampler node and for core's sampler nodes with any flow model."
     FUNCTION = "make"
     RETURN_TYPES = ("SAMPLER",)
     RETURN_NAMES = ("sampler",)

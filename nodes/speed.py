@@ -1,4 +1,4 @@
-"""Node: speed and memory. A copy of the network that trades fidelity, time to compile or memory."""
+"""Node: speed and memory, traded against fidelity or compile time."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..model.network import AceStep
 
 
 class Speed:
-    """Makes a network that runs faster or takes less memory; the given one stays as it is."""
+    """Returns a network that runs faster or takes less memory; the input network is unchanged."""
 
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = (
-        "8-bit weights, torch.compile and a step cache for the model of this branch. Everything is off until chosen; "
-        "other branches keep the model as it is."
+        "8-bit weights, torch.compile and a step cache for this branch's model. All off by default; other branches "
+        "keep the unmodified model."
     )
     FUNCTION = "make"
     RETURN_TYPES = ("ACESTEP_MODEL",)

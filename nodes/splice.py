@@ -15,17 +15,17 @@ from ..pipeline.edit import SPLICE, Splice
 
 
 class SpliceNode:
-    """Puts the source's own samples back outside the repainted regions."""
+    """Restores the source's samples outside the repainted regions."""
 
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = (
-        "After a repaint: outside the regions and their crossfades every sample is the source's own. Turn normalize "
-        "off in the decoder, so that old and new stay equally loud."
+        "Restores the source's samples after a repaint, everywhere outside the regions and their crossfades. Turn "
+        "normalize off in the decoder, so that old and new parts keep the same level."
     )
     FUNCTION = "join"
     RETURN_TYPES = ("AUDIO",)
     RETURN_NAMES = ("audio",)
-    OUTPUT_TOOLTIPS = ("The source with its new regions, 48 kHz.",)
+    OUTPUT_TOOLTIPS = ("The source with the new regions, 48 kHz.",)
     SEARCH_ALIASES: ClassVar = ["ace step splice", "crossfade", "blend audio"]
 
     @classmethod
@@ -33,7 +33,7 @@ class SpliceNode:
         return {
             "required": {
                 "audio": ("AUDIO", {"tooltip": "The decoded repaint."}),
-                "latent": ("LATENT", {"tooltip": "The sampler's latent, which remembers source and regions."}),
+                "latent": ("LATENT", {"tooltip": "The sampler's latent, which carries the source and the regions."}),
             }
         }
 

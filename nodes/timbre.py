@@ -23,8 +23,8 @@ class Timbre:
 
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = (
-        "The song takes on the sound of this recording: voice, instruments, mix. Not its melody: that is what cover "
-        "does. Chain several nodes for several references; works with every task."
+        "Gives the song the sound of a recording: voice, instruments, mix. It does not copy the melody; use cover "
+        "for that. Chain nodes for several references; works with every task."
     )
     FUNCTION = "add"
     RETURN_TYPES = ("CONDITIONING",)
@@ -37,9 +37,9 @@ class Timbre:
         return {
             "required": {"conditioning": ("CONDITIONING", {"tooltip": "From the encode node."})},
             "optional": {
-                "audio": ("AUDIO", {"tooltip": "The recording, at any rate and length."}),
-                "latent": ("LATENT", {"tooltip": "The recording as the latent of an earlier run."}),
-                "vae": ("VAE", {"tooltip": "Needed for audio."}),
+                "audio": ("AUDIO", {"tooltip": "The recording, at any sample rate and length."}),
+                "latent": ("LATENT", {"tooltip": "The recording, as the latent of an earlier run."}),
+                "vae": ("VAE", {"tooltip": "Required with audio."}),
             },
         }
 

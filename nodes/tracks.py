@@ -1,4 +1,4 @@
-"""Node: the tasks of base checkpoints that work on tracks."""
+"""Node: the track tasks of base checkpoints."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Tracks:
 
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = (
-        "For base checkpoints: lego adds a track to the source, extract takes one out, complete adds what is missing. "
-        "Name the tracks in the encode node and set its task to the same."
+        "For base checkpoints: lego adds a track to the source, extract isolates one, complete adds what is "
+        "missing. Name the tracks in the encode node and set its task to match."
     )
     FUNCTION = "make"
     RETURN_TYPES = ("LATENT", "FLOAT")

@@ -1,8 +1,8 @@
-"""Every user-facing value of the pack: name, kind, range, default and words, in one place.
+"""Every user-facing value of the pack: name, kind, range, default and help text, in one place.
 
-Nodes, the command line, the service and the docs read this table; nothing else states a range. The names and ranges
-follow the hosted model's API page where it has the parameter, and the official inference code where it is wider.
-A leaf: any folder may import it, it imports only the standard library.
+Nodes, the command line, the service and the docs read this table; nothing else states a range. Names and ranges
+follow the hosted model's API page where it has the parameter, and the official inference code where that is wider.
+Any folder may import this one; it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def widget(name: str) -> tuple[Any, dict[str, Any]]:
 
 
 def get(name: str) -> Parameter:
-    """Look up a parameter by name; an unknown name is a KeyError that lists the known ones."""
+    """Look up a parameter by name. Raises KeyError, listing the known names."""
     if name not in PARAMETERS:
         raise KeyError(f"unknown parameter {name!r}; known: {', '.join(PARAMETERS)}")
     return PARAMETERS[name]

@@ -1,7 +1,7 @@
 """The parameters of an audioInference task.
 
-Where a widget of the nodes has the same range, it is taken from there; where the page states no bound, it is ours and
-the words say so.
+A range that a node widget has too is taken from there. Where the page states no bound, the bound is ours and the help
+text says so.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from .prompt import PROMPT
 from .sampling import SAMPLING
 
 MODEL = "runware:ace-step@v1.5-xl-sft"
-TASK_UUID = uuid("taskUUID", "Names the task in every answer. Each task has its own.")
+TASK_UUID = uuid("taskUUID", "Identifies the task in every response; must be unique.")
 _UUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-_TEXT = "^[^\\u0000]*$"  # no file keeps a zero character
+_TEXT = "^[^\\u0000]*$"  # audio tags cannot hold U+0000
 _NODE: dict[str, Parameter] = {p.name: p for p in (*PROMPT, *SAMPLING, *EDITING)}
 
 
-def _same(node: str, name: str, default: Any = None, help: str = "") -> ApiParameter:
-    """The parameter `name` with the range of a widget."""
+def _from_widget(node: str, name: str, default: Any = None, help: str = "") -> ApiParameter:
+    """The parameter `name` with the range of the widget `node`."""
     widget = _NODE[node]
-    made = ApiParameter(name, "number", help or widget.help, widget.default if default is None else default, node=node)
+    default = widget.default if default is None else default
+    parameter = ApiParameter(name, "number", help or widget.help, default, node=node)
     if widget.kind == "CHOICE":
-        return replace(made, type="string", choices=widget.choices)
+        return replace(parameter, type="string", choices=widget.choices)
     kind = "integer" if widget.kind == "INT" else "number"
-    return replace(made, type=kind, minimum=widget.minimum, maximum=widget.maximum, step=widget.step)
+    return replace(parameter, type=kind, minimum=widget.minimum, maximum=widget.maximum, step=widget.step)
 
 
 DELIVERY = (
@@ -38,54 +39,57 @@ DELIVERY = (
     ApiParameter(
         "outputType",
         "string",
-        "How the sound is handed over: as an address to fetch, as base64, or as a data URI.",
+        "How the audio is returned: as a URL, as base64, or as a data URI.",
         "URL",
         choices=("URL", "base64Data", "dataURI"),
     ),
     ApiParameter(
         "outputFormat",
         "string",
-        "MP3 is small, WAV and FLAC lose nothing, OGG is Vorbis.",
+        "MP3 is small, WAV and FLAC are lossless, OGG is Vorbis.",
         "MP3",
         choices=("MP3", "WAV", "FLAC", "OGG"),
     ),
-    ApiParameter("audioSettings", "object", "How MP3 and OGG are encoded. Not with WAV and FLAC."),
+    ApiParameter("audioSettings", "object", "How MP3 and OGG are encoded. Not allowed with WAV and FLAC."),
     ApiParameter(
         "audioSettings.bitrate",
         "integer",
-        "In kbit/s; what is allowed depends on format, sample rate and channels. Absent: the highest of those.",
+        "In kbit/s; the allowed range depends on format, sample rate and channels. Default: the highest allowed.",
         minimum=8,
         node="bitrate",
     ),
-    ApiParameter("audioSettings.channels", "integer", "1 is mono, 2 stereo.", 2, choices=(1, 2), node="channels"),
+    ApiParameter("audioSettings.channels", "integer", "1 for mono, 2 for stereo.", 2, choices=(1, 2), node="channels"),
     ApiParameter(
         "audioSettings.sampleRate",
         "integer",
-        f"In Hz. MP3 has all of them; OGG 8000, 12000, 16000, 24000 and 48000. Absent: {SAMPLE_RATE}.",
+        f"In Hz. MP3 supports all of them; OGG 8000, 12000, 16000, 24000 and 48000. Default: {SAMPLE_RATE}.",
         choices=(8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
         node="sample_rate",
     ),
-    url("webhookURL", "Gets every result, and every failure, as a POST of JSON as soon as it is there."),
+    url("webhookURL", "Receives every result and every failure as a JSON POST, as soon as it is available."),
     ApiParameter(
         "deliveryMethod",
         "string",
-        "sync answers with the results. async answers at once; getResponse tells the results.",
+        "sync responds with the results. async responds immediately; poll getResponse for the results.",
         "sync",
         choices=("sync", "async"),
     ),
-    url("uploadEndpoint", "Gets the bytes of every result as a PUT, such as a presigned address of a cloud store."),
+    url(
+        "uploadEndpoint",
+        "Receives the file of every result as an HTTP PUT, for example a presigned cloud storage URL.",
+    ),
     ApiParameter(
         "ttl",
         "integer",
-        "Seconds that the result can be fetched; only with outputType URL. The largest value is ours.",
+        "Seconds for which the result can be fetched; only with outputType URL. The maximum is this server's own.",
         minimum=60,
         maximum=2**31 - 1,
     ),
-    ApiParameter("includeCost", "boolean", "Tell the cost of each result.", False),
+    ApiParameter("includeCost", "boolean", "Include the cost of each result.", False),
     ApiParameter(
         "numberResults",
         "integer",
-        "How many variations are made. Variation i, counted from 0, has seed + i.",
+        "Number of variations. Variation i, counted from 0, uses seed + i.",
         1,
         minimum=1,
         maximum=4,
@@ -93,22 +97,22 @@ DELIVERY = (
 )
 
 CORE = (
-    ApiParameter("inputs", "object", "What the result is made from."),
+    ApiParameter("inputs", "object", "Source material."),
     ApiParameter(
         "inputs.audio",
         "string",
-        "The source of a cover or a repaint: its address, or the UUID of an upload or of an earlier result.",
+        "Source of a cover or repaint: a URL, or the UUID of an upload or an earlier result.",
         minimum=1,
         maximum=LONGEST_URL,
         patterns={"uuid": _UUID, "uri": URL},
         form=f"the UUID of an upload or a result, or an http or https URL of at most {LONGEST_URL} characters",
         secret=True,
     ),
-    ApiParameter("model", "string", "The network to use.", required=True, choices=(MODEL,)),
+    ApiParameter("model", "string", "The model to use.", required=True, choices=(MODEL,)),
     ApiParameter(
         "positivePrompt",
         "string",
-        "What the music is: genre, instruments, mood, voice.",
+        "Describes the music: genre, instruments, mood, voice.",
         required=True,
         minimum=2,
         maximum=3000,
@@ -118,7 +122,7 @@ CORE = (
     ApiParameter(
         "negativePrompt",
         "string",
-        "What the music is kept away from. Without effect where guidance is off (CFGScale 1).",
+        "What to steer the music away from. Has no effect when guidance is off (CFGScale 1).",
         minimum=2,
         maximum=3000,
         patterns={"": _TEXT},
@@ -127,7 +131,7 @@ CORE = (
     ApiParameter(
         "duration",
         "number",
-        "Length in seconds, made in frames of 0.04 s. Not with inputs.audio, which brings its own length.",
+        "Length in seconds, rounded down to frames of 0.04 s. Not allowed with inputs.audio, which sets the length.",
         60.0,
         minimum=30,
         maximum=300,
@@ -137,14 +141,14 @@ CORE = (
     ApiParameter(
         "seed",
         "integer",
-        "The same seed gives the same music. Absent: drawn from the whole range and told in the result.",
+        "The same seed gives the same music. Default: random over the whole range; the result reports it.",
         minimum=0,
         maximum=2**31 - 1,
         node="seed",
     ),
-    _same("steps", "steps", 100, "Denoising steps. More take longer and say more."),
-    _same("guidance_scale", "CFGScale", 10.0),
-    _same(
+    _from_widget("steps", "steps", 100, "Denoising steps. More steps are slower and usually add detail."),
+    _from_widget("guidance_scale", "CFGScale", 10.0),
+    _from_widget(
         "strength",
         "strength",
         help="Fraction of the steps that use the source; higher stays closer to it. Only with inputs.audio.",
@@ -152,17 +156,17 @@ CORE = (
 )
 
 SETTINGS = (
-    ApiParameter("settings", "object", "Details of the music and of guidance."),
+    ApiParameter("settings", "object", "Music and guidance settings."),
     ApiParameter(
         "settings.bpm",
         "integer",
-        "Beats per minute. Absent: the model decides.",
+        "Beats per minute. Default: the model decides.",
         minimum=30,
         maximum=_NODE["bpm"].maximum,
         node="bpm",
     ),
-    _same("guidance_end", "settings.cfgIntervalEnd"),
-    _same("guidance_start", "settings.cfgIntervalStart"),
+    _from_widget("guidance_end", "settings.cfgIntervalEnd"),
+    _from_widget("guidance_start", "settings.cfgIntervalStart"),
     ApiParameter(
         "settings.guidanceType",
         "string",
@@ -174,7 +178,7 @@ SETTINGS = (
     ApiParameter(
         "settings.keyScale",
         "string",
-        "Musical key and mode, such as C major, F# minor or Bb major. Absent: the model decides.",
+        "Musical key and mode, such as C major, F# minor or Bb major. Default: the model decides.",
         minimum=7,
         maximum=8,
         patterns={"": "^[A-G][#b♯♭]? (?:major|minor)$"},
@@ -184,7 +188,7 @@ SETTINGS = (
     ApiParameter(
         "settings.lyrics",
         "string",
-        "What is sung, with tags such as [Verse] and [Chorus]. Absent: instrumental.",
+        "Lyrics, with section tags such as [Verse] and [Chorus]. Default: instrumental.",
         minimum=10,
         maximum=3000,
         patterns={"": _TEXT},
@@ -193,8 +197,8 @@ SETTINGS = (
     ApiParameter(
         "settings.repaintingEnd",
         "number",
-        "Where the new part ends, in seconds of the source; beyond its end, music is appended. Only with inputs.audio. "
-        "Absent, with a start: the end of the source.",
+        "End of the region to regenerate, in seconds of the source; an end beyond the source appends music. Only "
+        "with inputs.audio. Default, with a start: the end of the source.",
         minimum=0,
         maximum=300,
         node="regions",
@@ -202,8 +206,8 @@ SETTINGS = (
     ApiParameter(
         "settings.repaintingStart",
         "number",
-        "Where the new part starts, in seconds of the source; below 0, music is put before it. Only with inputs.audio. "
-        "Absent, with an end: the start of the source.",
+        "Start of the region to regenerate, in seconds of the source; a start below 0 prepends music. Only with "
+        "inputs.audio. Default, with an end: the start of the source.",
         minimum=-300,
         maximum=300,
         node="regions",
@@ -211,14 +215,14 @@ SETTINGS = (
     ApiParameter(
         "settings.timeSignature",
         "integer",
-        "Beats per measure: 2/4, 3/4, 4/4 or 6/8. Absent: the model decides.",
+        "Beats per measure: 2/4, 3/4, 4/4 or 6/8. Default: the model decides.",
         choices=(2, 3, 4, 6),
         node="time_signature",
     ),
     ApiParameter(
         "settings.vocalLanguage",
         "string",
-        "Language of the voice; unknown for instrumental music or to let the model decide.",
+        "Language of the vocals; unknown for instrumental music or to let the model decide.",
         _NODE["language"].default,
         choices=LANGUAGES,
         node="language",
@@ -226,11 +230,11 @@ SETTINGS = (
 )
 
 FEATURES = (
-    ApiParameter("advancedFeatures", "object", "Additions."),
+    ApiParameter("advancedFeatures", "object", "Advanced features."),
     ApiParameter(
         "advancedFeatures.modularScheduler",
         "recipe",
-        "Schedule, solver, guidance curve and modifiers, see modular-scheduler.md.",
+        "Schedule, solver, guidance curve and modifiers; see modular-scheduler.md.",
         form="an object, or a name such as 'DPM++ 2M Karras'",
         node="recipe",
     ),

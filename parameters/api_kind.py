@@ -1,4 +1,4 @@
-"""What a parameter of the task API is."""
+"""The type of the task API's parameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-# A recipe is the modular scheduler's object, or text that names one; its own reader says what it may hold.
+# A recipe is the modular scheduler's object, or a name for one; sampler/recipe.py checks what it contains.
 JsonType = Literal["string", "integer", "number", "boolean", "object", "recipe"]
 LONGEST_URL = 8000
 URL = "^[hH][tT][tT][pP][sS]?://"
@@ -16,12 +16,12 @@ _TYPES = {"integer": "a whole number", "number": "a number", "boolean": "true or
 
 @dataclass(frozen=True)
 class ApiParameter:
-    """One key of a task. An absent optional one without default leaves its value to the model or to the server.
+    """One key of a task. If optional, absent and without a default, the model or the server chooses the value.
 
-    name: dotted, such as "settings.bpm". minimum, maximum: of a string, its length in characters. step: how finely the
-    page's own widgets set it; values between are taken as they are. patterns: by the name of the format that each
-    belongs to or "", one of which a string has to match, in the syntax of JavaScript; form says it in words. secret: a
-    value that messages must not repeat. node: the widget that it sets, by its name in this folder.
+    name: dotted, such as "settings.bpm". minimum, maximum: for a string, its length in characters. step: the step of
+    the hosted page's widgets; finer values are accepted. patterns: regular expressions in JavaScript syntax by format
+    name (or ""); a string must match one of them, and form describes them in words. secret: messages must not repeat
+    the value. node: the name in this folder of the widget that it sets.
     """
 
     name: str
@@ -40,12 +40,12 @@ class ApiParameter:
 
     @property
     def key(self) -> str:
-        """The last part of the name, as it stands in the JSON object."""
+        """The last part of the name: the key in the JSON object."""
         return self.name.rpartition(".")[2]
 
     @property
-    def wanted(self) -> str:
-        """What the value has to be, to go on "it must be"."""
+    def requirement(self) -> str:
+        """What the value must be, worded to follow "it must be"."""
         if self.choices:
             values = ", ".join(str(choice) for choice in self.choices)
             return values if len(self.choices) == 1 else f"one of {values}"
@@ -57,18 +57,18 @@ class ApiParameter:
         return f"{kind} {self._range()}".strip()
 
     def schema(self) -> dict[str, Any]:
-        """JSON Schema of the value, dialect 2020-12. Whole numbers may be written 60 or 60.0, as JSON Schema has it."""
-        made: dict[str, Any] = {"description": self.help}
+        """JSON Schema (2020-12) of the value. An integer may be written 60 or 60.0, as JSON Schema allows."""
+        schema: dict[str, Any] = {"description": self.help}
         if len(self.choices) == 1:
-            return made | {"const": self.choices[0]}
-        made["type"] = ["object", "string"] if self.type == "recipe" else self.type
+            return schema | {"const": self.choices[0]}
+        schema["type"] = ["object", "string"] if self.type == "recipe" else self.type
         if self.choices:
-            made["enum"] = list(self.choices)
+            schema["enum"] = list(self.choices)
         names = ("minLength", "maxLength") if self.type == "string" else ("minimum", "maximum")
         bounds = dict(zip(names, (self.minimum, self.maximum), strict=True))
-        made |= {name: value for name, value in (bounds | {"default": self.default}).items() if value is not None}
-        forms = [{"pattern": text} | ({"format": name} if name else {}) for name, text in self.patterns.items()]
-        return made | (forms[0] if len(forms) == 1 else {"anyOf": forms} if forms else {})
+        schema |= {name: value for name, value in (bounds | {"default": self.default}).items() if value is not None}
+        alternatives = [{"pattern": text} | ({"format": name} if name else {}) for name, text in self.patterns.items()]
+        return schema | (alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives} if alternatives else {})
 
     def _range(self) -> str:
         low, high = (None if bound is None else _number(bound) for bound in (self.minimum, self.maximum))
@@ -80,7 +80,7 @@ class ApiParameter:
 
 
 def url(name: str, help: str) -> ApiParameter:
-    """An address to fetch from or to send to."""
+    """A URL to fetch from or send to."""
     return ApiParameter(
         name,
         "string",
@@ -94,12 +94,12 @@ def url(name: str, help: str) -> ApiParameter:
 
 
 def task_type(name: str) -> ApiParameter:
-    """The key that says which kind of task an object is."""
-    return ApiParameter("taskType", "string", "What kind of task it is.", required=True, choices=(name,))
+    """The key that states the type of a task."""
+    return ApiParameter("taskType", "string", "The type of task.", required=True, choices=(name,))
 
 
 def uuid(name: str, help: str, required: bool = True) -> ApiParameter:
-    """A UUID of version 4, RFC 9562."""
+    """A version 4 UUID (RFC 9562)."""
     return ApiParameter(
         name,
         "string",

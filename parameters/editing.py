@@ -1,4 +1,4 @@
-"""What a run does with a source."""
+"""How a run uses a source."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ EDITING = (
         "regions",
         "STRING",
         "10-20",
-        "What is made anew, in seconds: 12.5-18, 40-44. Minutes work (1:05-1:20), end is the source's end. A start "
-        "below 0 puts new music before the source, an end beyond it puts new music after it.",
+        "What to regenerate, in seconds: 12.5-18, 40-44. Minutes (1:05-1:20) and end (the end of the source) work "
+        "too. A start below 0 adds music before the source, an end beyond it adds music after it.",
     ),
     Parameter(
         "repaint_mode",
         "CHOICE",
         "balanced",
-        "balanced: strength decides. conservative: the source holds the new part closely (strength 1). aggressive: the "
-        "source is seen but not put back before the end (strength 0).",
+        "balanced: uses strength. conservative: the new part stays close to the source (strength 1). aggressive: "
+        "the network sees the source, but it is not put back until the end (strength 0).",
         choices=("balanced", "conservative", "aggressive"),
     ),
     Parameter(
@@ -42,14 +42,14 @@ EDITING = (
         "cover_codes",
         "BOOLEAN",
         True,
-        "On: the cover follows the source's audio codes, melody and structure. Off: it follows the source itself, "
-        "closer to how it sounds.",
+        "On: the cover follows the source's audio codes, that is, its melody and structure. Off: it follows the "
+        "source itself and stays closer to its sound.",
     ),
     Parameter(
         "cover_strength",
         "FLOAT",
         1.0,
-        "Fraction of the steps after which the source is let go and the prompt alone goes on. 1 keeps it to the end.",
+        "Fraction of the steps that use the source; the rest follow the prompt alone. 1 uses it to the end.",
         minimum=0.0,
         maximum=1.0,
         step=0.01,
@@ -58,7 +58,8 @@ EDITING = (
         "source_start",
         "FLOAT",
         0.0,
-        "Start from the source with noise on it instead of from pure noise: 0 is pure noise, 0.9 nearly the source.",
+        "Starts from the source with noise added instead of from pure noise: 0 is pure noise, 0.9 is close to the "
+        "source.",
         minimum=0.0,
         maximum=0.99,
         step=0.01,
@@ -67,13 +68,13 @@ EDITING = (
         "track_task",
         "CHOICE",
         "lego",
-        "lego adds a track, extract takes one out, complete adds what is missing. Base checkpoints only.",
+        "lego adds a track, extract isolates one, complete adds what is missing. Base checkpoints only.",
         choices=("lego", "extract", "complete"),
     ),
     Parameter(
         "track_regions",
         "STRING",
         "",
-        "lego only: where the track is added, in seconds, such as 10-20. Empty is everywhere.",
+        "lego only: where to add the track, in seconds, such as 10-20. Empty: everywhere.",
     ),
 )

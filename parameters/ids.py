@@ -1,4 +1,4 @@
-"""Ids of the nodes, as workflow files and the API format spell them. Append-only from the first release."""
+"""Node ids, as in workflow files and the API format. Append-only from the first release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a parameter is, and the constants of the model that several folders need."""
+"""The type of a parameter, and model constants that several folders need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SAMPLE_RATE = 48000
 FRAME_SAMPLES = 1920  # one latent frame
 FRAME_RATE = SAMPLE_RATE // FRAME_SAMPLES
 LATENT_CHANNELS = 64
-MINIMUM_FRAMES = 128  # the network is never run on fewer; see docs of the sampler node
+MINIMUM_FRAMES = 128  # the network never runs on fewer; see nodes/sampler.py
 
 Kind = Literal["INT", "FLOAT", "STRING", "BOOLEAN", "CHOICE"]
 

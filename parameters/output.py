@@ -1,4 +1,4 @@
-"""Loading, levels and files."""
+"""Precision, levels, files and delivery."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ OUTPUT = (
         "precision",
         "CHOICE",
         "auto",
-        "Number format of the network. auto: bf16 where the device has it, float32 elsewhere. fp16 keeps the parts "
-        "that overflow in float32.",
+        "Number format of the network. auto: bf16 where the device supports it, otherwise float32. fp16 keeps the "
+        "parts that would overflow in float32.",
         choices=("auto", "bf16", "fp16", "fp32"),
     ),
     Parameter(
         "normalize",
         "BOOLEAN",
         True,
-        "Bring the peak to peak_db. Off: only peaks above full scale are lowered.",
+        "Normalise the peak to peak_db. Off: only lower peaks above full scale.",
     ),
     Parameter(
         "peak_db",
@@ -50,14 +50,14 @@ OUTPUT = (
         "filename_prefix",
         "STRING",
         "audio/acestep",
-        "Start of the file name, inside the output folder; may contain folders, %year% %month% %day% %hour% %minute% "
-        "%second%, and %batch_num% for the song's place in its batch, from 0.",
+        "File name prefix in the output folder; may contain subfolders, %year% %month% %day% %hour% %minute% "
+        "%second%, and %batch_num%, the song's index in its batch, from 0.",
     ),
     Parameter(
         "plot_prefix",
         "STRING",
         "plots/acestep",
-        "Start of the picture's name, inside the output folder; may contain folders.",
+        "File name prefix of the plot in the output folder; may contain subfolders.",
     ),
     Parameter(
         "audio_format",
@@ -70,15 +70,15 @@ OUTPUT = (
         "bit_depth",
         "CHOICE",
         "24",
-        "Bits per sample. 32 is floating point and WAV only; MP3 and OGG have none and ignore it.",
+        "Bits per sample. 32 is floating point and WAV only; MP3 and OGG have no bit depth and ignore it.",
         choices=("16", "24", "32"),
     ),
     Parameter(
         "bitrate",
         "INT",
         0,
-        "Of MP3 and OGG in kbps; what is allowed depends on format, sample rate and channels. 0: the highest of those. "
-        "FLAC and WAV have none: leave it 0.",
+        "Bitrate of MP3 and OGG in kbps; the allowed range depends on format, sample rate and channels. 0: the "
+        "highest allowed. Leave it at 0 for FLAC and WAV.",
         minimum=0,
         maximum=320,
         step=1,
@@ -87,73 +87,72 @@ OUTPUT = (
         "sample_rate",
         "CHOICE",
         "auto",
-        "Resample to this rate in Hz. auto: as it comes. MP3 goes up to 48000; OGG has 8000, 12000, 16000, 24000 and "
-        "48000.",
+        "Resample to this rate in Hz. auto: unchanged. MP3 goes up to 48000; OGG supports 8000, 12000, 16000, 24000 "
+        "and 48000.",
         choices=tuple("auto 8000 11025 12000 16000 22050 24000 32000 44100 48000 88200 96000".split()),
     ),
     Parameter(
         "channels",
         "CHOICE",
         "auto",
-        "1 mixes to mono, 2 to stereo. auto: as it comes.",
+        "1 mixes down to mono, 2 to stereo. auto: unchanged.",
         choices=("auto", "1", "2"),
     ),
     Parameter(
         "sidecar",
         "BOOLEAN",
         False,
-        "Also write a JSON file of the same name with what is in the sound file, the seed, the settings and the "
-        "workflow.",
+        "Also write a JSON file of the same name with the metadata in the audio file: seed, settings and workflow.",
     ),
-    Parameter("title", "STRING", "", "Title of the song, as players show it. Empty: none."),
+    Parameter("title", "STRING", "", "Title of the song, as shown by players. Empty: none."),
     Parameter(
         "text_form",
         "CHOICE",
         "data URI",
-        "data URI is what a browser opens and an HTML page plays; base64 is the bytes of the file alone.",
+        "A data URI opens in a browser and plays in an HTML page; base64 is only the bytes of the file.",
         choices=("data URI", "base64"),
     ),
     Parameter(
         "upload_urls",
         "STRING",
         "",
-        "Where to send the files by HTTP PUT, one URL per song and line, such as presigned ones of a cloud storage. "
-        "ComfyUI keeps the URLs, with any secret in them, in the workflow, in its history and in the files of its own "
-        "save nodes; the files of this pack have them without their query.",
+        "Where to upload the files by HTTP PUT: one URL per song, one per line, such as presigned cloud storage "
+        "URLs. ComfyUI stores the URLs, including any secrets in them, in the workflow, in its history and in the "
+        "files of its own save nodes; this pack's files omit the query.",
         multiline=True,
     ),
     Parameter(
         "webhook_url",
         "STRING",
         "",
-        "Gets an HTTP POST of JSON for every song. ComfyUI keeps the URL, with any secret in it, in the workflow, in "
-        "its history and in the files of its own save nodes; the files of this pack have it without its query.",
+        "Receives a JSON HTTP POST for every song. ComfyUI stores the URL, including any secret in it, in the "
+        "workflow, in its history and in the files of its own save nodes; this pack's files omit the query.",
     ),
     Parameter(
         "webhook_fields",
         "STRING",
         "{}",
-        "A JSON object whose fields are added to the message; one of the same name takes the place of ours.",
+        "A JSON object whose fields are added to the message; a field of the same name replaces ours.",
         multiline=True,
     ),
     Parameter(
         "webhook_attach",
         "CHOICE",
         "nothing",
-        "Also send the file itself: as audioDataURI or audioBase64Data.",
+        "Also send the file itself, as audioDataURI or audioBase64Data.",
         choices=("nothing", "data URI", "base64"),
     ),
     Parameter(
         "allow_private",
         "BOOLEAN",
         False,
-        "Also connect to this machine and to private networks. Leave it off for workflows of other people.",
+        "Also connect to this machine and to private networks. Leave it off for other people's workflows.",
     ),
     Parameter(
         "transfer_timeout",
         "FLOAT",
         300.0,
-        "Longest time for one transfer, in seconds.",
+        "Time limit for one transfer, in seconds.",
         minimum=1.0,
         maximum=3600.0,
         step=1.0,

@@ -1,4 +1,4 @@
-"""What the prompt says."""
+"""The prompt: caption, lyrics, metadata and task."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ PROMPT = (
         "caption",
         "STRING",
         "",
-        "What the music is: genre, instruments, mood, voice. About 200 tokens fit beside the metadata.",
+        "Describes the music: genre, instruments, mood, voice. About 200 tokens fit alongside the metadata.",
         multiline=True,
     ),
     Parameter(
         "lyrics",
         "STRING",
         "[Instrumental]",
-        "Lyrics with section tags such as [Verse] and [Chorus]; [Instrumental] for music without a voice. 2048 tokens.",
+        "Lyrics with section tags such as [Verse] and [Chorus]; [Instrumental] for music without vocals. Up to 2048 "
+        "tokens.",
         multiline=True,
     ),
     Parameter(
         "language",
         "CHOICE",
         "en",
-        "Language of the voice; unknown for instrumental music or to let the model decide.",
+        "Language of the vocals; unknown for instrumental music or to let the model decide.",
         choices=LANGUAGES,
     ),
     Parameter(
@@ -39,7 +40,7 @@ PROMPT = (
         "key_scale",
         "CHOICE",
         AUTO,
-        "Musical key and mode. auto leaves it to the model.",
+        "Musical key and mode. auto leaves them to the model.",
         choices=(AUTO, *KEY_SCALES),
     ),
     Parameter(
@@ -53,8 +54,8 @@ PROMPT = (
         "prompt_duration",
         "FLOAT",
         0.0,
-        "Length in seconds that the prompt tells the model; connect it to the latent's seconds. 0 leaves it to the "
-        "model, which then reads the official default of 30 seconds.",
+        "Length in seconds as stated in the prompt; connect it to the latent's seconds. 0 states the official "
+        "default of 30 seconds.",
         minimum=0.0,
         maximum=600.0,
         step=0.1,
@@ -63,7 +64,7 @@ PROMPT = (
         "task",
         "CHOICE",
         "text2music",
-        "What the model is told to do, in the words it was trained with.",
+        "The instruction to the model, in the wording it was trained with.",
         choices=("text2music", "cover", "cover-nofsq", "repaint", "lego", "extract", "complete"),
     ),
     Parameter(

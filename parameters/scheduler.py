@@ -1,4 +1,4 @@
-"""The parts of a run that can be exchanged: schedule, solver, guidance over the run, modifiers."""
+"""The interchangeable parts of a run: schedule, solver, guidance curve, modifiers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ SCHEDULER = (
         "recipe",
         "STRING",
         "DPM++ 2M Karras",
-        'A name such as DPM++ 2M Karras, or an object such as {"solver": {"type": "heun"}}. Empty is the official way.',
+        'A name such as DPM++ 2M Karras, or an object such as {"solver": {"type": "heun"}}. Empty: official inference.',
         multiline=True,
     ),
     Parameter(
         "schedule_type",
         "CHOICE",
         "linear",
-        "How the noise levels are spread. linear: evenly spaced and shifted, the official one. custom: a list of your "
-        "own. karras and exponential spend most steps close to the end.",
+        "How the noise levels are spaced. linear: evenly, then shifted; the official schedule. custom: your own "
+        "list. karras and exponential spend most steps near the end.",
         choices=(
             "linear",
             "sgm_uniform",
@@ -34,7 +34,7 @@ SCHEDULER = (
         "schedule_rho",
         "FLOAT",
         7.0,
-        "karras: how strongly the levels gather at the clean end; 1 spaces them evenly.",
+        "karras: how strongly levels concentrate at the clean end; 1 spaces them evenly.",
         minimum=1.0,
         maximum=100.0,
         step=0.1,
@@ -44,7 +44,7 @@ SCHEDULER = (
         "schedule_alpha",
         "FLOAT",
         0.6,
-        "beta: below 1 gathers levels at the clean end, above 1 takes them from there.",
+        "beta: below 1 concentrates levels at the clean end, above 1 thins them out there.",
         minimum=0.01,
         maximum=50.0,
         step=0.01,
@@ -54,7 +54,7 @@ SCHEDULER = (
         "schedule_beta",
         "FLOAT",
         0.6,
-        "beta: below 1 gathers levels at the noisy end, above 1 takes them from there.",
+        "beta: below 1 concentrates levels at the noisy end, above 1 thins them out there.",
         minimum=0.01,
         maximum=50.0,
         step=0.01,
@@ -64,8 +64,8 @@ SCHEDULER = (
         "solver_type",
         "CHOICE",
         "euler",
-        "How a step is taken. euler: the official one. heun and midpoint evaluate the network twice per step, rk4 four "
-        "times, the others once. euler_ancestral, sde and dpmpp_2m_sde add fresh noise in every step.",
+        "The integration method. euler: the official one. heun and midpoint evaluate the network twice per step, "
+        "rk4 four times, the others once. euler_ancestral, sde and dpmpp_2m_sde add fresh noise at every step.",
         choices=(
             "euler",
             "heun",
@@ -85,7 +85,7 @@ SCHEDULER = (
         "solver_eta",
         "FLOAT",
         1.0,
-        "Share of fresh noise per step, for solvers that add noise. 0 adds none.",
+        "Fraction of fresh noise per step, for solvers that add noise. 0 adds none.",
         minimum=0.0,
         maximum=1.0,
         step=0.01,
@@ -95,15 +95,15 @@ SCHEDULER = (
         "guidance_curve",
         "CHOICE",
         "constant",
-        "How the guidance scale moves while guidance is on. constant keeps it, linear and cosine lead to the end "
-        "scale.",
+        "How the guidance scale changes while guidance is on. constant keeps it, linear and cosine move it to the "
+        "end scale.",
         choices=("constant", "linear", "cosine"),
     ),
     Parameter(
         "guidance_end_scale",
         "FLOAT",
         1.0,
-        "Guidance scale at the end of the interval, for the curves linear and cosine.",
+        "Guidance scale at the end of the interval, for the linear and cosine curves.",
         minimum=1.0,
         maximum=30.0,
         step=0.01,
@@ -112,7 +112,7 @@ SCHEDULER = (
         "norm_clamp_threshold",
         "FLOAT",
         2.0,
-        "Longest velocity, as a multiple of the latent's own length. Smaller limits more.",
+        "Maximum norm of the velocity, as a multiple of the latent's. Lower values limit more.",
         minimum=0.1,
         maximum=10.0,
         step=0.1,
@@ -121,7 +121,7 @@ SCHEDULER = (
         "velocity_ema_factor",
         "FLOAT",
         0.1,
-        "Share of the last step's velocity in this step's. It smooths the path and makes every solver first order.",
+        "Weight of the previous step's velocity. Smooths the trajectory and makes every solver first order.",
         minimum=0.0,
         maximum=0.95,
         step=0.01,
@@ -130,7 +130,8 @@ SCHEDULER = (
         "guidance_rescale",
         "FLOAT",
         0.7,
-        "How far the spread of the guided estimate is brought back to that of the conditional one; 0 not at all.",
+        "How far to pull the standard deviation of the guided estimate back to that of the conditional one; 0: not "
+        "at all.",
         minimum=0.0,
         maximum=1.0,
         step=0.01,
@@ -139,8 +140,8 @@ SCHEDULER = (
         "wavelet_mode",
         "CHOICE",
         "double",
-        "What is corrected. low: the slow half of the latent. high: the fast half. double: both. pix: all values "
-        "alike.",
+        "What to correct. low: the low-frequency half of the latent. high: the high-frequency half. double: both. "
+        "pix: all values equally.",
         choices=("low", "high", "double", "pix"),
         advanced=True,
     ),
@@ -148,7 +149,7 @@ SCHEDULER = (
         "wavelet_low",
         "FLOAT",
         0.05,
-        "Strength in the slow half, strongest at the first step; with pix, everywhere and at every step.",
+        "Strength in the low-frequency half, highest at the first step; with pix, constant over all values and steps.",
         minimum=0.0,
         maximum=1.0,
         step=0.001,
@@ -158,7 +159,7 @@ SCHEDULER = (
         "wavelet_high",
         "FLOAT",
         0.02,
-        "Strength in the fast half, strongest at the last step.",
+        "Strength in the high-frequency half, highest at the last step.",
         minimum=0.0,
         maximum=1.0,
         step=0.001,

@@ -10,9 +10,9 @@ from . import source
 from .edit import EDIT, LENGTH, Edit
 
 SOURCE_INPUTS = {
-    "audio": ("AUDIO", {"tooltip": "The source, at any rate; it is brought to 48 kHz."}),
-    "latent": ("LATENT", {"tooltip": "The source as the latent of an earlier run."}),
-    "vae": ("VAE", {"tooltip": "Needed for source audio."}),
+    "audio": ("AUDIO", {"tooltip": "The source, at any sample rate; it is resampled to 48 kHz."}),
+    "latent": ("LATENT", {"tooltip": "The source, as the latent of an earlier run."}),
+    "vae": ("VAE", {"tooltip": "Required with audio."}),
 }
 
 

@@ -14,7 +14,7 @@ class AudioText:
     """Turns encoded songs into text."""
 
     CATEGORY = "audio/ACE-Step XL/delivery"
-    DESCRIPTION = "Encoded songs as data URIs or base64, for web pages and JSON."
+    DESCRIPTION = "Converts encoded songs to data URIs or base64, for web pages and JSON."
     FUNCTION = "convert"
     RETURN_TYPES = ("STRING",)
     RETURN_NAMES = ("text",)

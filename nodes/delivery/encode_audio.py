@@ -19,14 +19,14 @@ class EncodeAudio:
     FUNCTION = "encode"
     RETURN_TYPES = (output.ENCODED_AUDIO,)
     RETURN_NAMES = ("encoded",)
-    OUTPUT_TOOLTIPS = ("One audio file per song, in memory, with seed, settings and workflow inside.",)
+    OUTPUT_TOOLTIPS = ("One audio file per song, in memory, with seed, settings and workflow in its metadata.",)
     SEARCH_ALIASES: ClassVar = ["encode audio", "audio to bytes", "compress audio", "convert to mp3", "resample audio"]
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "audio": ("AUDIO", {"tooltip": "What to encode."}),
+                "audio": ("AUDIO", {"tooltip": "The songs to encode."}),
                 "format": parameters.widget("audio_format"),
                 **{name: parameters.widget(name) for name in WIDGETS},
             },

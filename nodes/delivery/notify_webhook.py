@@ -16,11 +16,11 @@ from ...transfer.send import post_json
 
 
 class Webhook:
-    """Tells a URL about finished songs."""
+    """Notifies a URL of finished songs."""
 
     CATEGORY = "audio/ACE-Step XL/delivery"
     DESCRIPTION = (
-        "Sends a JSON message by HTTP POST for every song: status, place in the batch, format and, where asked, the "
+        "Sends a JSON message by HTTP POST for every song: status, index in the batch, format and, optionally, the "
         "file. Connect the upload node's output to notify after the upload."
     )
     FUNCTION = "notify"

@@ -14,9 +14,7 @@ class SaveEncoded:
     """Writes encoded songs to the output folder, byte for byte."""
 
     CATEGORY = "audio/ACE-Step XL/delivery"
-    DESCRIPTION = (
-        "Saves songs that are encoded already, so that the file and what is sent elsewhere are the same bytes."
-    )
+    DESCRIPTION = "Saves encoded songs, so that the file is byte for byte what is sent elsewhere."
     FUNCTION = "save"
     OUTPUT_NODE = True
     RETURN_TYPES = ()

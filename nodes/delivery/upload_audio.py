@@ -18,8 +18,8 @@ class Upload:
 
     CATEGORY = "audio/ACE-Step XL/delivery"
     DESCRIPTION = (
-        "Uploads each song to its URL by HTTP PUT, as presigned URLs of cloud storages take it. Follows no redirect "
-        "and connects to no private address unless allowed."
+        "Uploads each song to its URL by HTTP PUT, as presigned cloud storage URLs expect. Follows no redirects, "
+        "and connects to private addresses only if allowed."
     )
     FUNCTION = "upload"
     OUTPUT_NODE = True

@@ -25,7 +25,7 @@ class Fault(NamedTuple):
 def check(parameter: ApiParameter, value: object) -> Fault | None:
     """What is wrong with a value that was given; None if nothing is. Takes any object."""
     code = f"invalid{capital(parameter.key)}"
-    text = f"is {shown(value, parameter.secret)}; it must be {parameter.wanted}"
+    text = f"is {shown(value, parameter.secret)}; it must be {parameter.requirement}"
     if not _is_type(parameter, value):
         return Fault(code, text, parameter.choices or None)
     if isinstance(value, str) and not is_text(value):
@@ -44,7 +44,7 @@ def check(parameter: ApiParameter, value: object) -> Fault | None:
 def missing(parameter: ApiParameter) -> Fault:
     """What to say when a required value is absent."""
     code = f"missing{capital(parameter.key)}"
-    return Fault(code, f"is missing; it must be {parameter.wanted}", parameter.choices or None)
+    return Fault(code, f"is missing; it must be {parameter.requirement}", parameter.choices or None)
 
 
 def convert(parameter: ApiParameter, value: Any) -> Any:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-import runpy
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from node_snapshot import FILE, losses, snapshot
 
-SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "docs/node_snapshot.py"))
-losses: Callable[[dict[str, Any], dict[str, Any]], list[str]] = SCRIPT["losses"]
-COMMITTED = json.loads(SCRIPT["FILE"].read_text("utf-8"))
+COMMITTED = json.loads(FILE.read_text("utf-8"))
 
 BEFORE: dict[str, Any] = {
     "Node": {
@@ -27,11 +24,11 @@ BEFORE: dict[str, Any] = {
 
 
 def test_nothing_that_workflows_rely_on_is_gone() -> None:
-    assert losses(COMMITTED, SCRIPT["snapshot"]()) == []
+    assert losses(COMMITTED, snapshot()) == []
 
 
 def test_the_committed_snapshot_is_the_present() -> None:
-    assert SCRIPT["snapshot"]() == COMMITTED, "run python docs/node_snapshot.py --write"
+    assert snapshot() == COMMITTED, "run python docs/generate/node_snapshot.py --write"
 
 
 def changed(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:

@@ -6,18 +6,19 @@ import argparse
 import ast
 import json
 import re
-import runpy
 import shlex
 from itertools import pairwise
 from pathlib import Path
 
+import draw_workflow
+import make_node_docs
 import pytest
 from house_rules import RULES
 
 from acestep_xl import parameters
 from acestep_xl.host import model_folders
 from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
-from acestep_xl.runner import cli
+from acestep_xl.runner import cli, terminal
 from acestep_xl.runner.download import BUNDLES
 from acestep_xl.runner.node_table import NodeTable
 from acestep_xl.runner.read import read_workflow
@@ -49,7 +50,7 @@ def names(cell: str) -> list[str]:
 
 
 def command_parsers() -> dict[str, argparse.ArgumentParser]:
-    (commands,) = [a for a in cli._parser((SERVE,))._actions if isinstance(a, argparse._SubParsersAction)]
+    (commands,) = [a for a in cli.build_parser((SERVE,))._actions if isinstance(a, argparse._SubParsersAction)]
     return dict(commands.choices)
 
 
@@ -98,7 +99,7 @@ def test_every_command_parses() -> None:
     found = commands()
     assert {"run", "download"} <= {words[0] for words in found}
     for words in found:
-        arguments = cli._parser((SERVE,)).parse_args(words)
+        arguments = cli.build_parser((SERVE,)).parse_args(words)
         if arguments.command == "download":
             assert arguments.name in BUNDLES
         if arguments.command == "run":
@@ -128,7 +129,7 @@ def test_sub_commands_and_options_are_the_parser_s() -> None:
 
 def test_exit_codes_are_the_program_s() -> None:
     told = [int(row[0]) for row in rows(section("Command line"), "Exit code")]
-    assert told == [cli.OK, cli.FAILED, cli.BAD_USAGE, cli.INTERRUPTED]
+    assert told == [terminal.OK, terminal.FAILED, terminal.BAD_USAGE, terminal.INTERRUPTED]
 
 
 def test_the_files_are_those_that_download_fetches() -> None:
@@ -189,15 +190,14 @@ def test_links_lead_somewhere(document: str) -> None:
 
 
 def test_the_picture_shows_the_workflow_as_it_is() -> None:
-    script = runpy.run_path(str(ROOT / "docs/draw_workflow.py"), run_name="draw_workflow")
-    drawn = script["draw"](json.loads(script["WORKFLOW"].read_text("utf-8")), NODE_DISPLAY_NAME_MAPPINGS)
-    assert script["PICTURE"].read_text("utf-8") == drawn, "run python docs/draw_workflow.py"
-    assert f"]({script['PICTURE'].relative_to(ROOT).as_posix()})" in README
+    for path, svg in draw_workflow.files().items():
+        assert path.read_text("utf-8") == svg, "run python docs/generate/draw_workflow.py"
+        assert f"]({path.relative_to(ROOT).as_posix()})" in README
 
 
 def test_the_page_of_nodes_is_fresh() -> None:
-    for path, text in runpy.run_path(str(ROOT / "docs/make_node_docs.py"))["files"]().items():
-        assert path.read_text("utf-8") == text, f"run python docs/make_node_docs.py: {path.name} is stale"
+    for path, text in make_node_docs.files().items():
+        assert path.read_text("utf-8") == text, f"run python docs/generate/make_node_docs.py: {path.name} is stale"
 
 
 def test_the_pre_commit_hooks_are_ci_s_linters() -> None:

@@ -1,13 +1,14 @@
-"""The shipped workflow files are complete: inputs, versions, links to model files, room, and pictures."""
+"""The shipped workflow files are complete: inputs, versions, model links, layout and pictures."""
 
 from __future__ import annotations
 
 import io
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+import complete_workflows
+import make_thumbnails
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,39 +20,29 @@ WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 TITLE = 30
 
 
-@pytest.fixture(autouse=True)
-def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "docs")
-
-
-def module(name: str) -> Any:
-    __import__(name)
-    return sys.modules[name]
-
-
 def read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_workflow_is_as_comfyui_would_save_it_today(path: Path) -> None:
-    assert module("complete_workflows").complete(read(path)) == read(path), "run python docs/complete_workflows.py"
+    assert complete_workflows.complete(read(path)) == read(path), "run python docs/generate/complete_workflows.py"
 
 
-def test_an_old_file_is_completed_and_a_user_s_values_stay() -> None:
+def test_an_old_file_is_completed_and_keeps_the_user_s_values() -> None:
     old = read(ROOT / "workflows" / "text_to_music.json")
     save = next(node for node in old["nodes"] if node["type"] == "AceStepXLSave")
     save["inputs"], save["widgets_values"] = save["inputs"][:4], ["mine", "wav", "32"]
     save["size"] = [340, 100]
-    made = module("complete_workflows").complete(old)
-    new = next(node for node in made["nodes"] if node["type"] == "AceStepXLSave")
+    completed = complete_workflows.complete(old)
+    new = next(node for node in completed["nodes"] if node["type"] == "AceStepXLSave")
     assert new["widgets_values"][:3] == ["mine", "wav", "32"]
     assert len(new["widgets_values"]) == sum("widget" in entry for entry in new["inputs"]) > 3
     assert new["size"][1] > 200
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_comfyui_is_told_of_every_model_file_with_its_link(path: Path) -> None:
+def test_every_model_file_is_listed_with_its_link(path: Path) -> None:
     workflow = read(path)
     needed = {source for source in BUNDLES["xl-sft"] if source.path.endswith(".safetensors")}
     assert {(m["directory"], m["name"]) for m in workflow["models"]} == {tuple(s.target.split("/")) for s in needed}
@@ -63,25 +54,27 @@ def test_comfyui_is_told_of_every_model_file_with_its_link(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_nodes_do_not_lie_on_each_other(path: Path) -> None:
+def test_nodes_do_not_overlap(path: Path) -> None:
     boxes = [(node["type"], *node["pos"], *node["size"]) for node in read(path)["nodes"]]
     for i, (first, x, y, width, height) in enumerate(boxes):
         for second, x2, y2, width2, height2 in boxes[i + 1 :]:
-            apart = x + width <= x2 or x2 + width2 <= x or y + height <= y2 - TITLE or y2 + height2 <= y - TITLE
-            assert apart, (first, second)
+            separate = x + width <= x2 or x2 + width2 <= x or y + height <= y2 - TITLE or y2 + height2 <= y - TITLE
+            assert separate, (first, second)
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_workflow_has_a_small_current_picture(path: Path) -> None:
     file = path.with_suffix(".jpg")
     assert file.stat().st_size < 60_000
-    with Image.open(file) as kept:
-        shown = np.asarray(kept.convert("RGB"), dtype=int)
-    drawn = module("make_thumbnails").picture(read(path), module("make_thumbnails").LANES[path.stem])
+    with Image.open(file) as image:
+        shipped = np.asarray(image.convert("RGB"), dtype=int)
+    drawn = make_thumbnails.picture(read(path), make_thumbnails.STRIPS[path.stem])
     buffer = io.BytesIO()
     drawn.save(buffer, "JPEG", quality=88)
-    # Other versions of the libraries round differently; another graph is far away.
-    assert abs(shown - np.asarray(Image.open(buffer), dtype=int)).mean() < 1, "run python docs/make_thumbnails.py"
+    # Other library versions round differently; a different graph differs far more.
+    assert abs(shipped - np.asarray(Image.open(buffer), dtype=int)).mean() < 1, (
+        "run python docs/generate/make_thumbnails.py"
+    )
 
 
 def test_every_picture_belongs_to_a_workflow() -> None:

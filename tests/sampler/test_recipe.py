@@ -350,8 +350,8 @@ def test_nearly_valid_objects_never_crash(value):
 
 
 def test_the_published_files_are_what_the_tables_say():
-    for path, text in runpy.run_path(str(DOCS / "make_scheduler_docs.py"))["files"]().items():
-        assert path.read_text("utf-8") == text, f"run python docs/make_scheduler_docs.py: {path.name} is stale"
+    for path, text in runpy.run_path(str(DOCS / "generate" / "make_scheduler_docs.py"))["files"]().items():
+        assert path.read_text("utf-8") == text, f"run python docs/generate/make_scheduler_docs.py: {path.name} is stale"
 
 
 def variants(part: str) -> dict[str, dict[str, Any]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-import sys
 import urllib.request
 import xml.etree.ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import draw_workflow
+import make_help
 import pytest
+import translation
 from browser import chromium, wait
 from comfy_server import ROOT, ComfyServer, needs_comfyui
 
@@ -23,27 +25,17 @@ SVG = "{http://www.w3.org/2000/svg}"
 LANGUAGES = ("en", "es", "ja", "zh")
 
 
-@pytest.fixture(autouse=True)
-def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "docs")
-
-
-def module(name: str) -> Any:
-    __import__(name)
-    return sys.modules[name]
-
-
 def expected() -> dict[Path, str]:
-    files: dict[Path, str] = module("make_help").pictures()
+    files: dict[Path, str] = make_help.pictures()
     for language in LANGUAGES:
-        files |= module("make_help").files(module("translation").Words(language))
+        files |= make_help.files(translation.Words(language))
     return files
 
 
 def test_pages_and_pictures_are_fresh_and_no_stale_one_is_left() -> None:
     files = expected()
     for path, text in files.items():
-        assert path.exists() and path.read_text("utf-8") == text, f"run python docs/make_help.py: {path}"
+        assert path.exists() and path.read_text("utf-8") == text, f"run python docs/generate/make_help.py: {path}"
     assert {path for path in PAGES.rglob("*") if path.is_file()} == set(files)
 
 
@@ -92,7 +84,7 @@ def test_a_picture_is_an_svg_that_shows_the_node_and_loads_nothing(name: str, tm
     with host.use(HeadlessHost([], tmp_path)):
         node: Any = NODE_CLASS_MAPPINGS[name]
         declared = node.INPUT_TYPES()
-    multiline = module("draw_workflow").MULTILINE
+    multiline = draw_workflow.MULTILINE
     shown = [*declared.get("required", {}), *declared.get("optional", {}), *getattr(node, "RETURN_NAMES", ())]
     assert {key for key in shown if key not in multiline} <= words
     assert "href" not in text and "<script" not in text

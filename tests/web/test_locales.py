@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
+import make_help
+import make_locales
 import pytest
+import translation
 
 from acestep_xl import host
 from acestep_xl.host.headless import HeadlessHost
@@ -24,21 +26,11 @@ KEPT = re.compile(r"`[^`]+`|\[[A-Z][^\]]*\]|\{\w+\}|%\w+%|https?:\S+|\d+(?:[.:]\
 IDENTIFIER = re.compile(r"[a-z]\w*")
 
 
-@pytest.fixture(autouse=True)
-def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "docs")
-
-
-def module(name: str) -> Any:
-    __import__(name)
-    return sys.modules[name]
-
-
 def translated(language: str) -> Any:
     """The words of a language, after all of our texts have been asked of them."""
-    words = module("translation").Words(language)
-    module("make_help").files(words)
-    module("make_locales").files(words)
+    words = translation.Words(language)
+    make_help.files(words)
+    make_locales.files(words)
     return words
 
 
@@ -53,7 +45,7 @@ def spoken(message: str) -> str:
 
 def test_these_are_the_languages() -> None:
     assert tuple(sorted(folder.name for folder in LOCALES.iterdir())) == LANGUAGES
-    assert tuple(sorted(module("translation").languages())) == LANGUAGES
+    assert tuple(sorted(translation.languages())) == LANGUAGES
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
@@ -65,8 +57,8 @@ def test_every_text_is_translated_and_none_is_left_over(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_files_are_fresh(language: str) -> None:
-    for path, text in module("make_locales").files(module("translation").Words(language)).items():
-        assert path.read_text("utf-8") == text, "run python docs/make_locales.py"
+    for path, text in make_locales.files(translation.Words(language)).items():
+        assert path.read_text("utf-8") == text, "run python docs/generate/make_locales.py"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -130,7 +122,7 @@ def test_no_text_is_read_as_code_by_the_interface() -> None:
 
 
 def test_a_text_that_changes_asks_for_a_new_translation() -> None:
-    words = module("translation").Words("zh")
+    words = translation.Words("zh")
     assert words("For the sampler.") != "For the sampler."
     assert words("For the new sampler.") == "For the new sampler."
     assert list(words.missing) == ["For the new sampler."]

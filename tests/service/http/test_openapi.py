@@ -270,12 +270,12 @@ def test_every_refusal_fits_its_schema(element):
 
 
 def test_the_page_is_what_the_tables_say():
-    for path, text in runpy.run_path(str(DOCS / "make_api_docs.py"))["files"]().items():
-        assert path.read_text("utf-8") == text, f"run python docs/make_api_docs.py: {path.name} is stale"
+    for path, text in runpy.run_path(str(DOCS / "generate" / "make_api_docs.py"))["files"]().items():
+        assert path.read_text("utf-8") == text, f"run python docs/generate/make_api_docs.py: {path.name} is stale"
 
 
 def test_the_requests_in_the_page_are_what_it_says_of_them():
-    names = runpy.run_path(str(DOCS / "make_api_docs.py"))
+    names = runpy.run_path(str(DOCS / "generate" / "make_api_docs.py"))
     for changes in ({}, names["COVER"], names["REPAINT"]):
         given = {key: value for key, value in names["TASK"].items() if not changes or key != "duration"} | changes
         (read,) = read_tasks([given])

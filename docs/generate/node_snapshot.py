@@ -1,19 +1,20 @@
-"""What saved workflows rely on in every node's definition, kept in docs/node_snapshot.json; it may only grow.
+"""The parts of the node definitions that saved workflows rely on, in docs/node_snapshot.json; they may only grow.
 
-python docs/node_snapshot.py           say what changed
-python docs/node_snapshot.py --write   take in what is new; refuses when an old workflow would break
+python docs/generate/node_snapshot.py           report changes
+python docs/generate/node_snapshot.py --write   add what is new; refuses what would break an old workflow
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
+
+from pages import DOCS
 
 from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS
 
-FILE = Path(__file__).parent / "node_snapshot.json"
+FILE = DOCS / "node_snapshot.json"
 
 Definitions = dict[str, dict[str, Any]]
 
@@ -24,9 +25,9 @@ def snapshot() -> Definitions:
 
 
 def losses(before: Definitions, now: Definitions) -> list[str]:
-    """What a workflow saved with `before` would miss or find moved in `now`, in words; empty if nothing."""
-    gone = [f"node {name} is gone" for name in before if name not in now]
-    return gone + [
+    """What `now` would break in a workflow saved with `before`, in words."""
+    missing = [f"node {name} is gone" for name in before if name not in now]
+    return missing + [
         f"{name}: {loss}" for name in before if name in now for loss in _node_losses(before[name], now[name])
     ]
 
@@ -50,37 +51,37 @@ def _input(name: str, kind: Any, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _node_losses(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    found = []
+    losses = []
     if [entry["name"] for entry in now["required"]] != [entry["name"] for entry in before["required"]]:
-        # A new required input stops an old API graph, and moves the values of those behind it in a saved workflow.
-        found.append(f"required inputs were {_names(before['required'])}, are {_names(now['required'])}")
-    kept = now["optional"][: len(before["optional"])]
-    if [entry["name"] for entry in kept] != [entry["name"] for entry in before["optional"]]:
-        found.append(f"optional inputs began with {_names(before['optional'])}, are {_names(now['optional'])}")
+        # A new required input breaks old API graphs, and shifts the values of the inputs after it in saved workflows.
+        losses.append(f"required inputs were {_names(before['required'])}, are {_names(now['required'])}")
+    optional = now["optional"][: len(before["optional"])]
+    if [entry["name"] for entry in optional] != [entry["name"] for entry in before["optional"]]:
+        losses.append(f"optional inputs began with {_names(before['optional'])}, are {_names(now['optional'])}")
     inputs = {entry["name"]: entry for entry in (*now["required"], *now["optional"])}
     for entry in (*before["required"], *before["optional"]):
         if entry["name"] in inputs:
-            found += _input_losses(entry, inputs[entry["name"]])
+            losses += _input_losses(entry, inputs[entry["name"]])
     if now["outputs"][: len(before["outputs"])] != before["outputs"]:
-        found.append(f"outputs began with {before['outputs']}, are {now['outputs']}")
+        losses.append(f"outputs began with {before['outputs']}, are {now['outputs']}")
     if missing := set(before["hidden"]) - set(now["hidden"]):
-        found.append(f"hidden inputs {sorted(missing)} are gone")
+        losses.append(f"hidden inputs {sorted(missing)} are gone")
     if before["output_node"] and not now["output_node"]:
-        found.append("it was an output node")
-    return found
+        losses.append("it was an output node")
+    return losses
 
 
 def _input_losses(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    name, found = before["name"], []
+    name, losses = before["name"], []
     if now["type"] != before["type"]:
-        found.append(f"{name} was {before['type']}, is {now['type']}")
+        losses.append(f"{name} was {before['type']}, is {now['type']}")
     if missing := [choice for choice in before.get("choices", ()) if choice not in now.get("choices", ())]:
-        found.append(f"{name} no longer offers {', '.join(missing)}")
+        losses.append(f"{name} no longer offers {', '.join(missing)}")
     if "min" in before and now.get("min", before["min"]) > before["min"]:
-        found.append(f"{name} began at {before['min']}, begins at {now['min']}")
+        losses.append(f"{name} began at {before['min']}, begins at {now['min']}")
     if "max" in before and now.get("max", before["max"]) < before["max"]:
-        found.append(f"{name} went to {before['max']}, goes to {now['max']}")
-    return found
+        losses.append(f"{name} went to {before['max']}, goes to {now['max']}")
+    return losses
 
 
 def _names(entries: list[dict[str, Any]]) -> str:
@@ -95,11 +96,11 @@ def main() -> int:
     if "--write" in sys.argv and not losses(before, now):
         FILE.write_text(json.dumps(now, indent=1) + "\n", "utf-8")
     elif before != now:
-        print("there are changes; take them in with --write", file=sys.stderr)
+        print("the definitions have grown; run with --write to record them", file=sys.stderr)
     return 1 if losses(before, now) else 0
 
 
-# Inputs whose choices are the files that this machine happens to have.
+# Inputs whose choices are the files on the machine at hand.
 _FILES = {"model", "text_encoder", "vae", "audio"}
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Writes the nodes' help pages and their pictures, web/docs: python docs/make_help.py
+"""Writes the nodes' help pages and their pictures, web/docs: python docs/generate/make_help.py
 
-A page is the node's definition and what docs/help/NODE.md adds by hand: what the node is for, what it is usually
-connected to, what to beware of. Other languages have a page where docs/words has their words.
+A page combines the node's definition with docs/help/NODE.md, written by hand: what the node is for, what it is usually
+connected to, what to watch out for. Other languages get pages from the tables in docs/words.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from typing import Any
 
 from definitions import Input, Node, nodes
 from draw_nodes import picture
+from make_node_docs import number
+from pages import DOCS, ROOT, write
 from translation import ENGLISH, Words, languages
 
-FOLDER = Path(__file__).parent.parent / "web" / "docs"
-TEXTS = Path(__file__).parent / "help"
-MOST_CHOICES = 12
+FOLDER = ROOT / "web" / "docs"
+TEXTS = DOCS / "help"
+MOST_CHOICES = 12  # a longer list is not spelt out
 
 
 def files(words: Words) -> dict[Path, str]:
@@ -25,14 +27,14 @@ def files(words: Words) -> dict[Path, str]:
 
 
 def pictures() -> dict[Path, str]:
-    known = {node.id: node for node in nodes()}
-    return {FOLDER / "images" / f"{node.id}.svg": picture(node, known) for node in known.values()}
+    by_id = {node.id: node for node in nodes()}
+    return {FOLDER / "images" / f"{node.id}.svg": picture(node, by_id) for node in by_id.values()}
 
 
 def page(node: Node, words: Words) -> str:
     """One page in Markdown."""
     parts = [f"# {words(node.title)}", f"![{words(node.title)}](images/{node.id}.svg)"]
-    parts += [words(paragraph) for paragraph in (node.description, *_by_hand(node))]
+    parts += [words(paragraph) for paragraph in (node.description, *_handwritten(node))]
     if node.inputs:
         parts += [f"## {words('Inputs')}", "\n".join(_line(entry, words) for entry in node.inputs)]
     if node.outputs:
@@ -42,11 +44,11 @@ def page(node: Node, words: Words) -> str:
 
 
 def _path(node: Node, language: str) -> Path:
-    """Where ComfyUI looks for it; English is what it falls back to."""
+    """The path that ComfyUI reads; it falls back to English."""
     return FOLDER / (f"{node.id}.md" if language == ENGLISH else f"{node.id}/{language}.md")
 
 
-def _by_hand(node: Node) -> list[str]:
+def _handwritten(node: Node) -> list[str]:
     return (TEXTS / f"{node.id}.md").read_text("utf-8").strip().split("\n\n")
 
 
@@ -55,21 +57,22 @@ def _line(entry: Input, words: Words) -> str:
 
 
 def _name(name: str, words: Words) -> str:
-    """What the node shows, and behind it what workflows and the command line call it."""
+    """The name the node shows, followed by the one in workflows and on the command line."""
     return f"**{name}**" if words(name) == name else f"**{words(name)}** `{name}`"
 
 
 def _facts(entry: Input, words: Words) -> Iterator[str]:
-    """What may be set or connected."""
+    """The allowed values or the socket's type, then the default."""
     if not entry.is_value:
         yield entry.kind
         if entry.optional:
-            yield words("may stay unconnected")
+            yield words("optional")
     elif entry.kind == "COMBO":
         few = 0 < len(entry.choices) <= MOST_CHOICES
         yield ", ".join(f"`{choice}`" for choice in entry.choices) if few else words("choice")
     elif entry.limits is not None:
-        yield words("{least} to {most}").format(least=_number(entry.limits[0]), most=_number(entry.limits[1]))
+        minimum, maximum = (number(limit) for limit in entry.limits)
+        yield words("{minimum} to {maximum}").format(minimum=minimum, maximum=maximum)
     else:
         yield words({"STRING": "text", "BOOLEAN": "on or off"}.get(entry.kind, entry.kind))
     if entry.is_value and entry.default not in (None, ""):
@@ -82,20 +85,14 @@ def _value(value: Any, words: Words) -> str:
     return f"`{value:.4g}`" if isinstance(value, float) else f"`{value}`"
 
 
-def _number(value: float) -> str:
-    return f"{value:g}" if abs(value) < 1e6 else str(value)
-
-
 def main() -> None:
-    fresh = pictures()
+    current: dict[Path, str] = pictures()
     for language in languages():
-        fresh |= files(Words(language))
+        current |= files(Words(language))
     for path in FOLDER.rglob("*"):
-        if path.is_file() and path not in fresh:
+        if path.is_file() and path not in current:
             path.unlink()
-    for path, content in fresh.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
+    write(current)
 
 
 if __name__ == "__main__":

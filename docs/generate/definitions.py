@@ -1,4 +1,4 @@
-"""The nodes as their users meet them: read from the node table, for the pages, pictures and locales made from it."""
+"""The nodes as users see them, read from the node table, for the pages, pictures and locales."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIXED = {parameter.choices for parameter in parameters.PARAMETERS.values()}
 
 @dataclass(frozen=True)
 class Input:
-    """kind: ComfyUI's type, COMBO for choices. choices: where they are the same on every machine."""
+    """kind: ComfyUI's type, or COMBO. choices: empty if they are the files of the machine at hand."""
 
     name: str
     kind: str
@@ -24,13 +24,14 @@ class Input:
     optional: bool
     choices: tuple[str, ...]
     default: Any
+    has_default: bool
     limits: tuple[float, float] | None
     multiline: bool
     seed: bool
 
     @property
     def is_value(self) -> bool:
-        """Whether the user sets it on the node; else it is a socket to connect."""
+        """Whether the input is a value set on the node, rather than a socket to connect."""
         return self.kind in VALUES
 
 
@@ -63,10 +64,10 @@ def _node(name: str, node_class: Any) -> Node:
         for group in ("required", "optional")
         for key, entry in declared.get(group, {}).items()
     ]
-    kinds = node_class.RETURN_TYPES
-    names = getattr(node_class, "RETURN_NAMES", kinds)
-    tips = getattr(node_class, "OUTPUT_TOOLTIPS", ("",) * len(kinds))
-    outputs = [Output(*entry) for entry in zip(names, kinds, tips, strict=True)]
+    types = node_class.RETURN_TYPES
+    names = getattr(node_class, "RETURN_NAMES", types)
+    tips = getattr(node_class, "OUTPUT_TOOLTIPS", ("",) * len(types))
+    outputs = [Output(*row) for row in zip(names, types, tips, strict=True)]
     return Node(name, NODE_DISPLAY_NAME_MAPPINGS[name], node_class.DESCRIPTION, tuple(inputs), tuple(outputs))
 
 
@@ -79,6 +80,7 @@ def _input(name: str, kind: Any, options: dict[str, Any], *, optional: bool) -> 
         optional=optional,
         choices=choices if choices in FIXED else (),
         default=options.get("default", choices[0] if choices else None),
+        has_default="default" in options,
         limits=(options["min"], options["max"]) if "min" in options else None,
         multiline=bool(options.get("multiline")),
         seed=bool(options.get("control_after_generate")),

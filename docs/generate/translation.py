@@ -1,21 +1,22 @@
-"""Translations of the pack's texts, by the English text: docs/words/LANGUAGE.json.
+"""Translations by English text: docs/words/LANGUAGE.json.
 
-The English text is the key, so a text that changes asks for its translation anew instead of keeping an old one.
+The English text is the key, so a text that changes needs a new translation instead of silently keeping the old one.
 """
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-FOLDER = Path(__file__).parent / "words"
+from pages import DOCS
+
+FOLDER = DOCS / "words"
 ENGLISH = "en"
 
 
 class Words:
-    """The words of one language; English needs no table. Calling it translates a text.
+    """The words of one language; English has no table. Call it to translate a text.
 
-    missing: texts that were asked for and have no translation; until they have, they stay English.
+    missing: texts without a translation that were asked for; they stay English.
     """
 
     def __init__(self, language: str) -> None:
@@ -34,10 +35,10 @@ class Words:
         return self._table.get(text, text)
 
     def unused(self) -> list[str]:
-        """Texts of the table that nobody has asked for."""
+        """Texts in the table that were never asked for."""
         return [text for text in self._table if text not in self._used]
 
 
 def languages() -> list[str]:
-    """English, and every language that has a table."""
+    """English and every language with a table."""
     return [ENGLISH, *sorted(file.stem for file in FOLDER.glob("*.json"))]

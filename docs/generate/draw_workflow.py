@@ -1,6 +1,6 @@
-"""Draws workflows as pictures, and text to music as the one in the README: python docs/draw_workflow.py
+"""Draws workflows as SVG, and the README's picture of text to music: python docs/generate/draw_workflow.py
 
-Only the standard library; the same file in gives the same bytes out, so that a test can tell a stale picture.
+The output is deterministic, so that a test can detect a stale picture.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
+from pages import DOCS, ROOT, write
+
+from acestep_xl.nodes.table import NODE_DISPLAY_NAME_MAPPINGS
+from acestep_xl.parameters import ids
+
 WORKFLOW = ROOT / "workflows" / "text_to_music.json"
-PICTURE = ROOT / "docs" / "images" / "text_to_music.svg"
+PICTURE = DOCS / "images" / "text_to_music.svg"
 
 TITLE, SLOT, ROW, GAP, LINE, MARGIN = 36, 23, 25, 4, 19, 32
-# A README shows it at about half its size, so the text is larger than on the canvas, the nodes narrower and taller.
+# A README shows the picture at about half size, so text is larger than on the canvas, nodes narrower and taller.
 SQUEEZE, STRETCH = 0.8, 1.16
 HEAD, BODY = 16, 15
 FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
-CHARACTER = 8.1  # width that a letter of BODY takes in the widest of these fonts, on average
+CHARACTER = 8.1  # average width of a BODY letter in the widest of these fonts
 # ComfyUI's own colours where it has one for the type.
 COLOURS = {
     "ACESTEP_MODEL": "#b39ddb",
@@ -43,14 +47,14 @@ COLOURS = {
 }
 DEFAULT_COLOUR = "#9a9a9a"
 MULTILINE = {"caption", "lyrics", "recipe", "urls", "fields"}
-# Nodes below whose inputs the browser shows a sound's outline.
-SOUNDING = {"AceStepXLLoadAudio", "AceStepXLRepaint", "AceStepXLSave", "AceStepXLSaveEncoded"}
+# Nodes that show a waveform below their inputs.
+WITH_WAVEFORM = {ids.LOAD_AUDIO, ids.REPAINT, ids.SAVE, ids.SAVE_ENCODED}
 CAPTION = "The text to music workflow: eight nodes from the loader to the saved file"
 
 
 @dataclass(frozen=True)
 class Socket:
-    """A place where a link ends: its type, and where it is."""
+    """The end of a link: its type and position."""
 
     type: str
     x: float
@@ -58,24 +62,24 @@ class Socket:
 
 
 class Node:
-    """One node of the file, laid out as ComfyUI lays it out."""
+    """One node of a workflow file, in ComfyUI's layout."""
 
     def __init__(self, data: dict[str, Any], title: str) -> None:
         self.id: int = data["id"]
-        self.sounding = data["type"] in SOUNDING
+        self.has_waveform = data["type"] in WITH_WAVEFORM
         self.title = title
         self.x, self.y = data["pos"][0] * SQUEEZE, data["pos"][1] * STRETCH
         self.width, self.height = data["size"][0] * SQUEEZE, data["size"][1] * STRETCH
         slots = [entry for entry in data["inputs"] if "widget" not in entry]
         widgets = [entry for entry in data["inputs"] if "widget" in entry]
         self.rows = list(self._rows(widgets, data["widgets_values"], max(len(slots), len(data["outputs"]))))
-        places = {entry["name"]: self._slot_y(i) for i, entry in enumerate(slots)}
-        places |= {name: y + height / 2 for name, _, y, height in self.rows}
-        self.inputs = [Socket(entry["type"], self.x, places[entry["name"]]) for entry in data["inputs"]]
+        heights = {entry["name"]: self._slot_y(i) for i, entry in enumerate(slots)}
+        heights |= {name: y + height / 2 for name, _, y, height in self.rows}
+        self.inputs = [Socket(entry["type"], self.x, heights[entry["name"]]) for entry in data["inputs"]]
         self.outputs = [
             Socket(entry["type"], self.x + self.width, self._slot_y(i)) for i, entry in enumerate(data["outputs"])
         ]
-        self.labels = [(entry["name"], places[entry["name"]], entry["link"] is not None) for entry in slots]
+        self.labels = [(entry["name"], heights[entry["name"]], entry["link"] is not None) for entry in slots]
         self.results = [entry["name"] for entry in data["outputs"]]
         self.driven = {entry["name"] for entry in widgets if entry["link"] is not None}
 
@@ -83,7 +87,7 @@ class Node:
         return self.y + 8 + SLOT * (index + 0.5)
 
     def _rows(self, widgets: list[Any], values: list[Any], slots: int) -> Iterator[tuple[str, Any, float, float]]:
-        """Name, value, top and height of every widget; ComfyUI adds one below the seed."""
+        """Name, value, top and height of each widget; ComfyUI adds one below a seed."""
         names = [name for entry in widgets for name in _with_control(entry["name"])]
         top = self.y + 8 + slots * SLOT + GAP
         lines = {name: len(self._lines(values[names.index(name)])) + 0.6 for name in names if name in MULTILINE}
@@ -108,8 +112,8 @@ class Node:
         yield text(x + 14, y - TITLE / 2 + 6, self.title, HEAD, "#f2f2f4", 'font-weight="600"')
         for name, value, top, height in self.rows:
             yield from self._widget(name, value, top, height)
-        if self.sounding:
-            yield from self._outline()
+        if self.has_waveform:
+            yield from self._waveform()
         for name, at, linked in self.labels:
             yield text(x + 14, at + 5, name, BODY, "#d6d7db" if linked else "#8d9099")
         for name, socket in zip(self.results, self.outputs, strict=True):
@@ -130,8 +134,8 @@ class Node:
         room = _letters(width - CHARACTER * len(name) - 16)
         yield text(left + width - 10, top + 18, _shown(value, room), BODY, colour, 'text-anchor="end"')
 
-    def _outline(self) -> Iterator[str]:
-        """A made-up sound in the room below the inputs."""
+    def _waveform(self) -> Iterator[str]:
+        """An invented waveform in the space below the inputs."""
         _, _, last, height = self.rows[-1]
         left, top, width = self.x + 14, last + height + 14, self.width - 28
         room = self.y + self.height - 14 - top
@@ -154,18 +158,17 @@ def _letters(width: float) -> int:
 
 
 def _shown(value: Any, room: int) -> str:
-    shown = (
-        f"{value:.2f}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
-    )
-    return shown if len(shown) <= room else shown[: room - 1] + "…"
+    label = f"{value:.2f}" if isinstance(value, float) else str(value)
+    label = label.lower() if isinstance(value, bool) else label
+    return label if len(label) <= room else label[: room - 1] + "…"
 
 
-def rect(x: float, y: float, width: float, height: float, radius: int, fill: str, more: str = "") -> str:
-    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius}" fill="{fill}" {more}/>'
+def rect(x: float, y: float, width: float, height: float, radius: int, fill: str, attributes: str = "") -> str:
+    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius}" fill="{fill}" {attributes}/>'
 
 
-def text(x: float, y: float, words: str, size: int, fill: str, more: str = "") -> str:
-    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" fill="{fill}" {more}>{escape(words)}</text>'
+def text(x: float, y: float, words: str, size: int, fill: str, attributes: str = "") -> str:
+    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" fill="{fill}" {attributes}>{escape(words)}</text>'
 
 
 def _link(start: Socket, end: Socket) -> str:
@@ -177,7 +180,7 @@ def _link(start: Socket, end: Socket) -> str:
 
 
 def _dots(nodes: list[Node], links: list[list[Any]]) -> Iterator[str]:
-    """Sockets: filled where a link ends, hollow elsewhere. A widget's socket shows only when it is linked."""
+    """Sockets: filled if linked, hollow otherwise. A widget's socket shows only if linked."""
     ends = {(link[3], link[4]) for link in links}
     for node in nodes:
         slots = {y for _, y, _ in node.labels}
@@ -196,8 +199,8 @@ def dot(socket: Socket, filled: bool) -> str:
 
 
 def draw(workflow: dict[str, Any], titles: dict[str, str], caption: str = CAPTION) -> str:
-    """The picture of a workflow as ComfyUI saves it. titles: node class to name; other nodes, such as notes, are left
-    out. caption: what a screen reader says of it."""
+    """The SVG of a workflow as ComfyUI saves it. titles: by node class; other nodes, such as notes, are left out.
+    caption: for screen readers."""
     nodes = [
         Node(data, data.get("title") or titles[data["type"]]) for data in workflow["nodes"] if data["type"] in titles
     ]
@@ -213,10 +216,10 @@ def draw(workflow: dict[str, Any], titles: dict[str, str], caption: str = CAPTIO
         f"<title>{escape(caption)}</title>",
         '<defs><pattern id="grid" width="20" height="20" patternUnits="userSpaceOnUse">'
         '<circle cx="10" cy="10" r="1" fill="#33353b"/></pattern></defs>',
-        # Its own background, so that it reads the same on a light page and on a dark one.
+        # A background of its own, for light and dark pages.
         rect(left, top, width, height, 16, "#1a1b1f"),
         rect(left, top, width, height, 16, "url(#grid)"),
-        # Links run behind the nodes, as on ComfyUI's canvas, so that no text is crossed out.
+        # Links run behind the nodes, as on ComfyUI's canvas, so that they cross no text.
         *(_link(by_id[a].outputs[i], by_id[b].inputs[j]) for _, a, i, b, j, _ in links),
         *(part for node in nodes for part in node.draw()),
         *_dots(nodes, links),
@@ -225,12 +228,14 @@ def draw(workflow: dict[str, Any], titles: dict[str, str], caption: str = CAPTIO
     return "\n".join(parts) + "\n"
 
 
-def main() -> None:
-    from acestep_xl.nodes.table import NODE_DISPLAY_NAME_MAPPINGS
+def files() -> dict[Path, str]:
+    """The README's picture by its path."""
+    workflow = json.loads(WORKFLOW.read_text("utf-8"))
+    return {PICTURE: draw(workflow, NODE_DISPLAY_NAME_MAPPINGS)}
 
-    workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    PICTURE.write_text(draw(workflow, NODE_DISPLAY_NAME_MAPPINGS), encoding="utf-8")
+
+def main() -> None:
+    write(files())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Writes what ComfyUI shows of the nodes in each language, locales/LANGUAGE/nodeDefs.json: python docs/make_locales.py
+"""Writes the nodes' texts in each language, locales/LANGUAGE/nodeDefs.json: python docs/generate/make_locales.py
 
-The words of the widgets, locales/LANGUAGE/main.json, are written by hand.
+The texts of the widgets, locales/LANGUAGE/main.json, are written by hand.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from definitions import Node, nodes
+from pages import ROOT, write
 from translation import Words, languages
 
-FOLDER = Path(__file__).parent.parent / "locales"
+FOLDER = ROOT / "locales"
 
 
 def files(words: Words) -> dict[Path, str]:
@@ -39,15 +40,13 @@ def _entry(name: str, tip: str, words: Words) -> dict[str, str]:
 
 
 def _message(text: str) -> str:
-    """A text for ComfyUI's interface, which reads { } @ | as a language of its own unless they are quoted."""
-    return re.sub(r"[{}@|]", lambda found: "{'" + found[0] + "'}", text)
+    """Quote { } @ | in a text, which ComfyUI's interface would otherwise interpret (vue-i18n message syntax)."""
+    return re.sub(r"[{}@|]", lambda match: "{'" + match[0] + "'}", text)
 
 
 def main() -> None:
     for language in languages():
-        for path, text in files(Words(language)).items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+        write(files(Words(language)))
 
 
 if __name__ == "__main__":

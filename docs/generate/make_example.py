@@ -1,14 +1,14 @@
-"""Writes the example melody as the file the browser plays: python docs/make_example.py"""
+"""Writes the example melody that the browser plays: python docs/generate/make_example.py"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from pages import ROOT
 
 from acestep_xl import parameters
 from acestep_xl.audio.files import write
 from acestep_xl.nodes.load_audio import example
 
-FILE = Path(__file__).parent.parent / "web" / "example.mp3"
+FILE = ROOT / "web" / "example.mp3"
 KBPS = 96
 
 

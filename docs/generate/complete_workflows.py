@@ -1,7 +1,7 @@
-"""Completes the shipped workflows where the pack has moved on: python docs/complete_workflows.py
+"""Updates the shipped workflows to the current nodes: python docs/generate/complete_workflows.py
 
-Inputs that nodes have gained, with their defaults; which pack and version the nodes are of; where ComfyUI finds the
-model files to download; and room for nodes that have grown. What the graphs do stays as it is.
+Adds the inputs that nodes have gained, with their defaults, the pack and version of each node, and the URLs from which
+ComfyUI can download the model files; and makes room for nodes that have grown. The graphs compute the same.
 """
 
 from __future__ import annotations
@@ -11,39 +11,40 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from pages import ROOT, write
+
 from acestep_xl import host
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS
+from acestep_xl.parameters import ids
 from acestep_xl.runner.download import Source, find_bundle
 
-ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "workflows"
 BUNDLE = "xl-sft"
-LOADER = "AceStepXLLoader"
 HUB = "https://huggingface.co"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN")
-# What the browser side adds below a node's inputs, in pixels.
-ELEMENTS = {"AceStepXLSave": 145, "AceStepXLSaveEncoded": 145, "AceStepXLLoadAudio": 105, "AceStepXLRepaint": 175}
-# Heights of a socket's and an input's row, in pixels, and of the rest: ComfyUI's Vue renderer, and its canvas.
+# Height of what the browser side adds below a node's inputs, in pixels.
+ELEMENTS = {ids.SAVE: 145, ids.SAVE_ENCODED: 145, ids.LOAD_AUDIO: 105, ids.REPAINT: 175}
+# Heights in pixels of a socket's row, an input's row and the rest, in ComfyUI's Vue renderer and on its canvas.
 VUE_SOCKET, VUE_ROW, VUE_REST, CANVAS_SOCKET, CANVAS_ROW, CANVAS_REST = 26, 35, 45, 20, 24, 10
 GAP = 60  # from the bottom of a node to the next one, whose title is 30 pixels high
 
 
 def complete(workflow: dict[str, Any]) -> dict[str, Any]:
-    """The same workflow as ComfyUI would save it today. Doing it again changes nothing."""
-    made = json.loads(json.dumps(workflow))
-    made["models"] = models()
+    """The workflow as ComfyUI would save it today. Idempotent."""
+    completed = json.loads(json.dumps(workflow))
+    completed["models"] = models()
     version = _version()
     with host.use(HeadlessHost([], Path("output"))):
-        for node in made["nodes"]:
+        for node in completed["nodes"]:
             if node["type"] in NODE_CLASS_MAPPINGS:
                 _complete_node(node, version)
-    _make_room(made["nodes"])
-    return made
+    _make_room(completed["nodes"])
+    return completed
 
 
 def models() -> list[dict[str, str]]:
-    """The weights of the bundle that the workflows use, as ComfyUI lists them; the rest it has or finds in these."""
+    """The weights that the workflows use, as ComfyUI lists them; it ships the other files or finds them in these."""
     weights = [source for source in find_bundle(BUNDLE) if source.path.endswith(".safetensors")]
     return [_model(source) for source in weights]
 
@@ -60,7 +61,7 @@ def _version() -> str:
 
 def _complete_node(node: dict[str, Any], version: str) -> None:
     node["properties"] |= {"cnr_id": "acestep-xl", "ver": version}
-    if node["type"] == LOADER:
+    if node["type"] == ids.LOADER:
         node["properties"]["models"] = models()
     node_class: Any = NODE_CLASS_MAPPINGS[node["type"]]
     declared = node_class.INPUT_TYPES()
@@ -73,7 +74,7 @@ def _complete_node(node: dict[str, Any], version: str) -> None:
 
 
 def _height(node: dict[str, Any], advanced: int) -> int:
-    """What a node needs in both of ComfyUI's renderers, in full tens. The canvas has a row more for a seed."""
+    """Height that suits both of ComfyUI's renderers, rounded up to tens. The canvas has an extra row for a seed."""
     rows = sum("widget" in entry for entry in node["inputs"])
     sockets = max(len(node["inputs"]) - rows, len(node["outputs"]))
     seeds = sum(entry["name"].endswith("seed") for entry in node["inputs"])
@@ -94,13 +95,13 @@ def _add_input(node: dict[str, Any], name: str, kind: Any, options: dict[str, An
 
 
 def _advanced(declared: dict[str, Any]) -> int:
-    """Inputs that the Vue renderer hides until they are asked for."""
+    """Number of inputs that the Vue renderer hides by default."""
     entries = [entry for group in ("required", "optional") for entry in declared.get(group, {}).values()]
     return sum(bool(options[0].get("advanced")) for _, *options in entries if options)
 
 
 def _make_room(nodes: list[dict[str, Any]]) -> None:
-    """Move nodes down where the one above them in their column has grown into them."""
+    """Move nodes down where the node above them in their column now overlaps them."""
     columns: dict[float, list[dict[str, Any]]] = {}
     for node in sorted(nodes, key=lambda node: node["pos"][1]):
         columns.setdefault(node["pos"][0], []).append(node)
@@ -113,9 +114,7 @@ def _make_room(nodes: list[dict[str, Any]]) -> None:
 def main() -> None:
     for path in sorted(FOLDER.glob("*.json")):
         workflow = complete(json.loads(path.read_text("utf-8")))
-        fresh = path.with_name(path.name + ".new")
-        fresh.write_text(json.dumps(workflow, indent=2, ensure_ascii=True) + "\n", encoding="utf-8")
-        fresh.replace(path)
+        write({path: json.dumps(workflow, indent=2, ensure_ascii=True) + "\n"})
 
 
 if __name__ == "__main__":

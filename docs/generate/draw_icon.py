@@ -1,17 +1,17 @@
-"""Draws the icon and the banner of the registry page: python docs/draw_icon.py
+"""Draws the icon and the banner of the registry page: python docs/generate/draw_icon.py
 
-A song coming out of noise: scattered bars on the left settle into a wave on the right.
+A song emerging from noise: scattered bars on the left settle into a wave on the right.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from pathlib import Path
 
+from pages import DOCS
 from PIL import Image, ImageDraw, ImageFont
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = DOCS / "images"
 OVERSAMPLING = 4  # drawn larger and scaled down, for smooth edges
 NIGHT, DAY = (18, 20, 38), (44, 30, 74)
 COLD, WARM = (94, 129, 244), (255, 170, 92)
@@ -33,8 +33,8 @@ def banner() -> Image.Image:
     draw = ImageDraw.Draw(image)
     middle = image.width / 2
     draw.text((middle, image.height * 0.78), "ACE-Step 1.5 XL", (245, 245, 250), _font(58), anchor="mm")
-    words = "captions and lyrics to songs, covers and repaints"
-    draw.text((middle, image.height * 0.89), words, (176, 180, 204), _font(27), anchor="mm")
+    subtitle = "captions and lyrics to songs, covers and repaints"
+    draw.text((middle, image.height * 0.89), subtitle, (176, 180, 204), _font(27), anchor="mm")
     return _finish(image)
 
 
@@ -47,13 +47,13 @@ def _ground(width: int, height: int) -> Image.Image:
 
 
 def _bars(image: Image.Image, *, left: float, right: float, middle: float, height: float, count: int) -> None:
-    """Round bars across the picture; positions and sizes are fractions of it."""
+    """Rounded bars across the picture; positions and sizes are fractions of it."""
     draw, dice = ImageDraw.Draw(image), random.Random(15)
     pitch = (right - left) * image.width / count
     for index in range(count):
-        way = index / (count - 1)
-        order = 1 / (1 + math.exp(-12 * (way - 0.42)))  # how much of it is song already
-        song = 0.30 + 0.70 * abs(math.sin(2.6 * math.pi * way + 0.5)) * (0.75 + 0.25 * math.cos(9 * way))
+        position = index / (count - 1)
+        order = 1 / (1 + math.exp(-12 * (position - 0.42)))  # 0 is noise, 1 is song
+        song = 0.30 + 0.70 * abs(math.sin(2.6 * math.pi * position + 0.5)) * (0.75 + 0.25 * math.cos(9 * position))
         size = height * image.height * (order * song + (1 - order) * dice.uniform(0.10, 0.75))
         shift = (1 - order) * dice.uniform(-0.16, 0.16) * image.height
         x, y, half = left * image.width + (index + 0.5) * pitch, middle * image.height + shift, 0.30 * pitch
@@ -61,8 +61,8 @@ def _bars(image: Image.Image, *, left: float, right: float, middle: float, heigh
         draw.rounded_rectangle(box, radius=half, fill=_between(COLD, WARM, order))
 
 
-def _between(a: Colour, b: Colour, way: float) -> Colour:
-    red, green, blue = (round(x + (y - x) * way) for x, y in zip(a, b, strict=True))
+def _between(a: Colour, b: Colour, fraction: float) -> Colour:
+    red, green, blue = (round(x + (y - x) * fraction) for x, y in zip(a, b, strict=True))
     return red, green, blue
 
 
