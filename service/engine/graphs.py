@@ -18,7 +18,7 @@ from ...runner.read import load_json, read_workflow
 from ...runner.settings import Setting, apply_settings, use_demo
 from ...runner.validate import validate
 from ..schema.encoding_rules import LOSSLESS
-from ..schema.request import AudioInference
+from ..schema.task import Task
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 ENCODING = {"bitrate": "bitrate", "sample_rate": "sampleRate", "channels": "channels"}
@@ -35,7 +35,7 @@ class GraphError(ValueError):
         self.problems = tuple(problems)
 
 
-def workflow_of(task: AudioInference) -> str:
+def workflow_of(task: Task) -> str:
     """The shipped workflow that a request runs."""
     if task.value("inputs.audio") is None:
         return "text_to_music"
@@ -44,7 +44,7 @@ def workflow_of(task: AudioInference) -> str:
 
 
 def build(
-    task: AudioInference,
+    task: Task,
     *,
     seed: int,
     prefix: str,
@@ -82,7 +82,7 @@ def build(
 def problems(table: NodeTable, model: str = "", demo: bool = False) -> list[str]:
     """What keeps even the plainest request from running here."""
     required = {"taskType": "audioInference", "taskUUID": str(uuid.uuid4()), "model": api.MODEL}
-    plain = AudioInference.model_validate({**required, "positivePrompt": "music"})
+    plain = Task.from_json({**required, "positivePrompt": "music"})
     try:
         build(plain, seed=0, prefix="plain", table=table, model=model, demo=demo)
     except GraphError as error:
@@ -101,14 +101,14 @@ def _seconds(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
-def _values(task: AudioInference, seed: int, prefix: str) -> dict[str, Any]:
+def _values(task: Task, seed: int, prefix: str) -> dict[str, Any]:
     """What every kind of request sets, as {"class.input": value}.
 
     Each value of the music is set, for the workflow's own are those of its example.
     """
     key_scale = task.value("settings.keyScale")
     values = {
-        f"{ids.ENCODE}.caption": task.positive_prompt,
+        f"{ids.ENCODE}.caption": task.value("positivePrompt"),
         f"{ids.ENCODE}.lyrics": task.value("settings.lyrics") or INSTRUMENTAL,
         f"{ids.ENCODE}.language": task.value("settings.vocalLanguage"),
         f"{ids.ENCODE}.bpm": task.value("settings.bpm") or 0,
@@ -127,11 +127,16 @@ def _values(task: AudioInference, seed: int, prefix: str) -> dict[str, Any]:
         values[f"{ids.EMPTY_LATENT}.seconds"] = task.value("duration")
     if task.value("outputFormat") not in LOSSLESS:
         encoding = {name: task.value(f"audioSettings.{key}") for name, key in ENCODING.items()}
-        values |= {f"{ids.SAVE}.{name}": value for name, value in encoding.items() if value is not None}
+        # Sample rate and channels are choices among texts; only the bitrate is a number.
+        values |= {
+            f"{ids.SAVE}.{name}": value if name == "bitrate" else str(value)
+            for name, value in encoding.items()
+            if value is not None
+        }
     return values
 
 
-def _source_values(task: AudioInference, source: str) -> dict[str, Any]:
+def _source_values(task: Task, source: str) -> dict[str, Any]:
     strength = task.value("strength")
     if workflow_of(task) == "cover":
         return {f"{ids.LOAD_AUDIO}.audio": source, f"{ids.COVER}.strength": strength}
@@ -141,7 +146,7 @@ def _source_values(task: AudioInference, source: str) -> dict[str, Any]:
 
 def _setting(name: str, value: Any) -> Setting:
     node, _, key = name.partition(".")
-    return Setting(node, key, value if isinstance(value, str) else repr(value))
+    return Setting(node, key, value)
 
 
 def _add_negative(graph: Graph, caption: str) -> None:

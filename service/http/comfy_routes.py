@@ -30,13 +30,13 @@ def register() -> None:
 
     Where others can reach ComfyUI they are added only with an API key in the environment.
     """
-    from ...host import comfy
+    from ...host import comfy_server
 
     keys = keys_in(os.environ.get(KEY_VARIABLE, ""))
-    if not keys and not all(is_loopback(in_url(address)) for address in comfy.addresses()):
+    if not keys and not all(is_loopback(in_url(address)) for address in comfy_server.listen_addresses()):
         _logger.info("the task API at %s is off: others can reach this ComfyUI; set %s", PREFIX, KEY_VARIABLE)
         return
-    comfy.mount(PREFIX, application(comfy.user_directory() / "acestep-xl", comfy.own_url(), keys), _with_slash)
+    comfy_server.mount(PREFIX, application(comfy_server.user_directory() / "acestep-xl", comfy_server.local_url(), keys), _with_slash)
 
 
 def application(folder: Path, url: str, keys: tuple[str, ...]) -> web.Application:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from ..schema.errors import ApiError, RequestError
-from ..schema.request import Authentication, GetResponse, Ping, read_tasks
+from ..schema.request import read_tasks
+from ..schema.task import Task
 from . import json_body
 from .access import bearer
 from .context import ServerContext
@@ -20,7 +21,7 @@ from .sessions import Owed, Session, Sessions
 
 if TYPE_CHECKING:
     from ..queue.tasks import State
-    from ..schema.request import Read
+    from ..schema.request import TaskOrErrors
 
 LOGIN_SECONDS = 20.0  # a connection without a key is closed after so long
 MOST_GUESSES = 5  # wrong keys on one connection
@@ -119,11 +120,11 @@ class Connection:
             return await self._refuse(*error.errors)
         # At once and in order: the key decides about what follows, and pings must not wait for other work.
         for read in reads:
-            if isinstance(read, Authentication):
+            if isinstance(read, Task) and read.task_type == "authentication":
                 await self._authenticate(read)
-            elif isinstance(read, Ping):
+            elif isinstance(read, Task) and read.task_type == "ping":
                 await self._send(Answer((PONG,)))
-        rest = [read for read in reads if not isinstance(read, (Authentication, Ping))]
+        rest = [read for read in reads if isinstance(read, tuple) or read.task_type not in ("authentication", "ping")]
         if rest and not self._admitted:
             refused = missing_key()
             uuids = [None if isinstance(read, tuple) else read.task_uuid for read in rest]
@@ -136,28 +137,29 @@ class Connection:
             work.add_done_callback(self._working.discard)
         return None
 
-    async def _authenticate(self, task: Authentication) -> None:
-        if not self._context.door.opens(task.api_key):
+    async def _authenticate(self, task: Task) -> None:
+        if not self._context.door.opens(task.value("apiKey")):
             self._guesses += 1
             await self._refuse(wrong_key())
             if self._guesses >= MOST_GUESSES:
                 await self.socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many wrong API keys")
             return
         self._admitted = True
-        if self._session is None or task.connection_session_uuid is not None:
-            self._session = self._sessions.session_for(self, task.connection_session_uuid)
+        resumed = task.value("connectionSessionUUID")
+        if self._session is None or resumed is not None:
+            self._session = self._sessions.session_for(self, resumed)
         known = {"taskType": task.task_type, "connectionSessionUUID": self._session.uuid}
         await self._send(Answer((known,)))
         for task_uuid in list(self._session.owed):
             await self.push(self._session, task_uuid)
 
-    async def _work(self, reads: Sequence[Read]) -> None:
+    async def _work(self, reads: Sequence[TaskOrErrors]) -> None:
         tasks = await self._context.tasks()
         if self._session is None:
             self._session = self._sessions.session_for(self, None)
         session = self._session
         for read in reads:
-            if isinstance(read, GetResponse):
+            if isinstance(read, Task) and read.task_type == "getResponse":
                 await self._report(read, session)
                 continue
             found = await answer(read, tasks, self._base_url)
@@ -168,7 +170,7 @@ class Connection:
                 session.owed.setdefault(awaited, Owed(polled=False))
                 await self.push(session, awaited)
 
-    async def _report(self, read: GetResponse, session: Session) -> None:
+    async def _report(self, read: Task, session: Session) -> None:
         """Answer getResponse; what is still to come follows by itself, for the client waits for it."""
         task_uuid = read.task_uuid.lower()
         async with session.turn:

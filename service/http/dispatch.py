@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..schema.errors import ApiError, RequestError
-from ..schema.request import AudioInference, Authentication, CancelTask, GetResponse, GetTaskDetails, MediaStorage, Ping
+from ..schema.task import Task
 
 if TYPE_CHECKING:
     from ..queue.tasks import Tasks
-    from ..schema.request import Read
+    from ..schema.request import TaskOrErrors
 
 DONE = "success"
 PONG = {"taskType": "ping", "pong": True}
@@ -31,11 +31,11 @@ class Answer:
     unfinished: bool = False
 
 
-async def answer(read: Read, tasks: Tasks, base_url: str) -> Answer:
+async def answer(read: TaskOrErrors, tasks: Tasks, base_url: str) -> Answer:
     """Carry out one task as far as it needs no waiting for a result. base_url: how the client reaches the server."""
     if isinstance(read, tuple):
         return Answer(errors=read)
-    return await CARRIERS[type(read)](read, tasks, base_url)
+    return await HANDLERS[read.task_type](read, tasks, base_url)
 
 
 async def finish(task_uuid: str, tasks: Tasks, seconds: float) -> Answer:
@@ -76,48 +76,48 @@ def envelope(answer: Answer) -> dict[str, Any]:
     return found
 
 
-async def _audio_inference(task: AudioInference, tasks: Tasks, base_url: str) -> Answer:
+async def _audio_inference(task: Task, tasks: Tasks, base_url: str) -> Answer:
     (refused,) = await tasks.submit([task], base_url)
     if refused is not None:
         return Answer(errors=refused)
-    if task.value("deliveryMethod") == "async" or task.webhook_url is not None:
+    if task.value("deliveryMethod") == "async" or task.value("webhookURL") is not None:
         return Answer((_named(task),))
     return Answer(awaited=task.task_uuid)
 
 
-async def _get_response(task: GetResponse, tasks: Tasks, base_url: str) -> Answer:
+async def _get_response(task: Task, tasks: Tasks, base_url: str) -> Answer:
     state = await tasks.state(task.task_uuid)
     if state is None:
         return Answer(errors=(_unknown(task),))
     return Answer(state.results, state.errors, unfinished=state.status == "processing")
 
 
-async def _media_storage(task: MediaStorage, tasks: Tasks, base_url: str) -> Answer:
+async def _media_storage(task: Task, tasks: Tasks, base_url: str) -> Answer:
     try:
         return Answer((await tasks.store_media(task),))
     except RequestError as error:
         return Answer(errors=error.errors)
 
 
-async def _cancel(task: CancelTask, tasks: Tasks, base_url: str) -> Answer:
+async def _cancel(task: Task, tasks: Tasks, base_url: str) -> Answer:
     known = await tasks.cancel(task.task_uuid) or await tasks.state(task.task_uuid) is not None
     return Answer((_named(task),)) if known else Answer(errors=(_unknown(task),))
 
 
-async def _details(task: GetTaskDetails, tasks: Tasks, base_url: str) -> Answer:
+async def _details(task: Task, tasks: Tasks, base_url: str) -> Answer:
     details = await tasks.details(task.task_uuid)
     return Answer((details,)) if details is not None else Answer(errors=(_unknown(task),))
 
 
-async def _ping(task: Ping, tasks: Tasks, base_url: str) -> Answer:
+async def _ping(task: Task, tasks: Tasks, base_url: str) -> Answer:
     return Answer((PONG,))
 
 
-async def _authentication(task: Authentication, tasks: Tasks, base_url: str) -> Answer:
+async def _authentication(task: Task, tasks: Tasks, base_url: str) -> Answer:
     return Answer()  # decided before any task is carried out; sessions are for WebSockets
 
 
-def _named(task: AudioInference | CancelTask) -> dict[str, Any]:
+def _named(task: Task) -> dict[str, Any]:
     return {"taskType": task.task_type, "taskUUID": task.task_uuid}
 
 
@@ -139,7 +139,7 @@ def wrong_key() -> ApiError:
     )
 
 
-def _unknown(task: GetResponse | CancelTask | GetTaskDetails) -> ApiError:
+def _unknown(task: Task) -> ApiError:
     return ApiError(
         code="taskNotFound",
         message=f"no task {task.task_uuid} is known here",
@@ -149,12 +149,12 @@ def _unknown(task: GetResponse | CancelTask | GetTaskDetails) -> ApiError:
     )
 
 
-CARRIERS: dict[type, Callable[[Any, Tasks, str], Awaitable[Answer]]] = {
-    AudioInference: _audio_inference,
-    Authentication: _authentication,
-    CancelTask: _cancel,
-    GetResponse: _get_response,
-    GetTaskDetails: _details,
-    MediaStorage: _media_storage,
-    Ping: _ping,
+HANDLERS: dict[str, Callable[[Task, Tasks, str], Awaitable[Answer]]] = {
+    "audioInference": _audio_inference,
+    "authentication": _authentication,
+    "cancelTask": _cancel,
+    "getResponse": _get_response,
+    "getTaskDetails": _details,
+    "mediaStorage": _media_storage,
+    "ping": _ping,
 }

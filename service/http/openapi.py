@@ -7,9 +7,7 @@ from typing import Any
 from ...audio import formats
 from ...parameters import api
 from ..schema import modular_scheduler, task_rules
-from ..schema.audio_inference import AudioInference
-from ..schema.model import Model
-from ..schema.request import MODELS
+from ..schema.validation import capitalise
 from .openapi_responses import ANSWERS, answer, ref, refusals
 
 VERSION = "1.0.0"
@@ -36,45 +34,44 @@ def document() -> dict[str, Any]:
 
 def schemas() -> dict[str, Any]:
     """JSON Schemas of tasks and answers by name, with references to each other."""
-    tasks = {model.__name__: task_schema(model) for model in MODELS.values()}
+    tasks = {capitalise(name): task_schema(name) for name in api.TASKS}
     scheduler = {key: value for key, value in modular_scheduler.schema().items() if key != "$schema"}
     return {"Request": request_schema(), **tasks, "ModularScheduler": scheduler, **ANSWERS}
 
 
 def request_schema() -> dict[str, Any]:
     """JSON Schema of a request's body."""
-    names = {kind: ref(model.__name__) for kind, model in MODELS.items()}
-    mapping = {kind: name["$ref"] for kind, name in names.items()}
-    items = {"oneOf": list(names.values()), "discriminator": {"propertyName": "taskType", "mapping": mapping}}
+    refs = {name: ref(capitalise(name)) for name in api.TASKS}
+    mapping = {name: entry["$ref"] for name, entry in refs.items()}
+    items = {"oneOf": list(refs.values()), "discriminator": {"propertyName": "taskType", "mapping": mapping}}
     return {"type": "array", "minItems": 1, "maxItems": api.MAX_TASKS, "items": items}
 
 
-def task_schema(model: type[Model]) -> dict[str, Any]:
-    """JSON Schema of one kind of task. What compares two values or looks into one, it cannot say: the rules of
-    ``cross_checks`` without a schema, the form of addresses, and that each taskUUID is new."""
-    words = " ".join((model.__doc__ or "").split("\n\n")[0].split())
-    made = _object(model, "") | {"description": words}
-    if model is AudioInference:
-        made["allOf"] = [{"$comment": rule.words, **rule.schema} for rule in task_rules.RULES if rule.schema]
-    return made
+def task_schema(task_type: str) -> dict[str, Any]:
+    """JSON Schema of one task type. It cannot express the rules of `task_rules` that compare two values, the checks of
+    addresses, or that each taskUUID is new."""
+    schema = _object(task_type, "") | {"description": api.DESCRIPTIONS[task_type]}
+    if task_type == "audioInference":
+        schema["allOf"] = [{"$comment": rule.description, **rule.schema} for rule in task_rules.RULES if rule.schema]
+    return schema
 
 
-def _object(model: type[Model], prefix: str) -> dict[str, Any]:
+def _object(task_type: str, parent: str) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     required: list[str] = []
-    for name, parameter in api.of(model.TASK).items():
-        if name.rpartition(".")[0] != prefix:
+    for name, parameter in api.of(task_type).items():
+        if name.rpartition(".")[0] != parent:
             continue
         if parameter.required:
             required.append(parameter.key)
         if parameter.type == "object":
-            properties[parameter.key] = _object(model, name) | {"description": parameter.help}
+            properties[parameter.key] = _object(task_type, name) | {"description": parameter.help}
         elif parameter.type == "recipe":
             properties[parameter.key] = ref("ModularScheduler")
         else:
             properties[parameter.key] = parameter.schema()
-    made = {"type": "object", "properties": properties, "additionalProperties": False}
-    return made | ({"required": required} if required else {})
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return schema | ({"required": required} if required else {})
 
 
 def _post(name: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from aiohttp import web
 
 from ..schema.errors import ApiError, RequestError
-from ..schema.request import Authentication, Read, read_tasks
+from ..schema.request import TaskOrErrors, read_tasks
+from ..schema.task import Task
 from . import openapi
 from .access import bearer
 from .connection import serve
@@ -39,9 +40,11 @@ async def post_tasks(request: web.Request) -> web.Response:
     return await _wait(context, found)
 
 
-def _locked_out(request: web.Request, context: ServerContext, reads: Sequence[Read]) -> ApiError | None:
+def _locked_out(request: web.Request, context: ServerContext, reads: Sequence[TaskOrErrors]) -> ApiError | None:
     """Why nothing of a request is carried out, where it brings no accepted key in its header or among its tasks."""
-    offered = [read.api_key for read in reads if isinstance(read, Authentication)]
+    offered: list[str] = [
+        read.value("apiKey") for read in reads if isinstance(read, Task) and read.task_type == "authentication"
+    ]
     header = bearer(request.headers)
     if header is not None:
         offered.append(header)

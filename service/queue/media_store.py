@@ -29,7 +29,7 @@ from ...transfer.sniff import sniff
 from ..engine.protocol import DiskFull
 from ..schema import urls
 from ..schema.errors import ApiError, RequestError
-from ..schema.request import MediaStorage
+from ..schema.task import Task
 from ..settings import ServiceSettings
 from .database import StorageFull
 from .worker import publish
@@ -102,10 +102,10 @@ class MediaStore:
         async with self._turn:
             return await asyncio.to_thread(self._take_in, source, data)
 
-    async def store(self, request: MediaStorage) -> dict[str, Any]:
+    async def store(self, request: Task) -> dict[str, Any]:
         """Carry out a mediaStorage task: the answer holds the mediaUUID. Raises RequestError."""
         try:
-            media = await self.add(request.media)
+            media = await self.add(request.value("media"))
         except (MediaError, Refused, Failed) as error:
             reason = str(error) if isinstance(error, MediaError) else error.reason
             raise _request_error("invalidMedia", f"media cannot be used: {reason}", request) from None
@@ -221,6 +221,6 @@ def _decoded(source: str, most: int) -> bytes:
     return data
 
 
-def _request_error(code: str, message: str, request: MediaStorage) -> RequestError:
+def _request_error(code: str, message: str, request: Task) -> RequestError:
     parameter = "media" if code == "invalidMedia" else None
     return RequestError([ApiError(code, message, parameter, request.task_type, request.task_uuid)])

@@ -15,7 +15,7 @@ from ...audio import formats
 from ...transfer.errors import redacted
 from ..engine.usage import Usage
 from ..schema.errors import ApiError
-from ..schema.request import AudioInference
+from ..schema.task import Task
 from .database import Connection
 from .jobs import Unit
 
@@ -52,7 +52,7 @@ def media_type(file: str) -> str:
     return formats.get(Path(file).suffix[1:]).media_type
 
 
-def answer(task: AudioInference, unit: Unit, file: str, usage: Usage, price_per_hour: float) -> dict[str, Any]:
+def answer(task: Task, unit: Unit, file: str, usage: Usage, price_per_hour: float) -> dict[str, Any]:
     """The object of a finished result, but for sound that it holds itself: see `with_sound`."""
     kind = task.value("outputType")
     sound = {

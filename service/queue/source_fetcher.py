@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...transfer.errors import Failed, Refused
-from ..schema.request import MediaStorage
+from ..schema.task import Task
 from . import jobs, task_errors
 from .database import StorageFull, Store
 from .jobs import Source
@@ -24,7 +24,7 @@ DELAY = 1.0  # seconds before the second attempt, then doubling
 class Media(Protocol):
     """What is asked of the place where uploads lie."""
 
-    async def store(self, request: MediaStorage) -> dict[str, Any]: ...
+    async def store(self, request: Task) -> dict[str, Any]: ...
 
     async def fetch(self, url: str) -> Path: ...
 

@@ -6,7 +6,7 @@ from ...parameters import ids
 from ..engine.graphs import GraphError
 from ..engine.protocol import RunError
 from ..schema.errors import ApiError
-from ..schema.request import AudioInference
+from ..schema.task import Task
 from .jobs import ATTEMPTS
 
 TASK_TYPE = "audioInference"
@@ -23,7 +23,7 @@ BLAMED: dict[str, tuple[str, tuple[str, ...]]] = {
 REFUSALS = ("ValueError", "UnreadableAudio", "RecipeError")
 
 
-def of_run(error: RunError, task: AudioInference) -> ApiError:
+def of_run(error: RunError, task: Task) -> ApiError:
     """The error of a run that failed in a node."""
     if error.kind == "OutOfMemoryError":
         words = "the device has not enough memory for this song: make it shorter, or free memory on the device"
@@ -37,7 +37,7 @@ def of_run(error: RunError, task: AudioInference) -> ApiError:
     return _error("inferenceFailed", str(error), task)
 
 
-def of_graph(error: GraphError, task: AudioInference) -> ApiError:
+def of_graph(error: GraphError, task: Task) -> ApiError:
     """The error of a request that this installation cannot run."""
     remedy = "acestep-xl models says which model files are there, acestep-xl download fetches them"
     return _error("modelUnavailable", f"this server cannot run the task: {error}; {remedy}", task)
@@ -54,16 +54,16 @@ def of_source(reason: str, task_uuid: str) -> ApiError:
     return ApiError("invalidAudio", f"{AUDIO} cannot be used: {reason}", AUDIO, TASK_TYPE, task_uuid)
 
 
-def duplicate(task: AudioInference) -> ApiError:
+def duplicate(task: Task) -> ApiError:
     words = f"taskUUID {task.task_uuid} was given to an earlier task; give each task a UUID of its own"
     return _error("conflictTaskUUID", words, task, ("taskUUID",))
 
 
-def full(most: int, task: AudioInference) -> ApiError:
+def full(most: int, task: Task) -> ApiError:
     return _error("queueFull", f"{most} tasks are unfinished, which is the limit; try again later", task)
 
 
-def no_room(error: Exception, task: AudioInference) -> ApiError:
+def no_room(error: Exception, task: Task) -> ApiError:
     return _error("storageFull", f"the task was not accepted: {error}", task)
 
 
@@ -77,6 +77,6 @@ def crashed() -> ApiError:
     return ApiError("taskCrashed", words, None, TASK_TYPE)
 
 
-def _error(code: str, message: str, task: AudioInference, names: tuple[str, ...] = ()) -> ApiError:
+def _error(code: str, message: str, task: Task, names: tuple[str, ...] = ()) -> ApiError:
     parameter = names[0] if len(names) == 1 else names or None
     return ApiError(code, message, parameter, TASK_TYPE, task.task_uuid)

@@ -20,7 +20,7 @@ from typing import Any
 from ..engine import graphs
 from ..engine.protocol import Engine
 from ..schema.errors import ApiError
-from ..schema.request import AudioInference, MediaStorage
+from ..schema.task import Task
 from ..settings import ServiceSettings
 from . import deliveries, jobs, queue_view, results, retention, task_errors
 from .database import StorageFull, Store
@@ -83,7 +83,7 @@ class Tasks:
             store.close()
 
     async def submit(
-        self, requests: Sequence[AudioInference], base_url: str | None = None
+        self, requests: Sequence[Task], base_url: str | None = None
     ) -> list[tuple[ApiError, ...] | None]:
         """Accept tasks: for each None, or why it was not accepted. They are on the disk when this returns.
 
@@ -131,7 +131,7 @@ class Tasks:
         problems = [worker.problem for worker in self._workers if worker.problem]
         return [queue_view.entry(found, self._progress(), problems) for found in entries]
 
-    async def store_media(self, request: MediaStorage) -> dict[str, Any]:
+    async def store_media(self, request: Task) -> dict[str, Any]:
         """Keep an upload; the answer holds its mediaUUID. Raises RequestError."""
         return await self._media.store(request)
 
@@ -149,14 +149,16 @@ class Tasks:
         self._listeners.append(callback)
         return lambda: self._listeners.remove(callback)
 
-    async def _accept(self, task: AudioInference, base_url: str) -> tuple[ApiError, ...] | None:
+    async def _accept(self, task: Task, base_url: str) -> tuple[ApiError, ...] | None:
         audio = task.value("inputs.audio")
         file = None
         if audio is not None and "://" not in audio:
             file = await self._kept(audio)
             if file is None:
                 return (task_errors.of_source(f"no upload and no result has the UUID {audio}", task.task_uuid),)
-        first = secrets.randbelow(SEEDS) if task.seed is None else task.seed
+        first = task.value("seed")
+        if first is None:
+            first = secrets.randbelow(SEEDS)
         made = tuple((str(uuid.uuid4()), (first + place) % SEEDS) for place in range(task.value("numberResults")))
         accepted = Accepted(task.task_uuid, json.dumps(task.to_json()), base_url.rstrip("/"), made, audio, file)
         most = self._settings.max_queue

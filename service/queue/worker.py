@@ -19,7 +19,7 @@ from ..engine.graphs import GraphError
 from ..engine.protocol import DiskFull, Engine, RunError, Stopped
 from ..engine.usage import Meter
 from ..schema.errors import ApiError
-from ..schema.request import AudioInference
+from ..schema.task import Task
 from ..settings import ServiceSettings
 from . import jobs, results, task_errors
 from .database import StorageFull, Store
@@ -85,9 +85,9 @@ class Worker:
         """Make one result, and commit it or why there is none."""
         key = (unit.task_uuid, unit.place)
         self.progress[key] = 0.0
-        task: AudioInference | None = None
+        task: Task | None = None
         try:
-            task = AudioInference.model_validate(json.loads(unit.request))
+            task = Task.from_json(json.loads(unit.request))
             made = self._make(unit, task)
         except Stopped:
             self._leave(unit)
@@ -109,7 +109,7 @@ class Worker:
         del self.progress[key]
         self._told(unit.task_uuid)
 
-    def _make(self, unit: Unit, task: AudioInference) -> Made:
+    def _make(self, unit: Unit, task: Task) -> Made:
         """Run the request's graph; its file is complete and under its last name when this returns."""
 
         def should_stop() -> bool:
@@ -143,7 +143,7 @@ class Worker:
             raise RunError(ids.LOAD_AUDIO, "UnreadableAudio", "the source is no longer kept; upload it again")
         return self._engine.take_in(source)
 
-    def _expiry(self, task: AudioInference) -> float | None:
+    def _expiry(self, task: Task) -> float | None:
         seconds = task.value("ttl") if task.value("outputType") == "URL" else None
         seconds = seconds or self._settings.keep_hours * SECONDS_PER_HOUR
         return time.time() + seconds if seconds else None

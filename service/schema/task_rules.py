@@ -1,7 +1,7 @@
 """Rules between the values of an audioInference task: what needs what, and what does not go together.
 
-They look at the request as it came, so that a rule is told also where other values are wrong; a rule that hangs on a
-wrong value is left for the next attempt.
+They check the request as it came, so that a broken rule is reported even where other values are invalid; a rule that
+depends on an invalid value is skipped until that value is corrected.
 """
 
 from __future__ import annotations
@@ -13,118 +13,125 @@ from typing import Any
 from ... import parameters
 from ...parameters import api
 from .encoding_rules import LOSSLESS, LOSSY, ranges, schema
-from .validation import Fault
-
-INCOMPATIBLE = "incompatibleParameters"
-Found = tuple[tuple[str, ...], Fault]  # the parameters to blame, and why; the words begin the message
+from .errors import ApiError
 
 
 @dataclass(frozen=True)
-class Given:
-    """A task as it came. wrong: the dotted names of values that are refused already."""
+class RawTask:
+    """A task as it came, with a known taskType. invalid: dotted names of the values that are refused already."""
 
-    task: Mapping[str, Any]
-    wrong: frozenset[str]
+    values: Mapping[str, Any]
+    invalid: frozenset[str]
+
+    @property
+    def task_type(self) -> str:
+        return self.values["taskType"]
 
     def has(self, name: str) -> bool:
-        """Whether the parameter was given, be its value right or wrong."""
+        """Whether the parameter was given, valid or not."""
         parent, _, key = name.rpartition(".")
-        place = self.task.get(parent) if parent else self.task
-        return isinstance(place, Mapping) and key in place
+        group = self.values.get(parent) if parent else self.values
+        return isinstance(group, Mapping) and key in group
 
-    def known(self, *names: str) -> bool:
-        """Whether none of these was given a wrong value."""
-        return self.wrong.isdisjoint(names)
+    def is_valid(self, *names: str) -> bool:
+        """Whether none of these was given an invalid value."""
+        return self.invalid.isdisjoint(names)
+
+    def has_valid(self, name: str) -> bool:
+        return self.has(name) and self.is_valid(name)
 
     def value(self, name: str) -> Any:
-        """The value of a parameter that is ``known``: as given, or the page's default."""
+        """The value of a parameter that `is_valid`: as given, or the default."""
         if not self.has(name):
-            return api.get(name).default
+            return api.get(name, self.task_type).default
         parent, _, key = name.rpartition(".")
-        return (self.task[parent] if parent else self.task)[key]
+        return (self.values[parent] if parent else self.values)[key]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """words: the rule for people. check: what breaks it. schema: the same in JSON Schema, where that can say it."""
+    """description: the rule in Markdown. check: yields the errors of a task that breaks it. schema: the same in JSON
+    Schema, where that can say it."""
 
-    words: str
-    check: Callable[[Given], Iterator[Found]]
+    description: str
+    check: Callable[[RawTask], Iterator[ApiError]]
     schema: Mapping[str, Any] | None = None
 
 
-def check(given: Given) -> Iterator[Found]:
-    """Every rule that the task breaks, as far as its right values tell."""
+def check(task: RawTask) -> Iterator[ApiError]:
+    """The errors of every rule that the valid values of a task break."""
     for rule in RULES:
-        yield from rule.check(given)
+        yield from rule.check(task)
 
 
-def _duration(given: Given) -> Iterator[Found]:
-    if given.has("duration") and given.has("inputs.audio"):
-        words = "duration cannot be given with inputs.audio, whose length the result has; leave duration out"
-        yield ("duration", "inputs.audio"), Fault(INCOMPATIBLE, words)
+def _incompatible(message: str, *names: str) -> ApiError:
+    return ApiError("incompatibleParameters", message, names)
 
 
-def _source_needed(given: Given) -> Iterator[Found]:
-    if given.has("inputs.audio") or not given.known("inputs"):
+def _check_duration(task: RawTask) -> Iterator[ApiError]:
+    if task.has("duration") and task.has("inputs.audio"):
+        message = "duration cannot be given with inputs.audio, which sets the length of the result; leave duration out"
+        yield _incompatible(message, "duration", "inputs.audio")
+
+
+def _check_source(task: RawTask) -> Iterator[ApiError]:
+    if task.has("inputs.audio") or not task.is_valid("inputs"):
         return
     for name in NEED_SOURCE:
-        if given.has(name):
-            yield (
-                (name, "inputs.audio"),
-                Fault(INCOMPATIBLE, f"{name} needs inputs.audio; add a source or leave it out"),
-            )
+        if task.has(name):
+            yield _incompatible(f"{name} needs inputs.audio; add a source or leave it out", name, "inputs.audio")
 
 
-def _interval(given: Given) -> Iterator[Found]:
+def _check_interval(task: RawTask) -> Iterator[ApiError]:
     start, end = "settings.cfgIntervalStart", "settings.cfgIntervalEnd"
-    if given.known(start, end) and given.value(start) > given.value(end):
-        words = f"{start} is {given.value(start)}, after {end} {given.value(end)}; it must not be larger"
-        yield (start, end), Fault(INCOMPATIBLE, words)
+    if task.is_valid(start, end) and task.value(start) > task.value(end):
+        message = f"{start} is {task.value(start)}, after {end} {task.value(end)}; it must not be larger"
+        yield _incompatible(message, start, end)
 
 
-def _repaint(given: Given) -> Iterator[Found]:
+def _check_region(task: RawTask) -> Iterator[ApiError]:
     start, end = "settings.repaintingStart", "settings.repaintingEnd"
-    if not given.has(end) or not given.known(start, end):
+    if not task.has(end) or not task.is_valid(start, end):
         return
-    first = given.value(start) if given.has(start) else 0  # the start of the source
-    if given.value(end) <= first:
-        words = f"{end} is {given.value(end)}, not after {start} {first}; the new part must end after its start"
-        yield (end, start), Fault(INCOMPATIBLE, words)
+    first = task.value(start) if task.has(start) else 0  # the start of the source
+    if task.value(end) <= first:
+        message = f"{end} is {task.value(end)}, not after {start} {first}; the region must end after its start"
+        yield _incompatible(message, end, start)
 
 
-def _ttl(given: Given) -> Iterator[Found]:
-    wanted = api.get("outputType").default
-    if given.has("ttl") and given.known("outputType") and given.value("outputType") != wanted:
-        words = f"ttl goes only with outputType {wanted}, not {given.value('outputType')}; leave it out"
-        yield ("ttl", "outputType"), Fault(INCOMPATIBLE, words)
+def _check_ttl(task: RawTask) -> Iterator[ApiError]:
+    if task.has("ttl") and task.is_valid("outputType") and task.value("outputType") != _OUTPUT_TYPE:
+        message = f"ttl goes only with outputType {_OUTPUT_TYPE}, not {task.value('outputType')}; leave it out"
+        yield _incompatible(message, "ttl", "outputType")
 
 
-def _encoding(given: Given) -> Iterator[Found]:
-    if not given.has("audioSettings") or not given.known("outputFormat"):
+def _check_encoding(task: RawTask) -> Iterator[ApiError]:
+    if not task.has("audioSettings") or not task.is_valid("outputFormat"):
         return
-    name = given.value("outputFormat")
+    name = task.value("outputFormat")
     if name in LOSSLESS:
-        words = f"audioSettings cannot be given with outputFormat {name}, which is lossless; leave it out or take "
-        yield ("audioSettings", "outputFormat"), Fault(INCOMPATIBLE, words + " or ".join(LOSSY))
-    elif given.known("audioSettings", "audioSettings.channels", "audioSettings.sampleRate"):
-        yield from _lossy(given, name)
+        reason = f"audioSettings cannot be given with outputFormat {name}, which is lossless"
+        message = f"{reason}; leave it out or choose {' or '.join(LOSSY)}"
+        yield _incompatible(message, "audioSettings", "outputFormat")
+    elif task.is_valid("audioSettings", "audioSettings.channels", "audioSettings.sampleRate"):
+        yield from _check_bitrate(task, name)
 
 
-def _lossy(given: Given, name: str) -> Iterator[Found]:
-    channels = int(given.value("audioSettings.channels"))
-    rate = int(given.value("audioSettings.sampleRate") or parameters.SAMPLE_RATE)
-    held = ranges(name, channels) or {}
-    if rate not in held:
-        words = f"audioSettings.sampleRate is {rate}; {name} has {', '.join(map(str, held))} Hz"
-        yield ("audioSettings.sampleRate", "outputFormat"), Fault("unsupportedSampleRate", words, tuple(held))
-    elif given.has("audioSettings.bitrate") and given.known("audioSettings.bitrate"):
-        low, high = held[rate]
-        bitrate = int(given.value("audioSettings.bitrate"))
+def _check_bitrate(task: RawTask, output_format: str) -> Iterator[ApiError]:
+    channels = int(task.value("audioSettings.channels"))
+    rate = int(task.value("audioSettings.sampleRate") or parameters.SAMPLE_RATE)
+    bitrates = ranges(output_format, channels) or {}
+    if rate not in bitrates:
+        message = f"audioSettings.sampleRate is {rate}; {output_format} has {', '.join(map(str, bitrates))} Hz"
+        names = ("audioSettings.sampleRate", "outputFormat")
+        yield ApiError("unsupportedSampleRate", message, names, allowed_values=tuple(bitrates))
+    elif task.has_valid("audioSettings.bitrate"):
+        low, high = bitrates[rate]
+        bitrate = int(task.value("audioSettings.bitrate"))
         if not low <= bitrate <= high:
-            spoken = f"{name} at {rate} Hz with {channels} channel{'s' * (channels > 1)}"
-            words = f"audioSettings.bitrate is {bitrate}; {spoken} takes {low} to {high} kbps"
-            yield ("audioSettings.bitrate",), Fault("unsupportedBitrate", words)
+            encoding = f"{output_format} at {rate} Hz with {channels} channel{'s' * (channels > 1)}"
+            message = f"audioSettings.bitrate is {bitrate}; {encoding} takes {low} to {high} kbps"
+            yield ApiError("unsupportedBitrate", message, "audioSettings.bitrate")
 
 
 def _needs(name: str) -> dict[str, Any]:
@@ -141,25 +148,27 @@ _OUTPUT_TYPE = api.get("outputType").default
 RULES: tuple[Rule, ...] = (
     Rule(
         "`duration` cannot be given with `inputs.audio`.",
-        _duration,
+        _check_duration,
         {"anyOf": [{"properties": {"duration": False}}, {"properties": {"inputs": {"properties": {"audio": False}}}}]},
     ),
     Rule(
         f"{', '.join(f'`{name}`' for name in NEED_SOURCE)} need `inputs.audio`.",
-        _source_needed,
+        _check_source,
         {"allOf": [_needs(name) for name in NEED_SOURCE]},
     ),
-    Rule("`settings.cfgIntervalStart` must not be larger than `settings.cfgIntervalEnd`.", _interval),
-    Rule("`settings.repaintingEnd` must be larger than `settings.repaintingStart`, or than 0 without one.", _repaint),
+    Rule("`settings.cfgIntervalStart` must not be larger than `settings.cfgIntervalEnd`.", _check_interval),
+    Rule(
+        "`settings.repaintingEnd` must be larger than `settings.repaintingStart`, or than 0 without one.", _check_region
+    ),
     Rule(
         f"`ttl` goes only with `outputType` {_OUTPUT_TYPE}.",
-        _ttl,
+        _check_ttl,
         {"anyOf": [{"properties": {"ttl": False}}, {"properties": {"outputType": {"const": _OUTPUT_TYPE}}}]},
     ),
     Rule(
         f"`audioSettings` cannot be given with `outputFormat` {' or '.join(LOSSLESS)}; for the others, sample rate and "
         "bitrate must be in the tables below.",
-        _encoding,
+        _check_encoding,
         schema(),
     ),
 )

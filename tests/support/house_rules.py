@@ -53,6 +53,8 @@ RULES: dict[str, Rule] = {
     "audio.vorbis": Rule(libraries=("av", "imageio_ffmpeg", "numpy", "torch")),
     "host": Rule(libraries=("torch",)),
     "host.comfy": Rule(libraries=("torch", *COMFYUI)),
+    "host.comfy_model": Rule(libraries=("torch", *COMFYUI)),
+    "host.comfy_server": Rule(libraries=COMFYUI),
     "host.offload": Rule(own=("host.offload",), libraries=("torch",)),
     "transfer": Rule(libraries=("aiohttp", "yarl")),
     "pipeline": Rule(pack=_FLOOR, libraries=("torch",)),
@@ -60,10 +62,8 @@ RULES: dict[str, Rule] = {
     "nodes": Rule(pack=("pipeline", *_FLOOR), libraries=("torch",)),
     "nodes.plot": Rule(pack=("pipeline", *_FLOOR), libraries=("PIL", "torch")),
     "runner": Rule(pack=("nodes.table", "host"), libraries=("huggingface_hub", "torch", "tqdm")),
-    "service": Rule(pack=("runner", "audio", "transfer", "host"), libraries=("aiohttp", "pydantic", "torch")),
-    "service.schema": Rule(
-        pack=("runner", "audio", "transfer", "host"), own=("service.schema",), libraries=("pydantic",)
-    ),
+    "service": Rule(pack=("runner", "audio", "transfer", "host"), libraries=("aiohttp", "torch")),
+    "service.schema": Rule(pack=("runner", "audio", "transfer", "host"), own=("service.schema",)),
     "service.engine": Rule(
         pack=("runner", "audio", "transfer", "host"),
         own=("service.engine", "service.schema", "service.settings"),
@@ -184,7 +184,7 @@ def _problem(module: Module, rule: Rule, target: str, inside: bool) -> str | Non
     if top in sys.stdlib_module_names or top in rule.libraries:
         return None
     if top in COMFYUI:
-        return f"imports ComfyUI's {target}; only host/comfy.py may"
+        return f"imports ComfyUI's {target}; only host/comfy*.py may"
     return f"{own} may not import the library {top}; allowed: {', '.join(rule.libraries) or 'none'}"
 
 

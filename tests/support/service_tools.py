@@ -19,7 +19,8 @@ from acestep_xl.parameters.ids import SAMPLER
 from acestep_xl.runner.graph import Graph
 from acestep_xl.service.engine.in_process import HeadlessEngine
 from acestep_xl.service.engine.protocol import OnProgress, ShouldStop, Stopped
-from acestep_xl.service.schema.request import AudioInference, read_tasks
+from acestep_xl.service.schema.request import read_tasks
+from acestep_xl.service.schema.task import Task
 
 MODEL = "runware:ace-step@v1.5-xl-sft"
 
@@ -42,7 +43,7 @@ async def until(happened: Callable[[], Any], seconds: float = 10.0) -> None:
         await asyncio.sleep(0.005)
 
 
-def inference(**values: Any) -> AudioInference:
+def inference(**values: Any) -> Task:
     """A valid task with a UUID of its own; values under the page's names."""
     return read(body(**values))
 
@@ -58,9 +59,9 @@ def body(**values: Any) -> dict[str, Any]:
     return {**basis, **values}
 
 
-def read(task: dict[str, Any]) -> AudioInference:
+def read(task: dict[str, Any]) -> Task:
     (found,) = read_tasks([task])
-    assert isinstance(found, AudioInference), found
+    assert isinstance(found, Task), found
     return found
 
 

@@ -10,7 +10,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from acestep_xl.parameters import api
-from acestep_xl.service.schema.request import ApiError, AudioInference, read_tasks
+from acestep_xl.service.schema.errors import ApiError
+from acestep_xl.service.schema.request import read_tasks
+from acestep_xl.service.schema.task import Task
 
 MODEL = "runware:ace-step@v1.5-xl-sft"
 SOURCE = {"inputs.audio": "https://example.com/song.mp3"}
@@ -34,11 +36,11 @@ def task(changes: dict[str, Any] | None = None) -> dict[str, Any]:
     return made
 
 
-def accepted(changes: dict[str, Any] | None = None) -> AudioInference:
+def accepted(changes: dict[str, Any] | None = None) -> Task:
     """The task as it is read; fails with its errors where it is refused."""
     given = task(changes)
     (read,) = read_tasks([given])
-    assert isinstance(read, AudioInference), [error.message for error in read if isinstance(error, ApiError)]
+    assert isinstance(read, Task), [error.message for error in read if isinstance(error, ApiError)]
     assert read.to_json() == given
     return read
 

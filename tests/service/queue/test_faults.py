@@ -23,7 +23,7 @@ from acestep_xl.service.queue import database, jobs, source_fetcher, worker
 from acestep_xl.service.queue.database import FolderInUse, StorageFull, Store, StoreDamaged
 from acestep_xl.service.queue.jobs import ATTEMPTS, Unit
 from acestep_xl.service.queue.tasks import State, Tasks
-from acestep_xl.service.schema.request import AudioInference
+from acestep_xl.service.schema.task import Task
 from acestep_xl.service.settings import ServiceSettings
 from acestep_xl.transfer.errors import Failed, Refused
 
@@ -37,13 +37,13 @@ async def serving(
         yield tasks
 
 
-async def finished(tasks: Tasks, task: AudioInference) -> State:
+async def finished(tasks: Tasks, task: Task) -> State:
     state = await tasks.wait(task.task_uuid, 20)
     assert state is not None and state.status != "processing", state
     return state
 
 
-async def accepted(folder: Path, *queue: AudioInference) -> None:
+async def accepted(folder: Path, *queue: Task) -> None:
     """Tasks in the queue of a folder, none of them begun."""
     async with serving(folder, TinyEngine(folder / "work", seconds=60)) as tasks:
         assert await tasks.submit(queue) == [None] * len(queue)

@@ -34,7 +34,8 @@ from acestep_xl.service.queue.database import StorageFull
 from acestep_xl.service.queue.media_store import EXTENSIONS, OTHER, Media, MediaError, MediaStore
 from acestep_xl.service.queue.tasks import Tasks
 from acestep_xl.service.schema.errors import RequestError
-from acestep_xl.service.schema.request import MediaStorage, read_tasks
+from acestep_xl.service.schema.request import read_tasks
+from acestep_xl.service.schema.task import Task
 from acestep_xl.service.settings import ServiceSettings
 from acestep_xl.transfer.errors import Failed, Refused
 from acestep_xl.transfer.network import Network
@@ -74,11 +75,11 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def task(media: str) -> MediaStorage:
+def task(media: str) -> Task:
     (found,) = read_tasks(
         [{"taskType": "mediaStorage", "taskUUID": str(uuid.uuid4()), "operation": "upload", "media": media}]
     )
-    assert isinstance(found, MediaStorage), found
+    assert isinstance(found, Task), found
     return found
 
 

@@ -19,7 +19,7 @@ from acestep_xl.service.engine.protocol import RunError
 from acestep_xl.service.queue import deliveries, outbox
 from acestep_xl.service.queue.database import StorageFull, Store
 from acestep_xl.service.queue.tasks import Tasks
-from acestep_xl.service.schema.request import AudioInference
+from acestep_xl.service.schema.task import Task
 from acestep_xl.service.settings import ServiceSettings
 
 
@@ -30,9 +30,7 @@ async def serving(folder: Path, engine: TinyEngine | None = None, **settings: An
         yield tasks
 
 
-async def sent(
-    tasks: Tasks, task: AudioInference, states: tuple[str, ...] = ("done", "failed")
-) -> list[dict[str, Any]]:
+async def sent(tasks: Tasks, task: Task, states: tuple[str, ...] = ("done", "failed")) -> list[dict[str, Any]]:
     """A task's deliveries, when all of them ended."""
     details: Any = None
     for _ in range(1000):

@@ -18,7 +18,7 @@ from service_tools import NoMedia, TinyEngine, in_loop, inference, seed_of, soun
 from acestep_xl.service.engine.protocol import Engine
 from acestep_xl.service.queue import tasks as tasks_module
 from acestep_xl.service.queue.tasks import State, Tasks
-from acestep_xl.service.schema.request import AudioInference
+from acestep_xl.service.schema.task import Task
 from acestep_xl.service.settings import ServiceSettings
 
 WAIT = 20.0
@@ -34,13 +34,13 @@ async def serving(
         yield tasks
 
 
-async def finished(tasks: Tasks, task: AudioInference) -> State:
+async def finished(tasks: Tasks, task: Task) -> State:
     state = await tasks.wait(task.task_uuid, WAIT)
     assert state is not None and state.status != "processing", state
     return state
 
 
-async def made(tasks: Tasks, task: AudioInference) -> State:
+async def made(tasks: Tasks, task: Task) -> State:
     assert await tasks.submit([task]) == [None]
     return await finished(tasks, task)
 

@@ -26,7 +26,8 @@ from acestep_xl.service.engine.in_process import HeadlessEngine
 from acestep_xl.service.engine.protocol import DiskFull, RunError, Stopped
 from acestep_xl.service.engine.usage import Meter, Usage
 from acestep_xl.service.queue.tasks import Tasks
-from acestep_xl.service.schema.request import MediaStorage, read_tasks
+from acestep_xl.service.schema.request import read_tasks
+from acestep_xl.service.schema.task import Task
 from acestep_xl.service.settings import ServiceSettings
 
 
@@ -184,7 +185,7 @@ async def test_sources_of_every_kind(tmp_path: Path) -> None:
         there.files["/song.flac"] = song
         upload = {"taskType": "mediaStorage", "taskUUID": str(uuid.uuid4()), "operation": "upload"}
         (request,) = read_tasks([{**upload, "media": base64.b64encode(song).decode()}])
-        assert isinstance(request, MediaStorage)
+        assert isinstance(request, Task) and request.task_type == "mediaStorage"
         kept = (await tasks.store_media(request))["mediaUUID"]
 
         async def made(audio: str, **parts: Any) -> tuple[str, float]:
