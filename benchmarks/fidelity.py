@@ -25,15 +25,15 @@ from torch import Tensor
 from acestep_xl.model import context, demo, random_network
 from acestep_xl.model.compiled import ON, compile_layers
 from acestep_xl.model.condition import Condition
-from acestep_xl.model.config import Config, Width, from_official
-from acestep_xl.model.network import AceStep
+from acestep_xl.model.config import Config, StackWidth, from_official
+from acestep_xl.model.network import AceStep, share
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
-from acestep_xl.model.quantise import AS_LOADED, KINDS, linear_layers, share, weight_bytes
+from acestep_xl.model.quantise import AS_LOADED, KINDS, convert, linear_layers, weight_bytes
 from acestep_xl.sampler.denoise import denoise
 from acestep_xl.sampler.noise import draw
 from acestep_xl.sampler.schedule import build
-from acestep_xl.sampler.solver import solver
+from acestep_xl.sampler.solver import get_solver
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 STEPS, LEVEL, SEED = 30, 0.6, 7
@@ -41,7 +41,7 @@ THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 FRAMES = 250  # ten seconds
 ROUNDS = 3
 # As published; lengths of the stacks that the steps do not run are not what is measured.
-XL = Config(Width(2560, 9728, 32, 8, 128), Width(2048, 6144, 16, 8, 128), 32, 8, 4, 2, 1024)
+XL = Config(StackWidth(2560, 9728, 32, 8, 128), StackWidth(2048, 6144, 16, 8, 128), 32, 8, 4, 2, 1024)
 XL_TWO_LAYERS = Config(XL.decoder, XL.encoder, 2, 1, 1, 1, 1024)
 
 
@@ -109,7 +109,7 @@ def ends(subject: Subject, network: AceStep) -> Ends:
     sigmas = build("linear", STEPS, solver_runs.options())
     run = solver_runs.Run(False, "apg", 7.0, "linear", "euler", STEPS)
     guidance = solver_runs.guidance(run)
-    latent = denoise(predictor, subject.noise, sigmas, guidance=guidance, solver=solver("euler"))
+    latent = denoise(predictor, subject.noise, sigmas, guidance=guidance, solver=get_solver("euler"))
     counts = predictor.counts
     return Ends(torch.cat([y for y in single if y is not None]), latent, counts.evaluated, counts.reused)
 
@@ -144,7 +144,7 @@ def fidelity(subject: Subject, choices: dict[str, Callable[[], AceStep]]) -> Ite
 def choices(network: AceStep, compiled: bool) -> dict[str, Callable[[], AceStep]]:
     """Every opt-in, by its words."""
     made: dict[str, Callable[[], AceStep]] = {
-        f"weights {kind}": lambda kind=kind: share(network, kind) for kind in KINDS
+        f"weights {kind}": lambda kind=kind: convert(network, kind) for kind in KINDS
     }
     if compiled:
         made["compile on"] = lambda: with_layers_compiled(share(network))
@@ -170,7 +170,7 @@ def sizes() -> Iterator[tuple[str, ...]]:
     large = sum(layer.weight.numel() for _, layer in linear_layers(network))
     fraction = large / sum(value.numel() for value in network.decoder.parameters())
     for kind in (AS_LOADED, *KINDS):
-        size = weight_bytes(share(network, kind))
+        size = weight_bytes(convert(network, kind))
         yield kind, f"{size:,}", f"{size / 2**30:.2f}", f"{100 * fraction:.1f}%"
 
 
@@ -181,7 +181,7 @@ def times() -> tuple[list[tuple[str, ...]], str]:
     condition = Condition(torch.randn(1, 300, XL.encoder.hidden), None)
     x = torch.randn(1, FRAMES, 64)
     makes = {"as loaded": lambda: share(network), "compile on": lambda: with_layers_compiled(share(network))}
-    makes |= {kind: lambda kind=kind: share(network, kind) for kind in ("int8", "int8 dynamic")}
+    makes |= {kind: lambda kind=kind: convert(network, kind) for kind in ("int8", "int8 dynamic")}
     predictors = {name: Predictor(make(), condition, source) for name, make in makes.items()}
     work = {name: lambda p=p: p(x, LEVEL, unconditional=True) for name, p in predictors.items()}
     first = machine.seconds(work["compile on"], device)

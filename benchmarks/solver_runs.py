@@ -22,7 +22,7 @@ from acestep_xl.sampler.denoise import denoise
 from acestep_xl.sampler.guidance import Guidance
 from acestep_xl.sampler.noise import draw
 from acestep_xl.sampler.schedule import SCHEDULES, Options, build
-from acestep_xl.sampler.solver import SOLVERS, Evaluate, Solver, Stepper, solver
+from acestep_xl.sampler.solver import SOLVERS, Evaluate, Solver, Stepper, get_solver
 
 DETERMINISTIC = [name for name, kind in SOLVERS.items() if not kind.stochastic]
 FORMULAS = [name for name in SCHEDULES if name != "custom"]
@@ -114,7 +114,7 @@ def final(run: Run, frames: int) -> np.ndarray:
     predictor, noise = task(run.smooth, frames)
     levels: list[float] = []
     sigmas = build(run.schedule, run.steps, options())
-    end = denoise(predictor, noise, sigmas, guidance=guidance(run), solver=watched(solver(run.solver), levels))
+    end = denoise(predictor, noise, sigmas, guidance=guidance(run), solver=watched(get_solver(run.solver), levels))
     if len(levels) != run.evaluations:
         raise ValueError(f"{run} took {len(levels)} evaluations")
     return end.numpy()

@@ -13,8 +13,7 @@ from ..host import current_host
 from ..pipeline.guider import Guider
 from ..pipeline.retake_noise import RetakeNoise
 from ..pipeline.solver_sampler import SolverSampler
-from ..sampler import recipe, recipe_schema
-from ..sampler.recipe import RecipeError, parse
+from ..sampler import recipe, recipe_reader, recipe_schema
 
 
 class Recipe:
@@ -61,8 +60,8 @@ class Recipe:
         """What is wrong with a recipe as JSON gives it, each as a dotted path and a message that starts with it. For
         programs that fill the node in; any object may be asked about."""
         try:
-            parse(value)
-        except RecipeError as error:
+            recipe_reader.parse(value)
+        except recipe_reader.RecipeError as error:
             return [(found.path, found.message) for found in error.problems]
         return []
 
@@ -88,4 +87,4 @@ class Recipe:
 
 
 def _read(text: str) -> recipe.Recipe:
-    return recipe.read(text)
+    return recipe_reader.read(text)

@@ -1,11 +1,11 @@
-"""Modifiers: small changes to the guided velocity or to the latent after a step. None is on unless asked for.
+"""Modifiers: small changes to the guided velocity, or to the latent after a step. All are off by default.
 
-In a step they act in this order: ``guided`` on the velocity of a guided step, right after guidance; ``velocity`` on
-every velocity, so a solver and the estimate of the clean latents see the changed one; ``step`` on the latent that the
-solver arrived at, before a region puts its source back. Modifiers of one kind act in the order they are given; the
-official inference clamps before it smooths.
+Within a step the hooks run in this order: ``guided`` on the velocity of a guided step, right after guidance;
+``velocity`` on every velocity, so the solver and the clean estimate see the modified one; ``step`` on the solver's
+result, before a region restores its source. Each hook runs the modifiers in the order given; the official inference
+clamps before it smooths.
 
-Everything is computed per batch item. Velocities and latents are ``[b t c]``; t is the noise level, 1 (noise) .. 0.
+Batch items are independent of each other. Velocities and latents are ``[b t c]``; t is the noise level, 1 (noise) .. 0.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .limits import problem
+from .validation import find_problems
 
 _TINY = 1e-10
 
 
 class Modifier:
-    """A modifier and its settings. Every hook returns what it was given unless a modifier overrides it.
+    """A modifier and its settings. Hooks that a modifier does not override change nothing.
 
-    SETTINGS: its fields and the parameters that give their ranges and defaults; a value outside raises ValueError.
+    SETTINGS: its fields and the parameters that give their ranges and defaults; a value out of range raises ValueError.
     WARNING: what a user should know before turning it on.
     """
 
@@ -33,85 +33,85 @@ class Modifier:
     WARNING: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
-        problems = [p for field, name in self.SETTINGS.items() if (p := problem(field, name, getattr(self, field)))]
+        problems = find_problems(self, self.SETTINGS)
         if problems:
             raise ValueError(f"{type(self).__name__}: " + "; ".join(problems))
 
     def begin(self) -> Modifier:
-        """The modifier of one run. One that remembers returns an object with a memory of its own."""
+        """Start the modifier of one run; a stateful one returns an object with its own state."""
         return self
 
     def guided(self, velocity: Tensor, cond: Tensor, x: Tensor, t: float) -> Tensor:
-        """Change the guided velocity at (x, t), in guided steps only; cond is the conditional one."""
+        """Change the guided velocity at (x, t), in guided steps only. cond: the conditional velocity."""
         return velocity
 
     def velocity(self, velocity: Tensor, x: Tensor, t: float, advance: bool) -> Tensor:
-        """Change the velocity at (x, t). advance: the first evaluation of a step, in which a memory moves on; further
-        evaluations of the step see the memory that the first one saw."""
+        """Change the velocity at (x, t). advance: True for the first evaluation of a step, which advances the state;
+        later evaluations of the step use the state that the first one used."""
         return velocity
 
     def step(self, x: Tensor, x0: Tensor, t: float) -> Tensor:
-        """Change the latent x after a step from level t, at whose start the clean latent was estimated as x0."""
+        """Change the latent x after a step from level t. x0: the clean estimate at the step's start."""
         return x
 
 
 @dataclass(frozen=True)
 class NormClamp(Modifier):
-    """Limits the velocity's length to a multiple of the latent's: ``v min(1, threshold |x| / |v|)``.
+    """Limits the velocity's norm to a multiple of the latent's: ``v min(1, threshold |x| / |v|)``.
 
-    Lengths are over time and channels, per item (official inference).
+    Norms are over time and channels, per item (official inference).
     """
 
     threshold: float
     SETTINGS: ClassVar = {"threshold": "norm_clamp_threshold"}
 
     def velocity(self, velocity: Tensor, x: Tensor, t: float, advance: bool) -> Tensor:
-        length, limit = (z.norm(dim=(1, 2), keepdim=True) for z in (velocity, x))
-        return velocity * (self.threshold * limit / (length + _TINY)).clamp(max=1)
+        velocity_norm, x_norm = (z.norm(dim=(1, 2), keepdim=True) for z in (velocity, x))
+        return velocity * (self.threshold * x_norm / (velocity_norm + _TINY)).clamp(max=1)
 
 
 @dataclass(frozen=True)
 class VelocityEma(Modifier):
-    """Smooths the velocity over the steps: ``(1 - factor) v + factor v'``, where v' is the last step's smoothed one.
+    """Smooths the velocity over the steps: ``(1 - factor) v + factor v'``, v' being the previous step's smoothed one.
 
-    The official inference with a solver of one evaluation per step. There, Heun's second evaluation is smoothed with
-    the first of the same step; here all evaluations of a step use the last step's velocity. The share of an older
-    velocity makes any solver first order.
+    Equals the official inference for solvers with one evaluation per step. There, Heun's second evaluation is smoothed
+    with the first of the same step; here all evaluations of a step use the previous step's velocity. Mixing in an older
+    velocity reduces any solver to first order.
     """
 
     factor: float
     SETTINGS: ClassVar = {"factor": "velocity_ema_factor"}
 
     def begin(self) -> Modifier:
-        return _Smoothing(self.factor)
+        return _VelocityEmaRun(self.factor)
 
 
-class _Smoothing(Modifier):
-    """Velocity EMA during one run."""
+class _VelocityEmaRun(Modifier):
+    """Velocity EMA of one run."""
 
     def __init__(self, factor: float) -> None:
         self._factor = factor
-        self._before: Tensor | None = None  # the last step's velocity
-        self._now: Tensor | None = None  # this step's
+        self._previous_average: Tensor | None = None  # smoothed velocity of the previous step
+        self._average: Tensor | None = None  # of this step
 
     def velocity(self, velocity: Tensor, x: Tensor, t: float, advance: bool) -> Tensor:
         if advance:
-            self._before = self._now
-        if self._before is not None:
-            velocity = (1 - self._factor) * velocity + self._factor * self._before
+            self._previous_average = self._average
+        if self._previous_average is not None:
+            velocity = (1 - self._factor) * velocity + self._factor * self._previous_average
         if advance:
-            self._now = velocity
+            self._average = velocity
         return velocity
 
 
 @dataclass(frozen=True)
 class GuidanceRescale(Modifier):
-    """Brings the spread of the guided estimate back towards that of the conditional one (Lin et al. 2023, section 3.4).
+    """Moves the standard deviation of the guided estimate towards the conditional one's (Lin et al. 2023, section 3.4).
 
     The paper scales the network's output, which in its parametrisation is the clean estimate where noise is strongest.
-    A flow's velocity also carries the noise, and to scale that would leave noise behind, so the clean estimate
+    A flow's velocity also contains the noise, and scaling it would leave noise behind, so the clean estimate
     ``x0 = x - t v`` is scaled by ``factor s_cond / s_guided + 1 - factor``; s is the standard deviation over time and
-    channels. At t = 0 the estimate does not depend on the velocity and nothing is changed.
+    channels. At t = 0 the estimate does not depend on the velocity and nothing changes.
     """
 
     factor: float
@@ -121,21 +121,21 @@ class GuidanceRescale(Modifier):
         if t == 0:
             return velocity
         estimate = x - t * velocity
-        spread = estimate.std(dim=(1, 2), keepdim=True)
-        wanted = (x - t * cond).std(dim=(1, 2), keepdim=True)
-        ratio = torch.where(spread > 0, wanted / spread, 1)
+        std_guided = estimate.std(dim=(1, 2), keepdim=True)
+        std_cond = (x - t * cond).std(dim=(1, 2), keepdim=True)
+        ratio = torch.where(std_guided > 0, std_cond / std_guided, 1)
         return (x - (self.factor * ratio + 1 - self.factor) * estimate) / t
 
 
 @dataclass(frozen=True)
 class Wavelet(Modifier):
-    """Correction in wavelet bands (DCW, arXiv 2604.16044) as the official inference does it, with the Haar wavelet.
+    """Correction in wavelet bands (DCW, arXiv 2604.16044) as in the official inference, with the Haar wavelet.
 
-    After every step, the last one included, the difference between x and the clean estimate x0 is increased: by
-    ``t low`` in the slow half of its frequencies over time, by ``(1 - t) high`` in the fast half; t is the level that
-    the step came from. mode: low or high, one half only; double, both; pix, ``low`` everywhere at every step. A last
-    Euler step arrives at x0 itself, so nothing changes there. The official code takes its low scaler in mode high
-    too; here each half has its own. An odd last frame is paired with zeros.
+    After every step, including the last, the difference between x and the clean estimate x0 is amplified over time: by
+    ``t low`` in the low band and by ``(1 - t) high`` in the high band; t is the level at the step's start. mode: low or
+    high, that band only; double, both; pix, ``low`` in both bands at every level. A final Euler step lands on x0
+    itself, so it is unchanged. The official code uses its low scaler in mode high too; here each band has its own. An
+    odd last frame is paired with zeros.
 
     It assumes a solver that adds no noise, since fresh noise is not an error to correct.
     """
@@ -153,16 +153,16 @@ class Wavelet(Modifier):
         difference = x - x0
         if self.mode == "pix":
             return x + self.low * difference
-        slow = _slow_half(difference)
+        low_band = _low_band(difference)
         if self.mode != "high":
-            x = x + t * self.low * slow
+            x = x + t * self.low * low_band
         if self.mode != "low":
-            x = x + (1 - t) * self.high * (difference - slow)
+            x = x + (1 - t) * self.high * (difference - low_band)
         return x
 
 
-def _slow_half(z: Tensor) -> Tensor:
-    """The part of ``[b t c]`` that one level of the Haar transform over time keeps in its low band: means of pairs."""
+def _low_band(z: Tensor) -> Tensor:
+    """The low band of one Haar level over time, back in the time domain ``[b t c]``: the means of frame pairs."""
     frames = z.shape[1]
     pairs = F.pad(z, (0, 0, 0, frames % 2)).unflatten(1, (-1, 2))
     return pairs.mean(dim=2, keepdim=True).expand_as(pairs).flatten(1, 2)[:, :frames]
@@ -176,8 +176,8 @@ MODIFIERS: dict[str, type[Modifier]] = {
 }
 
 
-def modifier(name: str) -> type[Modifier]:
-    """A modifier by name; it is made with its settings."""
+def get_modifier(name: str) -> type[Modifier]:
+    """A modifier class by name."""
     if name not in MODIFIERS:
         raise ValueError(f"unknown modifier {name!r}; known: {', '.join(MODIFIERS)}")
     return MODIFIERS[name]

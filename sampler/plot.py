@@ -1,4 +1,4 @@
-"""Pictures of a schedule and of a run. matplotlib is imported only to draw."""
+"""Plots of a schedule and of a run. matplotlib is imported only for drawing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ DARK, BLUE, ORANGE, GREEN, RED = "#222222", "#4477aa", "#ee7733", "#228833", "#c
 
 @dataclass(frozen=True)
 class Trace:
-    """What a run did per step: lengths (root mean square) of the guided velocity and of the guidance update, and the
-    angle between the update and the conditional velocity in degrees. Averages over the batch."""
+    """A run per step, averaged over the batch: the RMS of the guided velocity and of the guidance update, and the angle
+    in degrees between the update and the conditional velocity."""
 
     levels: tuple[float, ...]
     velocity: tuple[float, ...]
@@ -26,22 +26,22 @@ class Trace:
 
 
 class Tracer:
-    """Collects a trace while a run goes on, without waiting for the device."""
+    """Records a trace during a run without synchronising with the device."""
 
     def __init__(self) -> None:
         self._levels: list[float] = []
         self._rows: list[Tensor] = []
 
     def add(self, step: Step) -> None:
-        guided, plain = step.velocity.flatten(1).float(), step.conditional.flatten(1).float()
-        update = guided - plain
-        cosine = torch.nn.functional.cosine_similarity(update, plain, dim=1)
+        guided, conditional = step.velocity.flatten(1).float(), step.conditional.flatten(1).float()
+        update = guided - conditional
+        cosine = torch.nn.functional.cosine_similarity(update, conditional, dim=1)
         angle = torch.rad2deg(torch.arccos(cosine.clamp(-1, 1)))
-        lengths = [y.square().mean(dim=1).sqrt() for y in (guided, update)]
+        rms = [y.square().mean(dim=1).sqrt() for y in (guided, update)]
         self._levels.append(step.t)
-        # Where guidance is off there is no update to measure an angle of.
-        angle = torch.where(lengths[1] > 0, angle, torch.nan)
-        self._rows.append(torch.stack([*lengths, angle]).mean(dim=1))
+        # Without guidance the update is zero and has no angle.
+        angle = torch.where(rms[1] > 0, angle, torch.nan)
+        self._rows.append(torch.stack([*rms, angle]).mean(dim=1))
 
     def finish(self) -> Trace:
         velocity, update, angle = torch.stack(self._rows, dim=1).cpu().tolist()
@@ -49,7 +49,7 @@ class Tracer:
 
 
 def draw(sigmas: list[float], solver: str, evaluations: int, trace: Trace | None) -> np.ndarray:
-    """The picture as ``[height width 3]`` uint8. evaluations: of the solver, per step."""
+    """Draw the plot as ``[height width 3]`` uint8. evaluations: of the network per step of the solver."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ def draw(sigmas: list[float], solver: str, evaluations: int, trace: Trace | None
     rows = 1 if trace is None else 3
     figure = Figure(figsize=(9, 3.4 * rows), dpi=110, layout="constrained")
     axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
-    _levels(axes[0], sigmas, solver, evaluations)
+    _draw_levels(axes[0], sigmas, solver, evaluations)
     if trace is not None:
         progress = [1 - level for level in trace.levels]
         axes[1].plot(progress, trace.velocity, color=BLUE, marker=".", label="velocity")
@@ -75,7 +75,7 @@ def draw(sigmas: list[float], solver: str, evaluations: int, trace: Trace | None
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _levels(axis: Any, sigmas: list[float], solver: str, evaluations: int) -> None:
+def _draw_levels(axis: Any, sigmas: list[float], solver: str, evaluations: int) -> None:
     steps = len(sigmas) - 1
     axis.step(range(len(sigmas)), sigmas, where="post", color="#bbbbbb", linewidth=1)
     axis.plot(range(len(sigmas)), sigmas, color=BLUE, marker="o", markersize=4, linestyle="", label="levels")

@@ -1,4 +1,4 @@
-"""What each kind of checkpoint was made to run with. Data only: nothing is applied unless it is asked for."""
+"""Recommended settings for each kind of checkpoint. Data only: nothing here is applied automatically."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Preset:
-    """Steps, shift of the linear schedule and guidance for one kind of checkpoint, and who recommends them.
+    """Steps, shift of the linear schedule and guidance for one kind of checkpoint, with the source of the advice.
 
     guidance_type: a key of ``guidance.GUIDANCE``. guidance_scale 1 is no guidance.
     """
@@ -19,15 +19,15 @@ class Preset:
     source: str
 
 
-def preset(kind: str) -> Preset:
+def get_preset(kind: str) -> Preset:
     """The preset of a kind of checkpoint."""
     if kind not in PRESETS:
         raise ValueError(f"no preset for {kind!r} checkpoints; known: {', '.join(PRESETS)}")
     return PRESETS[kind]
 
 
-# The official sources disagree: the training configuration names shift 1 and 50 steps for base and SFT, the Python
-# interface shift 1 and 8 steps for all. The user interface is the one whose results people know.
+# The official sources disagree: the training configuration has shift 1 and 50 steps for base and SFT, the Python API
+# shift 1 and 8 steps for all. The user interface is what people have heard results from.
 _INTERFACE = "default of the official user interface"
 
 PRESETS: dict[str, Preset] = {

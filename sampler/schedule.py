@@ -1,4 +1,4 @@
-"""Schedules: the noise levels t that a run steps through, from 1 (noise) down to 0 (clean)."""
+"""Schedules by name: the noise levels t of a run, from 1 (noise) down to 0 (clean)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from .limits import problem
 from .schedules import shifted
 from .schedules.linear_quadratic import linear_quadratic
 from .schedules.log_snr import log_snr_uniform
 from .schedules.shifted import beta, sgm_uniform
 from .schedules.variance_exploding import exponential, karras, kl_optimal
+from .validation import find_problems
 
 Formula = Callable[..., list[float]]
 
-_PARAMETERS = {
+_PARAMETER_NAMES = {
     "shift": "shift",
     "rho": "schedule_rho",
     "alpha": "schedule_alpha",
@@ -35,11 +35,11 @@ _EXAMPLE = "Write levels from 1 (noise) down to 0 (clean): 1, 0.75, 0.5, 0"
 
 @dataclass(frozen=True)
 class Options:
-    """What shapes a schedule. Ranges are those of ``parameters``; values outside raise ValueError, all at once.
+    """The options of a schedule. Ranges are those of ``parameters``; ValueError lists every value out of range.
 
-    Which of them a schedule reads: ``options_of``. start: the first level, for which the levels are made. denoise: the
-    share of a longer schedule that is run, see ``truncate``; only one of the two may lie below 1. sigmas: the levels
-    of a custom schedule, empty for every other.
+    ``options_of`` says which of them a schedule reads. start: the first level. denoise: the fraction of a longer
+    schedule to run, see ``truncate``; at most one of start and denoise may be below 1. sigmas: the levels of a custom
+    schedule, empty for all others.
     """
 
     shift: float
@@ -53,7 +53,7 @@ class Options:
     sigmas: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        problems = [p for field, name in _PARAMETERS.items() if (p := problem(field, name, getattr(self, field)))]
+        problems = find_problems(self, _PARAMETER_NAMES)
         if problems:
             raise ValueError("schedule: " + "; ".join(problems))
         if self.start < 1 and self.denoise < 1:
@@ -63,118 +63,119 @@ class Options:
 
 
 def build(name: str, steps: int, options: Options) -> list[float]:
-    """The levels of the named schedule: ``steps + 1`` floats that fall strictly, from 1 or ``options.start`` to 0.
+    """The levels of the named schedule: ``steps + 1`` strictly decreasing floats from 1 or ``options.start`` to 0.
 
-    A custom schedule is its list, whatever the steps. Options that the schedule does not read are ignored, except
-    those that would change where the run begins or which levels it has.
+    A custom schedule returns its list, whatever the steps. Options that the schedule does not read are ignored, except
+    those that would change its first level or replace its levels.
 
-    Raises ValueError for an unknown name, for what the formula refuses, for a list with another schedule than custom
-    and for start or denoise below 1 with a list, and for levels that float32, the format of SIGMAS, cannot tell apart.
+    Raises ValueError for an unknown name; for arguments that the formula refuses; for sigmas with a schedule other than
+    custom; for custom with start or denoise below 1; and for levels that are equal in float32, the dtype of SIGMAS.
     """
-    formula, read = schedule(name), options_of(name)
-    is_list = "sigmas" in read
+    formula, names = get_schedule(name), options_of(name)
+    is_custom = "sigmas" in names
     problems = []
-    if options.sigmas and not is_list:
+    if options.sigmas and not is_custom:
         problems.append(f"a list of levels is given and the schedule is {name}: choose custom or clear the list")
-    if is_list and (options.start < 1 or options.denoise < 1):
+    if is_custom and (options.start < 1 or options.denoise < 1):
         problems.append("custom levels begin where their list begins: leave start and denoise at 1")
     if problems:
         raise ValueError("schedule: " + "; ".join(problems))
-    chosen: dict[str, Any] = {option: getattr(options, option) for option in read if option != "denoise"}
-    if is_list:
-        sigmas = formula(**chosen)
+    arguments: dict[str, Any] = {option: getattr(options, option) for option in names if option != "denoise"}
+    if is_custom:
+        sigmas = formula(**arguments)
     else:
-        sigmas = truncate(lambda total: formula(total, **chosen), steps, denoise=options.denoise)
-    _refuse_merged(name, sigmas)
+        sigmas = truncate(lambda total: formula(total, **arguments), steps, denoise=options.denoise)
+    _require_distinct_float32(name, sigmas)
     return sigmas
 
 
 def options_of(name: str) -> tuple[str, ...]:
     """The fields of ``Options`` that the named schedule reads."""
-    read = tuple(word for word in inspect.signature(schedule(name)).parameters if word != "steps")
-    return read if "sigmas" in read else (*read, "denoise")
+    names = tuple(option for option in inspect.signature(get_schedule(name)).parameters if option != "steps")
+    return names if "sigmas" in names else (*names, "denoise")
 
 
 def truncate(make: Callable[[int], list[float]], steps: int, *, denoise: float) -> list[float]:
-    """The last ``steps`` steps of the schedule that ``make`` makes for ``int(steps / denoise)`` steps.
+    """The last ``steps`` steps of ``make(int(steps / denoise))``.
 
-    ComfyUI's meaning of denoise: the number of steps stays, the schedule is finer and its noisy part is left out. (The
-    other meaning, which shortens a finished schedule to ``steps * denoise`` steps, is that of its SplitSigmasDenoise
-    node.) The level it begins at depends on the schedule; it is denoise itself for evenly spaced levels. With few steps
-    and a denoise close to 1 the longer schedule has no step more, and the run begins at 1 after all.
+    denoise as in ComfyUI's schedulers: the number of steps stays the same, the schedule is finer and its noisy part is
+    dropped. (ComfyUI's SplitSigmasDenoise node instead shortens a finished schedule to ``steps * denoise`` steps.) The
+    first level depends on the schedule; for evenly spaced levels it is denoise itself. With few steps and denoise close
+    to 1 the longer schedule has no extra step, so the run still begins at 1.
 
-    Raises ValueError for denoise outside 0 .. 1, 0 excluded.
+    Raises ValueError unless denoise is above 0 and at most 1.
     """
     if not 0 < denoise <= 1:
-        raise ValueError(f"schedule: denoise is {denoise}, it must lie above 0 and at most at 1 (the whole schedule)")
+        raise ValueError(f"schedule: denoise is {denoise}, it must be above 0 and at most 1 (the full schedule)")
     return make(int(steps / denoise))[-(steps + 1) :]
 
 
 def linear(steps: int, shift: float) -> list[float]:
-    """The schedule of the official inference, from pure noise: ``schedules.shifted.linear``."""
+    """The schedule of the official inference from pure noise, see ``schedules.shifted.linear``."""
     return shifted.linear(steps, shift=shift, start=1.0)
 
 
 def custom(*, sigmas: Sequence[float]) -> list[float]:
-    """Levels as given. Raises ValueError, with every problem, unless they fall strictly inside 0 .. 1 and end at 0."""
-    return _custom(list(sigmas), [repr(t) for t in sigmas])
+    """The levels given. Raises ValueError with every problem unless they fall strictly within 0 .. 1 and end at 0."""
+    return _validated(list(sigmas), [repr(t) for t in sigmas])
 
 
 def parse_sigmas(text: str) -> list[float]:
-    """Read levels that a user typed, separated by commas or white space.
+    """Parse levels typed by a user, separated by commas or white space.
 
-    They fall strictly and end at 0. A first level below 1 is a start from a noised source, see ``denoise.start``.
+    They must decrease strictly and end at 0. A first level below 1 starts from a noised source, see ``denoise.start``.
     Raises ValueError with every problem and its position, counted from 1.
     """
     words = [word for word in re.split(r"[,\s]+", text) if word]
-    return _custom([_number(word) for word in words], words)
+    return _validated([_parse_float(word) for word in words], words)
 
 
 def check(sigmas: Sequence[float]) -> None:
-    """Raise ValueError, with every problem, unless there are two or more levels in 0 .. 1 that fall strictly."""
-    problems = _problems(sigmas, [repr(t) for t in sigmas])
+    """Raise ValueError with every problem unless there are at least two levels in 0 .. 1 that decrease strictly."""
+    problems = _level_problems(sigmas, [repr(t) for t in sigmas])
     if problems:
         raise ValueError("schedule: " + "; ".join(problems))
 
 
-def _custom(values: list[float], shown: Sequence[str]) -> list[float]:
-    problems = _problems(values, shown)
+def _validated(values: list[float], texts: Sequence[str]) -> list[float]:
+    """The values of a custom schedule. texts: how messages quote them."""
+    problems = _level_problems(values, texts)
     if values and not math.isnan(values[-1]) and values[-1] != 0:
-        problems.append(f"position {len(values)} ({shown[-1]}): the last level must be 0, or noise is left over")
+        problems.append(f"position {len(values)} ({texts[-1]}): the last level must be 0, or noise remains")
     if problems:
         raise ValueError(f"custom sigmas: {'; '.join(problems)}. {_EXAMPLE}")
     return values
 
 
-def _number(word: str) -> float:
+def _parse_float(word: str) -> float:
     try:
         return float(word)
     except ValueError:
         return math.nan
 
 
-def _problems(values: Sequence[float], shown: Sequence[str]) -> list[str]:
+def _level_problems(values: Sequence[float], texts: Sequence[str]) -> list[str]:
     problems = []
     for i, t in enumerate(values):
-        where = f"position {i + 1} ({shown[i]})"
+        where = f"position {i + 1} ({texts[i]})"
         if math.isnan(t):
             problems.append(f"{where}: not a number")
         elif not 0 <= t <= 1:
             problems.append(f"{where}: outside 0 to 1")
         if i > 0 and t >= values[i - 1]:
-            problems.append(f"{where}: not below the level before it ({shown[i - 1]})")
+            problems.append(f"{where}: not below the level before it ({texts[i - 1]})")
     if len(values) < 2:
         problems.append(f"{len(values)} given, at least 2 are needed (one step)")
     return problems
 
 
-def _refuse_merged(name: str, sigmas: Sequence[float]) -> None:
-    narrow = struct.unpack(f"{len(sigmas)}f", struct.pack(f"{len(sigmas)}f", *sigmas))
-    merged = next((i for i, (a, b) in enumerate(pairwise(narrow), start=2) if b >= a), None)
-    if merged is not None:
+def _require_distinct_float32(name: str, sigmas: Sequence[float]) -> None:
+    rounded = struct.unpack(f"{len(sigmas)}f", struct.pack(f"{len(sigmas)}f", *sigmas))
+    position = next((i for i, (a, b) in enumerate(pairwise(rounded), start=2) if b >= a), None)
+    if position is not None:
         raise ValueError(
-            f"schedule: {name} has levels closer together than float32 can tell, first at position {merged} "
-            f"({sigmas[merged - 1]!r} after {sigmas[merged - 2]!r}): take fewer steps or less extreme options"
+            f"schedule: {name} has levels closer together than float32 can represent, first at position {position} "
+            f"({sigmas[position - 1]!r} after {sigmas[position - 2]!r}): use fewer steps or less extreme options"
         )
 
 
@@ -191,8 +192,8 @@ SCHEDULES: dict[str, Formula] = {
 }
 
 
-def schedule(name: str) -> Formula:
-    """A schedule's formula by name: ``(steps, *, options) -> levels``, custom alone without steps."""
+def get_schedule(name: str) -> Formula:
+    """A schedule's formula by name: ``(steps, *, options) -> levels``; custom takes no steps."""
     if name not in SCHEDULES:
         raise ValueError(f"unknown schedule {name!r}; known: {', '.join(SCHEDULES)}")
     return SCHEDULES[name]

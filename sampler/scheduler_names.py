@@ -1,9 +1,9 @@
-"""Composite scheduler names as hosted services write them: a sampler and a curve in one, "DPM++ 2M Karras"."""
+"""Composite scheduler names of hosted services: a sampler and a sigma curve in one, "DPM++ 2M Karras"."""
 
 from __future__ import annotations
 
-# Only names whose step is exactly one of our solvers'. DDIM without added noise is Euler's step on a flow; LCM goes to
-# the clean estimate and draws all of the noise anew, which is sde. Others (IPNDM, LMS, DPM++ SDE ...) would be guesses.
+# Only names whose step is exactly one of our solvers'. DDIM without added noise is Euler's step on a flow; LCM takes
+# the clean estimate and draws all noise afresh, which is sde. Others (IPNDM, LMS, DPM++ SDE ...) would be guesses.
 SAMPLERS: dict[str, str] = {
     "Euler": "euler",
     "Euler a": "euler_ancestral",
@@ -15,7 +15,7 @@ SAMPLERS: dict[str, str] = {
     "DDIM": "euler",
     "LCM": "sde",
 }
-# Uniform is the spacing of the steps and may stand before a curve, which then takes its place.
+# Uniform is the default step spacing; a curve after it overrides it.
 CURVES: dict[str, str] = {
     "": "linear",
     "Uniform": "linear",
@@ -26,7 +26,7 @@ CURVES: dict[str, str] = {
     "Uniform Exponential": "exponential",
     "Uniform Beta": "beta",
 }
-ALONE: dict[str, tuple[str, str]] = {
+STANDALONE: dict[str, tuple[str, str]] = {
     "Default": ("euler", "linear"),
     "FlowMatchEulerDiscreteScheduler": ("euler", "linear"),
 }
@@ -34,21 +34,21 @@ NAMES: dict[str, tuple[str, str]] = {
     f"{sampler} {curve}".strip(): (solver, schedule)
     for sampler, solver in SAMPLERS.items()
     for curve, schedule in CURVES.items()
-} | ALONE
-_FOLDED = {name.casefold(): parts for name, parts in NAMES.items()}
+} | STANDALONE
+_BY_FOLDED_NAME = {name.casefold(): pair for name, pair in NAMES.items()}
 
 
-def factor(name: str) -> tuple[str, str]:
-    """The solver and the schedule that a composite name means. Case and runs of spaces do not matter.
+def split_name(name: str) -> tuple[str, str]:
+    """The solver and the schedule of a composite name. Case and repeated spaces are ignored.
 
-    Raises ValueError, with what is allowed, for a name that is not known.
+    Raises ValueError that lists the known names.
     """
-    parts = _FOLDED.get(" ".join(name.casefold().split()))
-    if parts is None:
+    pair = _BY_FOLDED_NAME.get(" ".join(name.casefold().split()))
+    if pair is None:
         shown = name if len(name) <= 60 else f"{name[:60]}..."
         curves = ", ".join(curve for curve in CURVES if curve)
         raise ValueError(
-            f"unknown scheduler {shown!r}; known: {', '.join(ALONE)}, and {', '.join(SAMPLERS)}, each alone or "
+            f"unknown scheduler {shown!r}; known: {', '.join(STANDALONE)}, and {', '.join(SAMPLERS)}, each alone or "
             f"followed by one of {curves}"
         )
-    return parts
+    return pair

@@ -1,13 +1,13 @@
-"""Solvers by name: how a run gets from one noise level to the next along the velocity.
+"""Solvers by name: how a run integrates the velocity from one noise level to the next.
 
 A solver makes one stepper per run; ``solvers/contract.py`` says what a stepper may rely on. All coefficients are Python
-floats, so nothing waits for the device. Any falling levels work: one step, 300, evenly spaced or not.
+floats, so nothing synchronises with the device. Any decreasing levels work: one step, 300, evenly spaced or not.
 
-Solvers that remember earlier steps (ab, dpmpp, unipc) take a jump of the velocity, where guidance begins or ends or a
-cover lets go of its source, for a slope, until one or two steps later it is forgotten.
+Multistep solvers (ab, dpmpp, unipc) extrapolate across a jump of the velocity, where guidance starts or ends or a cover
+stops following its source, for one or two steps.
 
-Not here: STORK-4 (Tan et al. 2025). Its inner stages never see the latents they make, only a polynomial through earlier
-velocities, and a sum of such stages is that polynomial's integral: Adams-Bashforth, without any gain in stability.
+STORK-4 (Tan et al. 2025) is left out: its inner stages evaluate a polynomial through earlier velocities, never the
+network, so their sum is that polynomial's integral: Adams-Bashforth, with no gain in stability.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ from .solvers.log_snr import dpmpp_2m, dpmpp_3m, unipc
 from .solvers.runge_kutta import euler, heun, midpoint, rk4
 from .solvers.stochastic import dpmpp_2m_sde, euler_ancestral, sde
 
-__all__ = ["SOLVERS", "Evaluate", "Solver", "SolverKind", "Stepper", "euler", "make_solver", "solver"]
+__all__ = ["SOLVERS", "Evaluate", "Solver", "SolverKind", "Stepper", "euler", "get_solver", "make_solver"]
 
 
 @dataclass(frozen=True)
 class SolverKind:
-    """What the table knows of a solver.
+    """An entry of the solver table.
 
-    make: from one seed per batch item and eta, which only a stochastic one uses. order: the error falls as the step
-    length to this power; of a stochastic one, that at eta 0; of those over the signal-to-noise ratio (dpmpp, unipc),
-    that between levels inside 0 .. 1, while a whole run is of order 2. evaluations: of the network, per step. source:
-    where it comes from.
+    make: takes one seed per batch item and eta, which only stochastic solvers use. order: of convergence; of a
+    stochastic solver at eta 0; of dpmpp and unipc between levels inside 0 .. 1, while a run from 1 to 0 has order 2.
+    evaluations: of the network per step. source: paper or implementation.
     """
 
     make: Callable[[Sequence[int], float], Solver]
@@ -41,28 +40,28 @@ class SolverKind:
     source: str
 
 
-def solver(name: str) -> Solver:
+def get_solver(name: str) -> Solver:
     """A deterministic solver by name."""
-    kind = _kind(name)
+    kind = _get_kind(name)
     if kind.stochastic:
-        raise ValueError(f"the solver {name} draws noise: make it with make_solver, from one seed per item")
+        raise ValueError(f"the solver {name} draws noise: use make_solver, with one seed per item")
     return kind.make((), 0.0)
 
 
 def make_solver(name: str, seeds: Sequence[int], eta: float) -> Solver:
-    """Any solver by name. A stochastic one draws the noise of item i from ``seeds[i]`` and replaces the share eta of it
-    per step, 0 .. 1; a deterministic one has no use for either."""
-    return _kind(name).make(seeds, eta)
+    """Any solver by name. A stochastic one draws the noise of item i from ``seeds[i]`` and replaces the fraction eta of
+    it per step, 0 .. 1; deterministic solvers ignore both."""
+    return _get_kind(name).make(seeds, eta)
 
 
-def _kind(name: str) -> SolverKind:
+def _get_kind(name: str) -> SolverKind:
     if name not in SOLVERS:
         raise ValueError(f"unknown solver {name!r}; known: {', '.join(SOLVERS)}")
     return SOLVERS[name]
 
 
-def _deterministic(made: Solver, order: int, evaluations: int, source: str) -> SolverKind:
-    return SolverKind(lambda seeds, eta: made, order, evaluations, False, source)
+def _deterministic(solver: Solver, order: int, evaluations: int, source: str) -> SolverKind:
+    return SolverKind(lambda seeds, eta: solver, order, evaluations, False, source)
 
 
 SOLVERS: dict[str, SolverKind] = {

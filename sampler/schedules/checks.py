@@ -1,4 +1,4 @@
-"""What every schedule formula requires of its arguments, and even spacing."""
+"""Argument checks and spacing shared by the schedule formulas."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 
 
 def require(steps: int, start: float, positive: Mapping[str, float] | None = None) -> None:
+    """Raise ValueError unless steps >= 1, 0 < start <= 1 and all values of ``positive`` are finite and above 0."""
     problems = [] if steps >= 1 else [f"steps is {steps}, it must be at least 1"]
     if not 0 < start <= 1:
-        problems.append(f"start is {start}, it must lie above 0 and at most at 1 (pure noise)")
+        problems.append(f"start is {start}, it must be above 0 and at most 1 (pure noise)")
     for name, value in (positive or {}).items():
         if not 0 < value < math.inf:
             problems.append(f"{name} is {value}, it must be a number above 0")
@@ -19,9 +20,10 @@ def require(steps: int, start: float, positive: Mapping[str, float] | None = Non
         raise ValueError("schedule: " + "; ".join(problems))
 
 
-def require_terminal(terminal: float, above: float, what: str = "start") -> None:
-    if not 0 < terminal < above:
-        raise ValueError(f"schedule: terminal is {terminal}, it must lie above 0 and below the {what} ({above:g})")
+def require_terminal(terminal: float, limit: float, limit_name: str = "start") -> None:
+    """Raise ValueError unless terminal is above 0 and below the limit."""
+    if not 0 < terminal < limit:
+        raise ValueError(f"schedule: terminal is {terminal}, it must be above 0 and below the {limit_name} ({limit:g})")
 
 
 def spread(first: float, last: float, steps: int) -> list[float]:
@@ -30,10 +32,12 @@ def spread(first: float, last: float, steps: int) -> list[float]:
 
 
 def distinct(start: float, levels: Iterable[float]) -> list[float]:
-    """``start`` and the levels after it, each moved down to the next float32 where that type could not tell it from the
-    one before: SIGMAS carry float32, and a step between equal levels goes nowhere."""
+    """``start`` and the levels after it, each lowered to the next float32 if it would equal the previous one there.
+
+    SIGMAS are float32, and a step between equal levels does nothing.
+    """
     result = [start]
     for level in levels:
-        below = np.nextafter(np.float32(result[-1]), np.float32(0))
-        result.append(min(level, float(below)))
+        highest = np.nextafter(np.float32(result[-1]), np.float32(0))
+        result.append(min(level, float(highest)))
     return result

@@ -1,4 +1,4 @@
-"""Formulas written for the noise levels of variance-exploding models: Karras, exponential and KL-optimal."""
+"""Schedules of variance-exploding models: Karras, exponential and KL-optimal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .checks import require, require_terminal, spread
 def karras(steps: int, *, rho: float, terminal: float, start: float) -> list[float]:
     """``t^(1/rho)`` evenly spaced from the start to ``terminal``, then 0 (Karras et al. 2022, equation 5).
 
-    rho 1 spaces t evenly, rho 7 is the paper's; the larger it is, the more levels lie close to the terminal.
+    rho 1 spaces t evenly, rho 7 is the paper's; a larger rho puts more levels close to the terminal.
     """
     require(steps, start, {"rho": rho})
     require_terminal(terminal, start)
@@ -18,9 +18,9 @@ def karras(steps: int, *, rho: float, terminal: float, start: float) -> list[flo
 
 
 def exponential(steps: int, *, terminal: float, start: float) -> list[float]:
-    """``log t`` evenly spaced from the start to ``terminal``, then 0: the limit of karras for a large rho.
+    """``log t`` evenly spaced from the start to ``terminal``, then 0: the limit of karras for large rho.
 
-    The geometric series of Song and Ermon (2019), with the ends that k-diffusion gives it.
+    The geometric series of Song and Ermon (2019) with k-diffusion's end points.
     """
     require(steps, start)
     require_terminal(terminal, start)

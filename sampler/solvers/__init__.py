@@ -1,1 +1,1 @@
-"""The solvers, one file per family; ``sampler/solver.py`` lists them by name."""
+"""Solvers, one file per family; ``sampler/solver.py`` lists them by name."""

@@ -1,4 +1,4 @@
-"""Adams-Bashforth on the velocity: high order at one evaluation per step, from the velocities of earlier steps."""
+"""Adams-Bashforth on the velocity: higher order at one evaluation per step, from earlier steps' velocities."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ def ab2() -> Stepper:
 
 
 def ab3() -> Stepper:
-    """Third order on any levels; the first two steps are of order 1 and 2 (Bashforth and Adams 1883).
+    """Third order on any levels; the first two steps have order 1 and 2 (Bashforth and Adams 1883).
 
-    The second step first takes back the error of Euler's first one, which alone would hold the whole run at order 2.
+    The second step first corrects the error of the first, an Euler step, which would limit the run to order 2.
     """
     return _adams_bashforth(3)
 
 
 def _adams_bashforth(order: int) -> Stepper:
-    past: list[tuple[float, Tensor]] = []  # level and velocity of the last steps, newest first
+    history: list[tuple[float, Tensor]] = []  # level and velocity of recent steps, newest first
 
     def step(evaluate: Evaluate, x: Tensor, t: float, t_next: float) -> Tensor:
         velocity = evaluate(x, t)
-        if order > 2 and len(past) == 1:
-            before, first = past[0]
-            x = x + (before - t) / 2 * (first - velocity)  # Heun's step instead, at no evaluation of its own
-        past.insert(0, (t, velocity))
-        del past[order:]
+        if order > 2 and len(history) == 1:
+            first_t, first_velocity = history[0]
+            # Turns the Euler step into Heun's without another evaluation.
+            x = x + (first_t - t) / 2 * (first_velocity - velocity)
+        history.insert(0, (t, velocity))
+        del history[order:]
         h = t - t_next
         moments = (h, h**2 / 2, h**3 / 3)
-        factors = weights([t - level for level, _ in past], moments[: len(past)])
-        return x - combine(factors, [v for _, v in past])
+        factors = weights([t - level for level, _ in history], moments[: len(history)])
+        return x - combine(factors, [v for _, v in history])
 
     return step

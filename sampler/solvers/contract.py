@@ -1,7 +1,6 @@
-"""What a solver is.
+"""The interface of a solver.
 
-The flow is dx/dt = v(x, t) with v = noise - data, followed from t = 1 down to 0. The clean latents that a velocity
-points at are x0 = x - t v.
+The flow dx/dt = v(x, t), v = noise - data, is integrated from t = 1 down to 0. The clean estimate is x0 = x - t v.
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ Evaluate = Callable[[Tensor, float], Tensor]
 
 
 class Stepper(Protocol):
-    """One run's steps. It may remember earlier velocities; no other run sees them."""
+    """Takes the steps of one run, and may keep earlier velocities as its state."""
 
     def __call__(self, evaluate: Evaluate, x: Tensor, t: float, t_next: float) -> Tensor:
         """Take x ``[b t c]`` from level t to t_next < t.
 
-        ``evaluate(x, t)`` is the guided velocity. The first evaluation of every step is at the step's own (x, t): it
-        is the one that advances the memory of the guidance and that the estimate of the clean latents is made from.
-        Further evaluations may be anywhere and see the same memory.
+        ``evaluate(x, t)`` is the guided velocity. The first evaluation of every step must be at the step's own (x, t):
+        it advances the state of the guidance and gives the clean estimate. Later evaluations may be anywhere and use
+        the same state.
 
-        Between two steps x may be changed (a region put back, a modifier), so a stepper adds to the x it is given and
-        never goes back to an x that it remembers.
+        Regions and modifiers change x between steps, so a stepper adds to the x it receives and never returns to an
+        earlier one.
         """
         ...
 
 
-# Makes the stepper of one run. What a solver needs besides (the seeds of a stochastic one) is bound to it before.
+# Makes the stepper of one run. Anything else a solver needs, such as seeds, is bound beforehand.
 Solver = Callable[[], Stepper]

@@ -1,7 +1,7 @@
-"""One-step solvers: every step starts afresh, and pays for its order with further evaluations.
+"""Single-step solvers: no history, and more evaluations per step for a higher order.
 
-All evaluations of a step are guided in the same way and see the same guidance memory, so within a step the velocity is
-one function of (x, t). The official Heun differs: under APG its second evaluation uses plain CFG.
+All evaluations of a step are guided alike and use the same guidance state, so within a step the velocity is a function
+of (x, t). The official Heun differs: under APG its second evaluation uses plain CFG.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from acestep_xl.sampler.schedule import linear, schedule, truncate
+from acestep_xl.sampler.schedule import get_schedule, linear, truncate
 
 pytestmark = pytest.mark.skipif(
     "COMFYUI_PATH" not in os.environ, reason="COMFYUI_PATH does not name a ComfyUI checkout"
@@ -84,11 +84,11 @@ def test_equal_where_comfyui_computes_on_the_line(comfy: dict[str, Any], multipl
     lowest = comfy[f"minimum {multiplier}"]
     assert lowest == pytest.approx(0.003, abs=1e-5)
     ours = {
-        "sgm_uniform": schedule("sgm_uniform")(steps, shift=SHIFT, terminal=lowest, start=1.0),
-        "karras": schedule("karras")(steps, rho=7.0, terminal=lowest, start=1.0),
-        "exponential": schedule("exponential")(steps, terminal=lowest, start=1.0),
-        "linear_quadratic": schedule("linear_quadratic")(steps, threshold=0.025, start=1.0),
-        "kl_optimal": schedule("kl_optimal")(steps, terminal=lowest, start=1.0),
+        "sgm_uniform": get_schedule("sgm_uniform")(steps, shift=SHIFT, terminal=lowest, start=1.0),
+        "karras": get_schedule("karras")(steps, rho=7.0, terminal=lowest, start=1.0),
+        "exponential": get_schedule("exponential")(steps, terminal=lowest, start=1.0),
+        "linear_quadratic": get_schedule("linear_quadratic")(steps, threshold=0.025, start=1.0),
+        "kl_optimal": get_schedule("kl_optimal")(steps, terminal=lowest, start=1.0),
     }
     if steps == 1:  # ComfyUI divides by zero there
         assert math.isnan(comfy[f"kl_optimal {multiplier} 1"][0])
@@ -100,9 +100,9 @@ def test_equal_where_comfyui_computes_on_the_line(comfy: dict[str, Any], multipl
 @pytest.mark.parametrize("steps", STEPS)
 def test_options(comfy: dict[str, Any], steps: int) -> None:
     ours = {
-        "karras": schedule("karras")(steps, rho=3.5, terminal=0.02, start=0.8),
-        "exponential": schedule("exponential")(steps, terminal=0.02, start=0.8),
-        "linear_quadratic": schedule("linear_quadratic")(steps, threshold=0.1, start=1.0),
+        "karras": get_schedule("karras")(steps, rho=3.5, terminal=0.02, start=0.8),
+        "exponential": get_schedule("exponential")(steps, terminal=0.02, start=0.8),
+        "linear_quadratic": get_schedule("linear_quadratic")(steps, threshold=0.1, start=1.0),
     }
     for name, levels in ours.items():
         assert levels == pytest.approx(comfy[f"{name} options {steps}"], abs=ROUNDING), name
@@ -122,9 +122,9 @@ def test_linear_is_simple_up_to_the_thousandths_of_its_table(comfy: dict[str, An
 @pytest.mark.parametrize("steps", [1, 2, 3, 8, 10, 27, 50])
 def test_beta_is_rounded_to_the_table_there(comfy: dict[str, Any], steps: int) -> None:
     """The quantile u is rounded to an index of 0 .. 999 and index i holds (i + 1) / 1000: -0.0005 to 0.0015 away."""
-    check_beta(schedule("beta")(steps, alpha=0.6, beta=0.6, shift=SHIFT, start=1.0), comfy[f"beta 1.0 {steps}"])
+    check_beta(get_schedule("beta")(steps, alpha=0.6, beta=0.6, shift=SHIFT, start=1.0), comfy[f"beta 1.0 {steps}"])
     if steps == 50:
-        ours = schedule("beta")(20, alpha=1.5, beta=0.8, shift=SHIFT, start=1.0)
+        ours = get_schedule("beta")(20, alpha=1.5, beta=0.8, shift=SHIFT, start=1.0)
         check_beta(ours, comfy["beta options 20"])
 
 
@@ -136,7 +136,9 @@ def check_beta(ours: list[float], theirs: list[float]) -> None:
 
 
 def test_beta_has_fewer_levels_there_when_the_table_is_too_coarse(comfy: dict[str, Any]) -> None:
-    assert len(comfy["beta 1.0 300"]) < 301 == len(schedule("beta")(300, alpha=0.6, beta=0.6, shift=SHIFT, start=1.0))
+    assert (
+        len(comfy["beta 1.0 300"]) < 301 == len(get_schedule("beta")(300, alpha=0.6, beta=0.6, shift=SHIFT, start=1.0))
+    )
 
 
 @pytest.mark.parametrize("denoise", [0.07, 0.3, 0.5, 0.99])
@@ -145,7 +147,7 @@ def test_denoise_keeps_the_same_tail(comfy: dict[str, Any], multiplier: float, d
     lowest = comfy[f"minimum {multiplier}"]
 
     def make(steps: int) -> list[float]:
-        return schedule("sgm_uniform")(steps, shift=SHIFT, terminal=lowest, start=1.0)
+        return get_schedule("sgm_uniform")(steps, shift=SHIFT, terminal=lowest, start=1.0)
 
     assert truncate(make, 7, denoise=denoise) == pytest.approx(comfy[f"denoise {multiplier} {denoise}"], abs=ROUNDING)
 

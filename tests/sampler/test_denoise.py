@@ -1,4 +1,4 @@
-"""The loop, on velocities whose flow is known in closed form."""
+"""The denoising loop, on velocities whose flow has a closed form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from acestep_xl.sampler.guidance import Guidance
 from acestep_xl.sampler.noise import draw
 from acestep_xl.sampler.region import Region
 from acestep_xl.sampler.schedule import linear
-from acestep_xl.sampler.solver import SOLVERS, Evaluate, Stepper, euler, solver
+from acestep_xl.sampler.solver import SOLVERS, Evaluate, Stepper, euler, get_solver
 
 APG = Guidance("apg", 7.0, 0.0, 1.0, -0.75, 2.5, 0.0, 3.14 / 6, "standard")
 NONE = replace(APG, scale=1.0)
@@ -29,7 +29,7 @@ Velocity = Callable[[Tensor, float], Tensor]
 
 
 class Field:
-    """A predictor from functions of (x, t); writes down how it was called."""
+    """A predictor from functions of (x, t) that records its calls."""
 
     def __init__(self, cond: Velocity, uncond: Velocity | None = None):
         self.cond, self.uncond = cond, uncond or cond
@@ -44,8 +44,8 @@ def constant(value: Tensor) -> Field:
     return Field(lambda x, t: value, lambda x, t: 0 * value)
 
 
-def run(predictor, x, sigmas, guidance=NONE, **more):
-    return denoise(predictor, x, sigmas, guidance=guidance, solver=euler, **more)
+def run(predictor, x, sigmas, guidance=NONE, **options):
+    return denoise(predictor, x, sigmas, guidance=guidance, solver=euler, **options)
 
 
 @given(st.integers(1, 300), st.floats(0.1, 10.0), st.integers(0, 2**31))
@@ -55,14 +55,14 @@ def test_euler_is_exact_on_a_straight_path(steps, shift, seed):
     torch.testing.assert_close(run(constant(noise - data), noise, linear(steps, shift)), data, rtol=0, atol=1e-12)
 
 
-def test_euler_is_exact_towards_one_song():
-    # The velocity that points away from a single datum, (x - data) / t, keeps its straight path.
+def test_euler_is_exact_towards_a_single_data_point():
+    # The velocity of a flow to one data point, (x - data) / t, is constant along its straight path.
     noise, data = draw([1, 2], 5, 4).double().chunk(2)
     field = Field(lambda x, t: (x - data) / t)
     torch.testing.assert_close(run(field, noise, linear(13, 3.0)), data, rtol=0, atol=1e-12)
 
 
-def test_euler_converges_in_first_order():
+def test_euler_converges_with_first_order():
     # dx/dt = (a + b t) x has x(0) = x(1) exp(-a - b / 2).
     x = draw([3], 6, 4).double()
     field = Field(lambda x, t: (0.7 + 1.3 * t) * x)
@@ -72,7 +72,7 @@ def test_euler_converges_in_first_order():
     assert all(abs(order - 1) < 0.2 for order in orders), orders
 
 
-def test_gaussian_data_keep_their_spread():
+def test_gaussian_data_keep_their_standard_deviation():
     # Data N(m, s^2): the exact velocity is linear in x, and noise z ends at m + s z.
     mean, spread = 0.4, 0.3
 
@@ -85,7 +85,7 @@ def test_gaussian_data_keep_their_spread():
     torch.testing.assert_close(end, mean + spread * z, rtol=0, atol=0.02)
 
 
-def test_one_step_is_one_evaluation_at_one():
+def test_one_step_is_one_evaluation_at_level_1():
     noise, data = draw([1, 2], 5, 4).chunk(2)
     field = constant(noise - data)
     torch.testing.assert_close(run(field, noise, [1.0, 0.0]), data)
@@ -100,7 +100,7 @@ def test_guided_step_by_hand():
     torch.testing.assert_close(once, first - 0.75 * (first + 3 * first))
 
 
-def test_apg_momentum_moves_through_the_run():
+def test_apg_momentum_carries_through_the_run():
     noise = draw([1], 12, 4)
     field = Field(lambda x, t: x, lambda x, t: torch.sin(3 * x + t))
     x, guide, sigmas = noise, APG.begin(), linear(6, 3.0)
@@ -110,7 +110,7 @@ def test_apg_momentum_moves_through_the_run():
 
 
 @pytest.mark.parametrize(("start_", "end"), [(0.0, 1.0), (0.25, 0.6), (0.0, 0.5), (0.5, 1.0), (0.3, 0.3)])
-def test_the_unconditional_half_is_asked_for_in_the_interval_only(start_, end):
+def test_the_unconditional_velocity_is_requested_in_the_interval_only(start_, end):
     field, sigmas = constant(torch.ones(1, 3, 2)), linear(10, 1.0)
     run(field, torch.zeros(1, 3, 2), sigmas, replace(APG, start=start_, end=end))
     progress = [i / 10 for i in range(10)]
@@ -118,24 +118,24 @@ def test_the_unconditional_half_is_asked_for_in_the_interval_only(start_, end):
     assert [t for t, _ in field.calls] == sigmas[:-1]
 
 
-def test_scale_one_never_asks_for_it():
+def test_scale_1_never_requests_the_unconditional_velocity():
     field = constant(torch.ones(1, 3, 2))
     run(field, torch.zeros(1, 3, 2), linear(10, 1.0), NONE)
     assert [guided for _, guided in field.calls] == [False] * 10
 
 
-def test_memory_moves_in_guided_steps_only():
-    # A run guided from progress 0.5 on knows nothing of the steps before: it equals a run that starts there.
+def test_guidance_state_advances_in_guided_steps_only():
+    # A run guided from progress 0.5 on has no state from earlier steps: it equals a run that starts there.
     field = Field(lambda x, t: x * (1 + t), lambda x, t: torch.cos(x))
     late, sigmas = replace(APG, start=0.5), linear(10, 1.0)
     x = draw([1], 12, 4)
-    seen: list[Tensor] = []
-    whole = run(field, x, sigmas, late, on_step=lambda step: seen.append(step.x))
-    assert torch.equal(run(field, seen[4], sigmas[5:], APG), whole)
-    assert not torch.allclose(run(field, x, sigmas, APG), whole)
+    latents: list[Tensor] = []
+    end = run(field, x, sigmas, late, on_step=lambda step: latents.append(step.x))
+    assert torch.equal(run(field, latents[4], sigmas[5:], APG), end)
+    assert not torch.allclose(run(field, x, sigmas, APG), end)
 
 
-def test_switch_changes_the_predictor_and_keeps_the_memory():
+def test_a_switch_changes_the_predictor_and_keeps_the_guidance_state():
     x, sigmas = draw([1], 12, 4), linear(6, 3.0)
     first = Field(lambda x, t: x, lambda x, t: torch.sin(3 * x))
     then = Field(lambda x, t: torch.cos(x), lambda x, t: x * x)
@@ -148,11 +148,11 @@ def test_switch_changes_the_predictor_and_keeps_the_memory():
     assert [t for t, _ in then.calls[-2:]] == sigmas[4:6]
 
 
-@pytest.mark.parametrize(("step", "used"), [(0, 0), (-1, 0), (6, 6), (99, 6)])
-def test_switch_at_the_ends(step, used):
+@pytest.mark.parametrize(("step", "first_steps"), [(0, 0), (-1, 0), (6, 6), (99, 6)])
+def test_a_switch_at_the_ends(step, first_steps):
     first, then = constant(torch.ones(1, 3, 2)), constant(torch.ones(1, 3, 2))
     run(first, torch.zeros(1, 3, 2), linear(6, 3.0), switch=Switch(step, then))
-    assert (len(first.calls), len(then.calls)) == (used, 6 - used)
+    assert (len(first.calls), len(then.calls)) == (first_steps, 6 - first_steps)
 
 
 def test_steps_are_reported():
@@ -166,14 +166,14 @@ def test_steps_are_reported():
         torch.testing.assert_close(step.x0, data, rtol=0, atol=1e-12)
 
 
-def test_estimate_is_of_the_steps_start_and_guided():
+def test_x0_is_the_guided_estimate_at_the_steps_start():
     x, steps = draw([1], 3, 2).double(), list[Step]()
     run(Field(lambda x, t: 2 * x, lambda x, t: x), x, [0.8, 0.5, 0.0], CFG, on_step=steps.append)
     torch.testing.assert_close(steps[0].x0, x - 0.8 * 4 * x)
     torch.testing.assert_close(steps[1].x0, steps[0].x - 0.5 * 4 * steps[0].x)
 
 
-def test_an_exception_in_on_step_ends_the_run_at_once():
+def test_an_exception_in_on_step_ends_the_run():
     class Cancelled(Exception):  # noqa: N818 - not an error
         pass
 
@@ -195,8 +195,8 @@ def test_start_from_a_noised_source_reaches_the_source():
     torch.testing.assert_close(run(constant(noise - data), x, sigmas), data, rtol=0, atol=1e-12)
 
 
-def test_start_refuses_what_does_not_fit():
-    with pytest.raises(ValueError, match=r"noise is \(1, 5, 4\), source \(1, 6, 4\)"):
+def test_start_rejects_other_shapes_and_levels():
+    with pytest.raises(ValueError, match=r"noise is \(1, 5, 4\), source \(1, 6, 4\): the shapes"):
         start(torch.zeros(1, 5, 4), torch.zeros(1, 6, 4), 0.5)
     with pytest.raises(ValueError, match=r"level 1\.5, allowed 0"):
         start(torch.zeros(1, 5, 4), torch.zeros(1, 5, 4), 1.5)
@@ -212,7 +212,7 @@ def test_a_batch_equals_its_single_runs(guidance):
 
 
 @pytest.mark.parametrize("where", ["start", "velocity"])
-def test_nan_arrives(where):
+def test_nan_propagates(where):
     x = draw([1], 6, 4)
     if where == "start":
         x[0, 2, 1] = math.nan
@@ -221,7 +221,7 @@ def test_nan_arrives(where):
     assert end[0, 2, 1].isnan()
 
 
-def test_nan_arrives_through_a_region():
+def test_nan_propagates_through_a_region():
     x, source = draw([1], 6, 4), draw([2], 6, 4)
     mask = torch.zeros(1, 6, 1)
     mask[:, 2:4] = 1
@@ -229,22 +229,22 @@ def test_nan_arrives_through_a_region():
     assert run(field, x, linear(4, 1.0), region=Region(source, mask, x, 1.0, 0))[:, 2:4].isnan().all()
 
 
-def test_the_start_is_left_as_it_was():
+def test_the_input_is_not_modified():
     x = draw([1], 6, 4)
-    before = x.clone()
+    original = x.clone()
     run(Field(lambda x, t: x, lambda x, t: 0.5 * x), x, linear(4, 1.0), APG)
-    assert torch.equal(x, before)
+    assert torch.equal(x, original)
 
 
 @pytest.mark.parametrize("sigmas", [[], [1.0], [1.0, 1.0, 0.0], [0.5, 0.7, 0.0], [1.0, math.nan, 0.0], [14.6, 0.0]])
-def test_impossible_levels_are_refused(sigmas):
+def test_invalid_levels_are_rejected(sigmas):
     field = constant(torch.ones(1, 3, 2))
     with pytest.raises(ValueError, match="schedule"):
         run(field, torch.zeros(1, 3, 2), sigmas)
     assert not field.calls
 
 
-def test_a_predictor_without_the_asked_half_is_refused():
+def test_a_predictor_without_the_requested_velocity_is_rejected():
     def predictor(x: Tensor, t: float, *, unconditional: bool) -> tuple[Tensor, Tensor | None]:
         return x, None
 
@@ -252,8 +252,8 @@ def test_a_predictor_without_the_asked_half_is_refused():
         run(predictor, torch.zeros(1, 3, 2), [1.0, 0.0], APG)
 
 
-def test_a_solver_of_two_evaluations_gets_one_velocity_per_step_and_one_memory():
-    # Heun as a guest: the loop must serve solvers that evaluate more than once, and remember per run.
+def test_two_evaluations_per_step_share_one_guidance_state():
+    # A Heun of our own: the loop must support several evaluations per step, and keep state per run.
     def heun() -> Stepper:
         def step(evaluate: Evaluate, x: Tensor, t: float, t_next: float) -> Tensor:
             first = evaluate(x, t)
@@ -271,7 +271,7 @@ def test_a_solver_of_two_evaluations_gets_one_velocity_per_step_and_one_memory()
     field = Field(lambda x, t: x, lambda x, t: torch.sin(3 * x))
     guided = replace(APG, end=0.5)
     denoise(field, x, linear(4, 1.0), guidance=guided, solver=heun, on_step=steps.append)
-    # Progress 0, 0.25 and 0.5 are guided, with both their evaluations, the second at 0.75 too.
+    # The steps at progress 0, 0.25 and 0.5 are guided in both evaluations, even where the second is at 0.75.
     assert [unconditional for _, unconditional in field.calls] == [True] * 6 + [False] * 2
     guide, expected = guided.begin(), x
     for step in steps:
@@ -282,8 +282,8 @@ def test_a_solver_of_two_evaluations_gets_one_velocity_per_step_and_one_memory()
         expected = step.x
 
 
-def test_solver_table():
-    assert solver("euler") is euler
+def test_the_solver_table():
+    assert get_solver("euler") is euler
     assert not SOLVERS["euler"].stochastic
     with pytest.raises(ValueError, match="'eular'; known: euler"):
-        solver("eular")
+        get_solver("eular")

@@ -1,4 +1,4 @@
-"""Modifiers and guidance curves: closed forms in NumPy, memory, batches, and their place in the loop."""
+"""Modifiers and guidance curves: closed forms in NumPy, state, batches and their order in the loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ from torch import Tensor
 from acestep_xl import parameters
 from acestep_xl.sampler.denoise import Step, denoise
 from acestep_xl.sampler.guidance import CURVES, Guidance, ScaleCurve
-from acestep_xl.sampler.modifiers import MODIFIERS, GuidanceRescale, Modifier, NormClamp, VelocityEma, Wavelet, modifier
+from acestep_xl.sampler.modifiers import (
+    MODIFIERS,
+    GuidanceRescale,
+    Modifier,
+    NormClamp,
+    VelocityEma,
+    Wavelet,
+    get_modifier,
+)
 from acestep_xl.sampler.noise import draw
 from acestep_xl.sampler.region import Region
 from acestep_xl.sampler.schedule import linear
@@ -51,15 +59,15 @@ def tensors(count: int, seed: int = 0, batch: int = 2, frames: int = 11, channel
 def test_norm_clamp(threshold):
     v, x = tensors(2)
     v = v * torch.tensor([0.5, 3.0])[:, None, None]  # one item within the limit of 0.9, one beyond
-    limited = NormClamp(threshold).begin().velocity(v, x, 0.5, True)
+    clamped = NormClamp(threshold).begin().velocity(v, x, 0.5, True)
     for i in range(2):
         length, limit = np.linalg.norm(v[i].numpy()), threshold * np.linalg.norm(x[i].numpy())
         expected = v[i].numpy() * min(1, limit / (length + 1e-10))
-        np.testing.assert_allclose(limited[i].numpy(), expected, rtol=1e-12)
-        assert np.linalg.norm(limited[i].numpy()) <= max(limit, 1e-12) * (1 + 1e-9)
+        np.testing.assert_allclose(clamped[i].numpy(), expected, rtol=1e-12)
+        assert np.linalg.norm(clamped[i].numpy()) <= max(limit, 1e-12) * (1 + 1e-9)
 
 
-def test_norm_clamp_leaves_what_is_short_enough_and_survives_zeros():
+def test_norm_clamp_keeps_velocities_below_the_limit_and_handles_zeros():
     v, x = tensors(2)
     assert torch.equal(NormClamp(10.0).velocity(v, x, 0.5, True), v)
     assert torch.equal(NormClamp(1.0).velocity(0 * v, x, 0.5, True), 0 * v)
@@ -69,7 +77,7 @@ def test_norm_clamp_leaves_what_is_short_enough_and_survives_zeros():
 # Velocity EMA
 
 
-def test_velocity_ema_is_the_geometric_sum():
+def test_velocity_ema_is_a_geometric_sum():
     f, steps = 0.3, tensors(5)
     run = VelocityEma(f).begin()
     for k, v in enumerate(steps):
@@ -79,27 +87,27 @@ def test_velocity_ema_is_the_geometric_sum():
         torch.testing.assert_close(run.velocity(v, v, 0.5, True), expected, rtol=0, atol=1e-12)
 
 
-def test_velocity_ema_of_further_evaluations_sees_the_last_step_and_leaves_no_trace():
+def test_later_evaluations_of_a_step_use_its_average_without_changing_it():
     a, b, c, other = tensors(4)
-    plain, correcting = VelocityEma(0.25).begin(), VelocityEma(0.25).begin()
+    reference, correcting = VelocityEma(0.25).begin(), VelocityEma(0.25).begin()
     for v in (a, b, c):
-        expected = plain.velocity(v, v, 0.5, True)
+        expected = reference.velocity(v, v, 0.5, True)
         assert torch.equal(correcting.velocity(v, v, 0.5, True), expected)
         assert torch.equal(correcting.velocity(v, v, 0.5, False), expected)
         again = correcting.velocity(other, other, 0.4, False)
         assert torch.equal(correcting.velocity(other, other, 0.4, False), again)
     first = VelocityEma(0.25).begin()
     first.velocity(a, a, 0.5, True)
-    assert torch.equal(first.velocity(other, a, 0.4, False), other)  # no step before the first
+    assert torch.equal(first.velocity(other, a, 0.4, False), other)  # the first step has no previous average
 
 
 def test_velocity_ema_smooths_the_run_by_hand():
     noise, f, sigmas = draw([1], 9, 4), 0.4, linear(6, 3.0)
-    x, before = noise, None
+    x, average = noise, None
     for t, t_next in pairwise(sigmas):
         v = field(x, t, unconditional=False)[0]
-        v = v if before is None else (1 - f) * v + f * before
-        x, before = x - v * (t - t_next), v
+        v = v if average is None else (1 - f) * v + f * average
+        x, average = x - v * (t - t_next), v
     run = denoise(field, noise, sigmas, guidance=NONE, solver=euler, modifiers=[VelocityEma(f)])
     torch.testing.assert_close(run, x, rtol=0, atol=1e-6)
 
@@ -107,33 +115,34 @@ def test_velocity_ema_smooths_the_run_by_hand():
 # Guidance rescale
 
 
-def test_guidance_rescale_restores_the_spread_of_the_clean_estimate():
+def test_guidance_rescale_restores_the_standard_deviation_of_the_clean_estimate():
     x, cond, guided = tensors(3)
     guided, t = 4 * guided, 0.7
     for factor in (0.0, 0.4, 1.0):
-        after = x - t * GuidanceRescale(factor).guided(guided, cond, x, t)
+        rescaled = x - t * GuidanceRescale(factor).guided(guided, cond, x, t)
         for i in range(2):
             estimate = (x - t * guided)[i].numpy()
             ratio = (x - t * cond)[i].numpy().std() / estimate.std()
-            assert abs(ratio - 1) > 0.3  # or the case would show nothing
-            np.testing.assert_allclose(after[i].numpy(), estimate * (factor * ratio + 1 - factor), rtol=1e-10)
+            assert abs(ratio - 1) > 0.3, "the test data need different standard deviations"
+            np.testing.assert_allclose(rescaled[i].numpy(), estimate * (factor * ratio + 1 - factor), rtol=1e-10)
 
 
-def test_guidance_rescale_changes_no_direction_and_nothing_at_zero():
+def test_guidance_rescale_keeps_the_direction_and_does_nothing_at_level_0():
     x, cond, guided = tensors(3)
     assert GuidanceRescale(1.0).guided(guided, cond, x, 0) is guided
-    # An estimate without spread, and one that has the right spread already, stay what they are.
+    # An estimate that is constant, or already has the right standard deviation, does not change.
     flat = x / 0.5
     torch.testing.assert_close(GuidanceRescale(1.0).guided(flat, cond, x, 0.5), flat)
     torch.testing.assert_close(GuidanceRescale(1.0).guided(cond, cond, x, 0.5), cond)
-    estimate, before = (x - 0.5 * GuidanceRescale(1.0).guided(guided, cond, x, 0.5)).flatten(), (x - 0.5 * guided)
-    halves = torch.cosine_similarity(estimate.view(2, -1), before.view(2, -1), dim=1)
-    torch.testing.assert_close(halves, torch.ones(2, dtype=torch.float64))
+    estimate = x - 0.5 * guided
+    rescaled = x - 0.5 * GuidanceRescale(1.0).guided(guided, cond, x, 0.5)
+    cosines = torch.cosine_similarity(rescaled.flatten(1), estimate.flatten(1), dim=1)
+    torch.testing.assert_close(cosines, torch.ones(2, dtype=torch.float64))
 
 
 def test_guidance_rescale_acts_in_guided_steps_only():
     x, sigmas, late = draw([2], 12, 4), linear(6, 1.0), replace(CFG, start=0.5)
-    seen: dict[bool, list[Tensor]] = {True: [], False: []}
+    latents: dict[bool, list[Tensor]] = {True: [], False: []}
     for on in (True, False):
         denoise(
             field,
@@ -142,17 +151,17 @@ def test_guidance_rescale_acts_in_guided_steps_only():
             guidance=late,
             solver=euler,
             modifiers=[GuidanceRescale(1.0)] * on,
-            on_step=lambda step, on=on: seen[on].append(step.x),
+            on_step=lambda step, on=on: latents[on].append(step.x),
         )
-    same = [torch.equal(a, b) for a, b in zip(seen[True], seen[False], strict=True)]
-    assert same == [True, True, True, False, False, False]
+    equal = [torch.equal(a, b) for a, b in zip(latents[True], latents[False], strict=True)]
+    assert equal == [True, True, True, False, False, False]
 
 
 # Wavelet
 
 
 def haar(frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Orthonormal analysis of one Haar level as matrices: low band and high band over time, the end padded by 0."""
+    """Orthonormal analysis matrices of one Haar level over time, low band and high band; the end is padded with 0."""
     low, high = np.zeros((2, (frames + 1) // 2, frames))
     for k in range(frames):
         low[k // 2, k] = math.sqrt(0.5)
@@ -165,49 +174,50 @@ def haar(frames: int) -> tuple[np.ndarray, np.ndarray]:
 def test_wavelet(mode, frames):
     x, x0 = tensors(2, frames=frames)
     t, low, high = 0.7, 0.3, 0.2
-    got = Wavelet(mode, low, high).begin().step(x, x0, t)
+    corrected = Wavelet(mode, low, high).begin().step(x, x0, t)
     analysis_low, analysis_high = haar(frames)
-    in_low = t * low * (mode in ("low", "double"))
-    in_high = (1 - t) * high * (mode in ("high", "double"))
+    low_weight = t * low * (mode in ("low", "double"))
+    high_weight = (1 - t) * high * (mode in ("high", "double"))
     for i in range(2):
         a, b = x[i].numpy(), x0[i].numpy()
         bands = [(m @ a, m @ b) for m in (analysis_low, analysis_high)]
-        new = [xb + weight * (xb - yb) for (xb, yb), weight in zip(bands, (in_low, in_high), strict=True)]
+        new = [xb + weight * (xb - yb) for (xb, yb), weight in zip(bands, (low_weight, high_weight), strict=True)]
         expected = analysis_low.T @ new[0] + analysis_high.T @ new[1]
         if mode == "pix":
             expected = a + low * (a - b)
-        np.testing.assert_allclose(got[i].numpy(), expected, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(corrected[i].numpy(), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("frames", [2, 9, 32])
 def test_wavelet_against_pywavelets(frames):
     pywt = pytest.importorskip("pywt")
     x, x0 = tensors(2, frames=frames)
-    got = Wavelet("double", 0.05, 0.02).step(x, x0, 0.6).numpy()
+    corrected = Wavelet("double", 0.05, 0.02).step(x, x0, 0.6).numpy()
     (xl, xh), (yl, yh) = (pywt.dwt(z.numpy(), "haar", mode="zero", axis=1) for z in (x, x0))
     bands = xl + 0.6 * 0.05 * (xl - yl), xh + 0.4 * 0.02 * (xh - yh)
     expected = pywt.idwt(*bands, "haar", mode="zero", axis=1)[:, :frames]
-    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(corrected, expected, rtol=0, atol=1e-12)
 
 
 def test_wavelet_in_the_run_by_hand():
-    noise, sigmas, change = draw([3], 10, 4), linear(5, 3.0), Wavelet("double", 0.5, 0.4)
-    x, seen = noise, list[Step]()
-    denoise(field, noise, sigmas, guidance=NONE, solver=euler, modifiers=[change], on_step=seen.append)
-    for (t, t_next), step in zip(pairwise(sigmas), seen, strict=True):
+    noise, sigmas, wavelet = draw([3], 10, 4), linear(5, 3.0), Wavelet("double", 0.5, 0.4)
+    x, steps = noise, list[Step]()
+    denoise(field, noise, sigmas, guidance=NONE, solver=euler, modifiers=[wavelet], on_step=steps.append)
+    for (t, t_next), step in zip(pairwise(sigmas), steps, strict=True):
         v = field(x, t, unconditional=False)[0]
         x0, x = x - t * v, x - (t - t_next) * v
-        plain, x = x, change.step(x, x0, t)
+        uncorrected, x = x, wavelet.step(x, x0, t)
         torch.testing.assert_close(step.x, x, rtol=0, atol=1e-6)
         torch.testing.assert_close(step.x0, x0, rtol=0, atol=1e-6)
-        # A last Euler step arrives at the estimate itself; before, the correction is seen.
-        assert (step.index == 4) == torch.allclose(plain, x, atol=1e-5)
+        # A final Euler step lands on the estimate itself; all others are corrected.
+        assert (step.index == 4) == torch.allclose(uncorrected, x, atol=1e-5)
 
 
-def test_wavelet_acts_on_the_last_step_of_other_solvers():
+def test_wavelet_corrects_the_last_step_of_other_solvers():
     x = draw([4], 10, 4)
     ends = [
-        denoise(field, x, [1.0, 0.0], guidance=NONE, solver=heun, modifiers=on) for on in ([], [Wavelet("pix", 0.5, 0)])
+        denoise(field, x, [1.0, 0.0], guidance=NONE, solver=heun, modifiers=modifiers)
+        for modifiers in ([], [Wavelet("pix", 0.5, 0)])
     ]
     assert not torch.allclose(*ends, atol=1e-3)
 
@@ -216,7 +226,7 @@ def test_a_region_keeps_its_source_through_a_wavelet():
     x, source = draw([1], 6, 4), draw([2], 6, 4)
     mask = torch.zeros(1, 6, 1)
     mask[:, 2:4] = 1
-    seen: list[Step] = []
+    steps: list[Step] = []
     denoise(
         field,
         x,
@@ -225,12 +235,12 @@ def test_a_region_keeps_its_source_through_a_wavelet():
         solver=euler,
         region=Region(source, mask, x, 1.0, 0),
         modifiers=[Wavelet("pix", 1.0, 0.0)],
-        on_step=seen.append,
+        on_step=steps.append,
     )
-    torch.testing.assert_close(seen[0].x[:, :2], 0.5 * (x + source)[:, :2])
+    torch.testing.assert_close(steps[0].x[:, :2], 0.5 * (x + source)[:, :2])
 
 
-def test_wavelet_carries_its_warning_and_the_others_none():
+def test_only_the_wavelet_has_a_warning():
     assert "SFT" in (Wavelet.WARNING or "") and "8 steps" in (Wavelet.WARNING or "")
     assert [kind.WARNING for kind in MODIFIERS.values() if kind is not Wavelet] == [None] * 3
 
@@ -242,23 +252,23 @@ ALL = (GuidanceRescale(0.7), NormClamp(0.6), VelocityEma(0.2), Wavelet("double",
 
 @pytest.mark.parametrize("solver", [euler, heun])
 @pytest.mark.parametrize("guidance", [APG, CFG])
-def test_no_modifiers_is_the_plain_run_to_the_bit(solver, guidance):
+def test_without_modifiers_the_run_is_bit_identical(solver, guidance):
     x, sigmas = draw([5], 16, 4), linear(6, 3.0)
     plain = denoise(field, x, sigmas, guidance=guidance, solver=solver)
     assert torch.equal(denoise(field, x, sigmas, guidance=guidance, solver=solver, modifiers=[]), plain)
     assert torch.equal(denoise(field, x, sigmas, guidance=guidance, solver=solver, modifiers=[Modifier()]), plain)
 
 
-@pytest.mark.parametrize("change", ALL)
-def test_each_modifier_changes_the_run(change):
+@pytest.mark.parametrize("modifier", ALL)
+def test_each_modifier_changes_the_run(modifier):
     x, sigmas = draw([5], 16, 4), linear(6, 3.0)
     plain = denoise(field, x, sigmas, guidance=CFG, solver=euler)
     assert not torch.allclose(
-        denoise(field, x, sigmas, guidance=CFG, solver=euler, modifiers=[change]), plain, atol=1e-3
+        denoise(field, x, sigmas, guidance=CFG, solver=euler, modifiers=[modifier]), plain, atol=1e-3
     )
 
 
-def test_modifiers_remember_one_run_only():
+def test_state_lasts_for_one_run():
     x, sigmas = draw([5], 16, 4), linear(6, 3.0)
     first, second = (denoise(field, x, sigmas, guidance=CFG, solver=heun, modifiers=ALL) for _ in range(2))
     assert torch.equal(first, second)
@@ -274,42 +284,42 @@ def test_modifiers_act_in_the_order_given():
 @pytest.mark.parametrize("solver", [euler, heun])
 @given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 17), st.permutations(ALL))
 @settings(deadline=None, max_examples=10)
-def test_batch_items_equal_singles(solver, seed, batch, frames, changes):
+def test_batch_items_equal_singles(solver, seed, batch, frames, modifiers):
     x, sigmas = draw([seed + i for i in range(batch)], frames, 4).double(), linear(5, 3.0)
-    together = denoise(field, x, sigmas, guidance=CFG, solver=solver, modifiers=changes)
+    together = denoise(field, x, sigmas, guidance=CFG, solver=solver, modifiers=modifiers)
     for i in range(batch):
-        alone = denoise(field, x[i : i + 1], sigmas, guidance=CFG, solver=solver, modifiers=changes)
-        torch.testing.assert_close(together[i : i + 1], alone, rtol=0, atol=1e-9)
+        single = denoise(field, x[i : i + 1], sigmas, guidance=CFG, solver=solver, modifiers=modifiers)
+        torch.testing.assert_close(together[i : i + 1], single, rtol=0, atol=1e-9)
 
 
-def test_memory_moves_once_per_step_whatever_the_evaluations():
+def test_state_advances_once_per_step_whatever_the_evaluations():
     calls: list[tuple[float, bool]] = []
 
-    class Watch(Modifier):
+    class Recorder(Modifier):
         def velocity(self, velocity: Tensor, x: Tensor, t: float, advance: bool) -> Tensor:
             calls.append((t, advance))
             return velocity
 
-    denoise(field, draw([1], 4, 2), [1.0, 0.5, 0.0], guidance=NONE, solver=heun, modifiers=[Watch()])
+    denoise(field, draw([1], 4, 2), [1.0, 0.5, 0.0], guidance=NONE, solver=heun, modifiers=[Recorder()])
     assert calls == [(1.0, True), (0.5, False), (0.5, True), (0.0, False)]
 
 
 def test_solvers_see_the_modified_velocity():
-    class Still(Modifier):
+    class Stop(Modifier):
         def velocity(self, velocity: Tensor, x: Tensor, t: float, advance: bool) -> Tensor:
             return 0 * velocity
 
-    x, seen = draw([1], 4, 2), list[Step]()
+    x, steps = draw([1], 4, 2), list[Step]()
     assert torch.equal(
-        denoise(field, x, [1.0, 0.5, 0.0], guidance=CFG, solver=heun, modifiers=[Still()], on_step=seen.append), x
+        denoise(field, x, [1.0, 0.5, 0.0], guidance=CFG, solver=heun, modifiers=[Stop()], on_step=steps.append), x
     )
-    assert all(torch.equal(step.x0, x) for step in seen)
+    assert all(torch.equal(step.x0, x) for step in steps)
 
 
-def test_table_and_settings():
-    assert modifier("wavelet") is Wavelet
+def test_the_table_and_its_settings():
+    assert get_modifier("wavelet") is Wavelet
     with pytest.raises(ValueError, match="'dcw'; known: norm_clamp, velocity_ema, guidance_rescale, wavelet"):
-        modifier("dcw")
+        get_modifier("dcw")
     for kind in MODIFIERS.values():
         kind(**{name: parameters.get(parameter).default for name, parameter in kind.SETTINGS.items()})
     with pytest.raises(ValueError, match=r"Wavelet: mode is 'all', known: low.*; low is 2\.0, allowed 0 to 1; high is"):
@@ -334,18 +344,17 @@ def test_table_and_settings():
 def test_scale_curves(shape, expected):
     curved = replace(APG, curve=ScaleCurve(shape, 3.0))
     assert [curved.scale_at(1 - p) for p in (0.0, 0.25, 0.5, 0.75, 1.0)] == pytest.approx(expected, rel=1e-12)
-    # Within an interval the same values are reached at its quarters; outside it is the nearer end's.
+    # An interval reaches the same values at its quarters; outside it the nearer end's value applies.
     inside = replace(curved, start=0.2, end=0.6)
-    places = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0)
-    found = [inside.scale_at(1 - p) for p in places]
-    assert found == pytest.approx([expected[0], *expected, expected[-1]], rel=1e-12)
+    scales = [inside.scale_at(1 - p) for p in (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0)]
+    assert scales == pytest.approx([expected[0], *expected, expected[-1]], rel=1e-12)
 
 
-def test_a_constant_curve_is_today_s_guidance_to_the_bit():
-    odd = replace(APG, scale=7.123)
-    assert Guidance("apg", 7.123, 0.0, 1.0, -0.75, 2.5, 0.0, 3.14 / 6, "standard") == odd
-    assert all(odd.scale_at(t / 50) == 7.123 for t in range(51))
-    assert replace(odd, curve=ScaleCurve("constant", 30.0)).scale_at(0.3) == 7.123
+def test_a_constant_curve_is_the_default_to_the_bit():
+    constant = replace(APG, scale=7.123)
+    assert Guidance("apg", 7.123, 0.0, 1.0, -0.75, 2.5, 0.0, 3.14 / 6, "standard") == constant
+    assert all(constant.scale_at(t / 50) == 7.123 for t in range(51))
+    assert replace(constant, curve=ScaleCurve("constant", 30.0)).scale_at(0.3) == 7.123
 
 
 @pytest.mark.parametrize("type_", ["apg", "cfg", "adg"])
@@ -361,27 +370,27 @@ def test_every_kind_of_guidance_follows_the_curve(type_):
     )
 
 
-def test_where_the_curve_is_at_one_nothing_is_guided():
-    asked: list[bool] = []
+def test_a_step_at_scale_1_is_not_guided():
+    requested: list[bool] = []
 
     def predictor(x: Tensor, t: float, *, unconditional: bool) -> tuple[Tensor, Tensor | None]:
-        asked.append(unconditional)
+        requested.append(unconditional)
         return field(x, t, unconditional=unconditional)
 
     falling = replace(CFG, end=0.5, curve=ScaleCurve("linear", 1.0))
     denoise(predictor, draw([1], 4, 2), linear(10, 1.0), guidance=falling, solver=euler)
-    assert asked == [True] * 5 + [False] * 5  # at progress 0.5 the scale is 1
-    asked.clear()
+    assert requested == [True] * 5 + [False] * 5  # at progress 0.5 the scale is 1
+    requested.clear()
     rising = replace(CFG, scale=1.0, curve=ScaleCurve("cosine", 4.0))
     denoise(predictor, draw([1], 4, 2), linear(10, 1.0), guidance=rising, solver=euler)
-    assert asked == [False] + [True] * 9
+    assert requested == [False] + [True] * 9
 
 
-def test_a_curve_in_an_interval_of_no_length_stays_at_its_start():
+def test_a_curve_over_an_empty_interval_stays_at_its_start():
     assert replace(APG, start=0.3, end=0.3, curve=ScaleCurve("linear", 2.0)).scale_at(0.7) == 7.0
 
 
-def test_curves_are_the_parameter_s_and_are_checked():
+def test_curves_are_the_parameter_s_choices_and_are_validated():
     assert tuple(CURVES) == parameters.get("guidance_curve").choices
     for shape, curve in CURVES.items():
         assert curve(0.0) == 0 and (shape == "constant" or curve(1.0) == 1)

@@ -1,4 +1,4 @@
-"""Start noise: one seed, one song."""
+"""Initial noise: one seed, one song."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_golden_noise_is_seed_seven(golden):
     assert torch.equal(draw([7], 101, 64), expected)
 
 
-def test_form():
+def test_shape_and_dtype():
     noise = draw([1, 2, 3], 10, 64)
     assert noise.shape == (3, 10, 64) and noise.dtype == torch.float32 and noise.device.type == "cpu"
 
@@ -35,11 +35,11 @@ def test_items_equal_single_draws(seeds):
         assert torch.equal(together[item : item + 1], draw([seed], 7, 16))
 
 
-def test_global_generator_neither_matters_nor_moves():
+def test_the_global_generator_is_neither_used_nor_advanced():
     torch.manual_seed(1)
-    before = torch.random.get_rng_state()
+    state = torch.random.get_rng_state()
     first = draw([5], 8, 64)
-    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(torch.random.get_rng_state(), state)
     torch.manual_seed(2)
     assert torch.equal(draw([5], 8, 64), first)
 
@@ -50,8 +50,8 @@ def test_different_seeds_differ(a, b):
     assert torch.equal(draw([a], 2, 64), draw([b], 2, 64)) == (a == b)
 
 
-def test_seeds_alike_in_their_low_bits_are_unrelated():
-    # PyTorch's generator alone would give the same noise for all of these.
+def test_seeds_with_equal_low_bits_give_unrelated_noise():
+    # PyTorch's generator alone would give the same noise for all of them.
     seeds = [7, 7 + 2**32, 7 + 2**33, 7 + 2**63, 7 + 2**53]
     noise = draw(seeds, 500, 64).flatten(1)
     correlation = torch.corrcoef(noise) - torch.eye(len(seeds))
@@ -68,17 +68,17 @@ def test_standard_normal(seed):
 
 
 @pytest.mark.parametrize("seed", [7, 2**40 + 7])
-def test_a_longer_song_starts_with_the_noise_of_a_shorter_one(seed):
+def test_a_longer_song_begins_with_the_noise_of_a_shorter_one(seed):
     assert torch.equal(draw([seed], 750, 64)[:, :101], draw([seed], 101, 64))
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])
-def test_seeds_outside_the_range_are_refused(seed):
+def test_seeds_out_of_range_are_rejected(seed):
     with pytest.raises(ValueError, match=f"0 to {LAST}; item 1: {seed}"):
         draw([3, seed], 2, 2)
 
 
-def test_range_is_the_widgets():
+def test_the_range_is_the_seed_parameter_s():
     assert (parameters.get("seed").minimum, parameters.get("seed").maximum) == (0, LAST)
 
 
@@ -98,7 +98,7 @@ def test_retake():
 
 
 @pytest.mark.parametrize("variance", [-0.1, 1.1, math.nan])
-def test_retake_refuses_what_is_no_share(variance):
+def test_retake_rejects_a_variance_out_of_range(variance):
     with pytest.raises(ValueError, match=f"variance is {variance}"):
         retake(draw([1], 2, 2), draw([2], 2, 2), variance)
 

@@ -1,4 +1,4 @@
-"""The modular scheduler: its object read strictly, written back, and published as a schema and a page."""
+"""The modular scheduler: strict parsing, dumping, and the published schema and page."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ from acestep_xl.sampler.denoise import denoise
 from acestep_xl.sampler.guidance import Guidance, ScaleCurve
 from acestep_xl.sampler.modifiers import MODIFIERS, NormClamp, VelocityEma, Wavelet
 from acestep_xl.sampler.noise import draw
-from acestep_xl.sampler.recipe import GUIDANCE, MODIFIER, RETAKE, SCHEDULE, SOLVER, RecipeError, dump, parse, read
+from acestep_xl.sampler.recipe import dump
+from acestep_xl.sampler.recipe_reader import RecipeError, parse, read
+from acestep_xl.sampler.recipe_spec import GUIDANCE, MODIFIER, RETAKE, SCHEDULE, SOLVER
 from acestep_xl.sampler.schedule import SCHEDULES, linear
 from acestep_xl.sampler.scheduler_names import NAMES
-from acestep_xl.sampler.solver import SOLVERS, solver
+from acestep_xl.sampler.solver import SOLVERS, get_solver
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA: dict[str, Any] = json.loads((DOCS / "modular-scheduler.schema.json").read_text("utf-8"))
-OWN = Guidance("apg", 7.0, 0.0, 1.0, -0.75, 2.5, 0.0, 3.14 / 6, "standard")
+BASE = Guidance("apg", 7.0, 0.0, 1.0, -0.75, 2.5, 0.0, 3.14 / 6, "standard")
 NOISY = {"euler_ancestral", "sde", "dpmpp_2m_sde"}
 
 
 def problems(value: object) -> dict[str, str]:
     with pytest.raises(RecipeError) as caught:
         parse(value)
-    found = {problem.path: problem.message for problem in caught.value.problems}
-    assert len(found) == len(caught.value.problems)
-    for path, message in found.items():
+    messages = {problem.path: problem.message for problem in caught.value.problems}
+    assert len(messages) == len(caught.value.problems)
+    for path, message in messages.items():
         assert message.startswith(path) and message in str(caught.value)
-    return found
+    return messages
 
 
-# What it means
+# Meaning
 
 
 @pytest.mark.parametrize("value", [{}, {"version": 1}, {"schedule": {}, "solver": {}, "guidance": {}, "modifiers": []}])
@@ -49,7 +51,7 @@ def test_the_empty_object_is_the_official_inference(value):
     recipe = parse(value)
     assert recipe.sigmas(50, 3.0) == linear(50, 3.0)
     assert (recipe.solver.type, dict(recipe.solver.settings)) == ("euler", {})
-    assert recipe.guidance(OWN) == OWN
+    assert recipe.guidance(BASE) == BASE
     assert recipe.modifiers == () and recipe.retake is None
     assert read("") == read(" \n") == read("{}") == read("Default") == recipe
 
@@ -68,7 +70,7 @@ def test_a_full_object():
     sigmas = recipe.sigmas(50, 3.0)
     ramp = [(1 + i / 11 * (0.01 ** (1 / 5) - 1)) ** 5 for i in range(12)]
     assert sigmas == pytest.approx([*ramp, 0.0], abs=1e-12)
-    assert recipe.guidance(OWN) == replace(OWN, scale=9.0, curve=ScaleCurve("cosine", 2.5))
+    assert recipe.guidance(BASE) == replace(BASE, scale=9.0, curve=ScaleCurve("cosine", 2.5))
     assert recipe.modifiers == (NormClamp(1.5), VelocityEma(parameters.get("velocity_ema_factor").default))
     assert recipe.retake is not None
     assert (recipe.retake.seed, recipe.retake.variance) == (2**64 - 1, 0.25)
@@ -78,7 +80,7 @@ def test_a_full_object():
             lambda x, t, unconditional: (torch.tanh(x), None),
             x,
             sigmas,
-            guidance=replace(OWN, scale=1.0),
+            guidance=replace(BASE, scale=1.0),
             solver=recipe.make_solver(seeds),
         )
         for seeds in ([1, 2], [1, 2], [1, 3])
@@ -87,7 +89,7 @@ def test_a_full_object():
     assert not torch.allclose(ends[0][1], ends[2][1])
 
 
-def test_steps_and_shift_are_the_run_s_own_unless_given():
+def test_steps_and_shift_are_inherited_unless_given():
     assert parse({}).sigmas(4, 1.0) == linear(4, 1.0)
     assert parse({"schedule": {"steps": 6}}).sigmas(4, 1.0) == linear(6, 1.0)
     assert parse({"schedule": {"steps": 6, "shift": 2}}).sigmas(4, 1.0) == linear(6, 2.0)
@@ -96,8 +98,8 @@ def test_steps_and_shift_are_the_run_s_own_unless_given():
 
 
 @pytest.mark.parametrize("name", [name for name in SOLVERS if name not in NOISY])
-def test_a_deterministic_solver_is_the_one_of_its_name(name):
-    assert parse({"solver": {"type": name}}).make_solver([1]) is solver(name)
+def test_a_deterministic_solver_is_selected_by_name(name):
+    assert parse({"solver": {"type": name}}).make_solver([1]) is get_solver(name)
 
 
 @pytest.mark.parametrize(
@@ -118,23 +120,23 @@ def test_composite_names(name, solver_type, schedule_type):
     assert parse(name) == read(name) == read(json.dumps(name)) == expected
 
 
-def test_every_composite_name_can_be_followed():
+def test_every_composite_name_is_valid():
     for name, (solver_type, schedule_type) in NAMES.items():
         assert solver_type in SOLVERS and schedule_type in SCHEDULES
         assert len(parse(name).sigmas(20, 3.0)) == 21
 
 
 @pytest.mark.parametrize("name", ["DPM++ SDE", "Euler b", "Karras", "Default Karras", "LMS", "x" * 10_000, "Euler\x00"])
-def test_unknown_names_are_refused_with_the_known_ones(name):
+def test_unknown_names_are_rejected_with_the_known_ones(name):
     (message,) = problems(name).values()
     assert "DPM++ 2M SDE" in message and "Karras" in message and len(message) < 500
 
 
-# What is refused
+# Errors
 
 
-def test_all_problems_at_once_with_their_paths():
-    found = problems(
+def test_all_problems_are_reported_with_their_paths():
+    messages = problems(
         {
             "version": 2,
             "sampler": "euler",
@@ -145,7 +147,7 @@ def test_all_problems_at_once_with_their_paths():
             "retake": {"variance": 0.3},
         }
     )
-    assert set(found) == {
+    assert set(messages) == {
         "modularScheduler.version",
         "modularScheduler.sampler",
         "modularScheduler.schedule.steps",
@@ -159,11 +161,13 @@ def test_all_problems_at_once_with_their_paths():
         "modularScheduler.modifiers[2]",
         "modularScheduler.retake.seed",
     }
-    assert found["modularScheduler.sampler"].endswith("allowed: version, schedule, solver, guidance, modifiers, retake")
-    assert "not a setting of heun, but of euler_ancestral, sde, dpmpp_2m_sde; allowed: type" in str(found)
-    assert "startScale is 31, allowed 1 to 30" in str(found)
-    assert "type is 'dcw', known: norm_clamp, velocity_ema, guidance_rescale, wavelet" in str(found)
-    assert "mode is 'both', known: low, high, double, pix" in str(found)
+    assert messages["modularScheduler.sampler"].endswith(
+        "allowed: version, schedule, solver, guidance, modifiers, retake"
+    )
+    assert "not a setting of heun, but of euler_ancestral, sde, dpmpp_2m_sde; allowed: type" in str(messages)
+    assert "startScale is 31, allowed 1 to 30" in str(messages)
+    assert "type is 'dcw', known: norm_clamp, velocity_ema, guidance_rescale, wavelet" in str(messages)
+    assert "mode is 'both', known: low, high, double, pix" in str(messages)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +197,11 @@ def test_all_problems_at_once_with_their_paths():
         ({"modifiers": {"type": "wavelet"}}, "modifiers", "must be a list"),
         ({"modifiers": [{}]}, "modifiers[0].type", "is missing, known: norm_clamp"),
         ({"modifiers": [{"type": "norm_clamp"}] * 2}, "modifiers[1].type", "once"),
-        ({"modifiers": [{"type": "wavelet"}], "solver": {"type": "sde"}}, "modifiers", "sde does: take it out or"),
+        (
+            {"modifiers": [{"type": "wavelet"}], "solver": {"type": "sde"}},
+            "modifiers",
+            "sde adds noise: remove wavelet or",
+        ),
         ({"retake": {"variance": 0.5}}, "retake.seed", "is missing"),
         ({"retake": {"seed": -1}}, "retake.seed", "allowed 0 to"),
         ({"retake": {"seed": 1, "seeds": 2}}, "retake.seeds", "not a setting of retake; allowed: seed, variance"),
@@ -203,14 +211,14 @@ def test_all_problems_at_once_with_their_paths():
         ({5: 1}, "5", "not a setting of modularScheduler"),
     ],
 )
-def test_refused(value, path, words):
-    found = problems(value)
-    assert list(found) == [f"modularScheduler.{path}"]
-    assert words in found[f"modularScheduler.{path}"]
+def test_invalid_settings_are_rejected(value, path, words):
+    messages = problems(value)
+    assert list(messages) == [f"modularScheduler.{path}"]
+    assert words in messages[f"modularScheduler.{path}"]
 
 
 @pytest.mark.parametrize("value", [None, 3, [], True, math.nan, b"Euler", {1, 2}])
-def test_what_is_no_object_is_refused(value):
+def test_other_types_are_rejected(value):
     assert "must be an object or a composite name" in problems(value)["modularScheduler"]
 
 
@@ -218,15 +226,15 @@ def test_what_is_no_object_is_refused(value):
     ("text", "words"),
     [
         ('{"solver": {"type": "heun"}', "not valid JSON"),
-        ('{"solver": {"type": "heun"}, "solver": {}}', "'solver' stands twice"),
-        ('{"schedule": {"steps": 8, "steps": 9}}', "'steps' stands twice"),
+        ('{"solver": {"type": "heun"}, "solver": {}}', "'solver' occurs twice"),
+        ('{"schedule": {"steps": 8, "steps": 9}}', "'steps' occurs twice"),
         ("[" * 100_000, "not valid JSON"),
         ("[]", "must be an object"),
         ('{"schedule": {"shift": NaN}}', "allowed 0.1 to 10"),
         ("8", "unknown scheduler '8'"),
     ],
 )
-def test_text_that_is_refused(text, words):
+def test_invalid_text_is_rejected(text, words):
     with pytest.raises(RecipeError, match=re.escape(words)):
         read(text)
 
@@ -235,13 +243,13 @@ def test_text_that_is_refused(text, words):
 
 
 def value_of(parameter: str) -> st.SearchStrategy[Any]:
-    known = parameters.get(parameter)
-    if known.choices:
-        return st.sampled_from(known.choices)
-    assert known.minimum is not None and known.maximum is not None
-    if known.kind == "INT":
-        return st.integers(int(known.minimum), int(known.maximum))
-    return st.floats(known.minimum, known.maximum)
+    entry = parameters.get(parameter)
+    if entry.choices:
+        return st.sampled_from(entry.choices)
+    assert entry.minimum is not None and entry.maximum is not None
+    if entry.kind == "INT":
+        return st.integers(int(entry.minimum), int(entry.maximum))
+    return st.floats(entry.minimum, entry.maximum)
 
 
 LEVELS = st.lists(st.floats(0.001, 1), min_size=1, max_size=6, unique=True).map(lambda ts: [*sorted(ts)[::-1], 0.0])
@@ -252,25 +260,25 @@ def strategy(parameter: str) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def parts(draw_, part) -> dict[str, Any]:
-    name = draw_(st.sampled_from(list(part.variants)))
-    required = {key: s for key, s in part.variants[name].items() if s.required}
-    optional = {key: s for key, s in part.variants[name].items() if not s.required}
-    chosen = st.fixed_dictionaries(
+def objects_of(draw_, union) -> dict[str, Any]:
+    name = draw_(st.sampled_from(list(union.variants)))
+    required = {key: s for key, s in union.variants[name].items() if s.required}
+    optional = {key: s for key, s in union.variants[name].items() if not s.required}
+    fields = st.fixed_dictionaries(
         {k: strategy(s.parameter) for k, s in required.items()},
         optional={k: strategy(s.parameter) for k, s in optional.items()},
     )
-    return {part.selector: name} | draw_(chosen)
+    return {union.selector: name} | draw_(fields)
 
 
 OBJECTS = st.fixed_dictionaries(
     {},
     optional={
         "version": st.just(1),
-        "schedule": parts(SCHEDULE),
-        "solver": parts(SOLVER),
-        "guidance": parts(GUIDANCE),
-        "modifiers": st.lists(parts(MODIFIER), max_size=3, unique_by=lambda entry: entry["type"]),
+        "schedule": objects_of(SCHEDULE),
+        "solver": objects_of(SOLVER),
+        "guidance": objects_of(GUIDANCE),
+        "modifiers": st.lists(objects_of(MODIFIER), max_size=3, unique_by=lambda entry: entry["type"]),
         "retake": st.fixed_dictionaries(
             {"seed": value_of("retake_seed")}, optional={"variance": value_of("retake_variance")}
         ),
@@ -288,33 +296,33 @@ CAREFUL = settings(
 )
 
 
-def fits_together(value: dict[str, Any]) -> bool:
+def is_compatible(value: dict[str, Any]) -> bool:
     schedule = value.get("schedule", {})
     start, denoise_ = schedule.get("start", 1.0), schedule.get("denoise", 1.0)
-    far = schedule.get("terminal", 0.003) * 100 < start  # far enough apart for every shift
+    separated = schedule.get("terminal", 0.003) * 100 < start  # far enough apart for every shift
     types = {entry["type"] for entry in value.get("modifiers", [])}
     clash = "wavelet" in types and value.get("solver", {}).get("type") in NOISY
-    return far and not (start < 1 and denoise_ < 1) and not clash
+    return separated and not (start < 1 and denoise_ < 1) and not clash
 
 
 @given(OBJECTS)
 @CAREFUL
-def test_valid_recipes_survive_the_round_trip(value):
-    assume(fits_together(value))
+def test_valid_recipes_round_trip(value):
+    assume(is_compatible(value))
     recipe = parse(value)
-    written = dump(recipe)
-    assert parse(written) == recipe == read(json.dumps(written)) == parse(json.loads(json.dumps(value)))
-    assert dump(parse(written)) == written
-    for key, entry in value.items():  # nothing that was given is lost or changed
+    dumped = dump(recipe)
+    assert parse(dumped) == recipe == read(json.dumps(dumped)) == parse(json.loads(json.dumps(value)))
+    assert dump(parse(dumped)) == dumped
+    for key, entry in value.items():  # no given setting is lost or changed
         if key == "modifiers":
-            assert all(given_.items() <= kept.items() for given_, kept in zip(entry, written[key], strict=True))
+            assert all(a.items() <= b.items() for a, b in zip(entry, dumped[key], strict=True))
         else:
-            assert entry == written[key] if key == "version" else entry.items() <= written[key].items()
+            assert entry == dumped[key] if key == "version" else entry.items() <= dumped[key].items()
 
 
 @given(JUNK)
 @CAREFUL
-def test_junk_is_refused_or_read_but_never_crashes(value):
+def test_junk_is_rejected_or_read_but_never_crashes(value):
     for attempt in (lambda: parse(value), lambda: read(json.dumps(value)), lambda: read(str(value))):
         try:
             assert parse(dump(attempt())) is not None
@@ -323,21 +331,21 @@ def test_junk_is_refused_or_read_but_never_crashes(value):
 
 
 @st.composite
-def nearly(draw_) -> dict[str, Any]:
-    """A valid object with one place replaced, added or taken away."""
+def nearly_valid(draw_) -> dict[str, Any]:
+    """A valid object with one value replaced, added or removed."""
     value = json.loads(json.dumps(draw_(OBJECTS)))
-    places: list[Any] = [value, *(v for v in value.values() if isinstance(v, dict)), *value.get("modifiers", [])]
-    place = draw_(st.sampled_from(places))
-    keys = [*place, "type", "eta", "steps", "sigmas", "endScale", "seed", "mode", "retake", "x"]
+    containers: list[Any] = [value, *(v for v in value.values() if isinstance(v, dict)), *value.get("modifiers", [])]
+    container = draw_(st.sampled_from(containers))
+    keys = [*container, "type", "eta", "steps", "sigmas", "endScale", "seed", "mode", "retake", "x"]
     key = draw_(st.sampled_from(keys))
     if draw_(st.booleans()):
-        place[key] = draw_(JUNK | st.sampled_from(["sde", "wavelet", "custom", 0, 0.5, 1.0, 400]))
+        container[key] = draw_(JUNK | st.sampled_from(["sde", "wavelet", "custom", 0, 0.5, 1.0, 400]))
     else:
-        place.pop(key, None)
+        container.pop(key, None)
     return value
 
 
-@given(nearly())
+@given(nearly_valid())
 @CAREFUL
 def test_nearly_valid_objects_never_crash(value):
     try:
@@ -349,7 +357,7 @@ def test_nearly_valid_objects_never_crash(value):
 # The schema and the page
 
 
-def test_the_published_files_are_what_the_tables_say():
+def test_the_published_files_match_the_tables():
     for path, text in runpy.run_path(str(DOCS / "generate" / "make_scheduler_docs.py"))["files"]().items():
         assert path.read_text("utf-8") == text, f"run python docs/generate/make_scheduler_docs.py: {path.name} is stale"
 
@@ -378,7 +386,7 @@ SETTINGS = {
     ("modifiers", "low"): "wavelet_low",
     ("modifiers", "high"): "wavelet_high",
 }
-RUN_S_OWN = {"steps", "shift", "startScale"}
+INHERITED = {"steps", "shift", "startScale"}
 
 
 @pytest.mark.parametrize("part", ["schedule", "solver", "guidance", "modifiers"])
@@ -386,21 +394,21 @@ def test_every_range_and_default_in_the_schema_is_the_parameter_s(part):
     seen = set()
     for name, variant in variants(part).items():
         assert variant["additionalProperties"] is False
-        for key, told in variant["properties"].items():
-            if "const" in told or key == "sigmas":
+        for key, entry in variant["properties"].items():
+            if "const" in entry or key == "sigmas":
                 continue
-            wanted = SETTINGS.get((part, key)) or {"velocity_ema": "velocity_ema_factor"}.get(name, name)
-            parameter = parameters.get(wanted)
-            assert told.get("enum", []) == list(parameter.choices)
-            assert (told.get("minimum"), told.get("maximum")) == (parameter.minimum, parameter.maximum)
-            assert told.get("type") == {"INT": "integer", "FLOAT": "number", "CHOICE": None}[parameter.kind]
-            assert told.get("default") == (None if key in RUN_S_OWN else parameter.default)
-            assert told["description"].startswith(parameter.help)
+            parameter_name = SETTINGS.get((part, key)) or {"velocity_ema": "velocity_ema_factor"}.get(name, name)
+            parameter = parameters.get(parameter_name)
+            assert entry.get("enum", []) == list(parameter.choices)
+            assert (entry.get("minimum"), entry.get("maximum")) == (parameter.minimum, parameter.maximum)
+            assert entry.get("type") == {"INT": "integer", "FLOAT": "number", "CHOICE": None}[parameter.kind]
+            assert entry.get("default") == (None if key in INHERITED else parameter.default)
+            assert entry["description"].startswith(parameter.help)
             seen.add((part, key))
-    assert {place for place in SETTINGS if place[0] == part} <= seen
+    assert {setting for setting in SETTINGS if setting[0] == part} <= seen
 
 
-def test_the_choices_are_the_tables():
+def test_the_choices_match_the_tables():
     for part, parameter, table in (
         ("schedule", "schedule_type", SCHEDULES),
         ("solver", "solver_type", SOLVERS),
@@ -408,41 +416,41 @@ def test_the_choices_are_the_tables():
         ("modifiers", None, MODIFIERS),
     ):
         assert list(variants(part)) == list(table)
-        known = parameters.get(parameter) if parameter else None
-        assert known is None or list(known.choices) == list(table)
-        default = [name for name, entry in variants(part).items() if "type" not in entry.get("required", ["curve"])]
+        entry = parameters.get(parameter) if parameter else None
+        assert entry is None or list(entry.choices) == list(table)
+        default = [name for name, variant in variants(part).items() if "type" not in variant.get("required", ["curve"])]
         if part in ("schedule", "solver"):
-            assert known is not None and default == [known.default]
+            assert entry is not None and default == [entry.default]
     assert {name for name, kind in SOLVERS.items() if kind.stochastic} == NOISY
     assert {name for name, entry in variants("solver").items() if "eta" in entry["properties"]} == NOISY
     assert SCHEMA["oneOf"][1]["properties"]["retake"]["required"] == ["seed"] and list(RETAKE) == ["seed", "variance"]
 
 
-def test_the_warning_is_published():
+def test_the_wavelet_warning_is_published():
     assert Wavelet.WARNING is not None
     assert Wavelet.WARNING in variants("modifiers")["wavelet"]["description"]
     assert Wavelet.WARNING in " ".join((DOCS / "modular-scheduler.md").read_text("utf-8").split())
 
 
-def test_the_examples_of_the_page():
+def test_the_page_s_examples():
     example, mistakes = re.findall(r"```json\n(.*?)```", (DOCS / "modular-scheduler.md").read_text("utf-8"), re.DOTALL)
     assert dump(read(example))["retake"] == {"seed": 7, "variance": 0.3}
     with pytest.raises(RecipeError):
         read(mistakes)
 
 
-def only_related(message: str) -> bool:
-    """Whether this is about how values fit together, which a schema cannot say."""
-    of_single_values = any(words in message for words in ("outside 0 to 1", "at least 2 are needed", "too large"))
-    return "leave one of them at 1" in message or ("cannot be used" in message and not of_single_values)
+def concerns_compatibility(message: str) -> bool:
+    """Whether the message is about incompatible values, which a schema cannot express."""
+    concerns_one_value = any(words in message for words in ("outside 0 to 1", "at least 2 are needed", "too large"))
+    return "leave one of them at 1" in message or ("cannot be used" in message and not concerns_one_value)
 
 
-def test_the_schema_is_one():
+def test_the_schema_is_valid():
     jsonschema = pytest.importorskip("jsonschema")
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-@given(st.one_of(OBJECTS, nearly(), JUNK, st.sampled_from([*NAMES, "Euler b"])))
+@given(st.one_of(OBJECTS, nearly_valid(), JUNK, st.sampled_from([*NAMES, "Euler b"])))
 @CAREFUL
 def test_the_schema_accepts_what_the_code_accepts(value):
     jsonschema = pytest.importorskip("jsonschema")
@@ -454,5 +462,5 @@ def test_the_schema_accepts_what_the_code_accepts(value):
         parse(value)
         accepted = True
     except RecipeError as error:
-        accepted = all(only_related(found.message) for found in error.problems)
+        accepted = all(concerns_compatibility(problem.message) for problem in error.problems)
     assert jsonschema.Draft202012Validator(SCHEMA).is_valid(value) == accepted

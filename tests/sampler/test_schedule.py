@@ -1,4 +1,4 @@
-"""Schedules: the official one, the tables of the turbo checkpoints, and what users type."""
+"""The official schedule, the tables of the turbo checkpoints, and levels typed by users."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acestep_xl import parameters
-from acestep_xl.sampler.schedule import SCHEDULES, check, linear, parse_sigmas, schedule
+from acestep_xl.sampler.schedule import SCHEDULES, check, get_schedule, linear, parse_sigmas
 from acestep_xl.sampler.schedules.variance_exploding import karras
 
 TURBO = {
@@ -25,7 +25,7 @@ def test_turbo_tables(shift):
     assert linear(8, shift) == pytest.approx(TURBO[shift], abs=1e-15)
 
 
-def test_shift_formula():
+def test_the_shift_formula():
     t = 1 - 17 / 50
     assert linear(50, 3.0)[17] == pytest.approx(3 * t / (1 + 2 * t), rel=1e-15)
     assert linear(50, 1.0)[17] == pytest.approx(t, rel=1e-15)
@@ -33,7 +33,7 @@ def test_shift_formula():
 
 
 @given(st.integers(1, 1000), st.floats(0.1, 10.0))
-def test_falls_from_one_to_zero_exactly(steps, shift):
+def test_decreases_from_exactly_1_to_exactly_0(steps, shift):
     sigmas = linear(steps, shift)
     assert len(sigmas) == steps + 1
     assert sigmas[0] == 1 and sigmas[-1] == 0
@@ -43,13 +43,13 @@ def test_falls_from_one_to_zero_exactly(steps, shift):
 
 
 @given(st.integers(1, 300), st.floats(0.1, 10.0))
-def test_shift_is_undone_by_its_inverse(steps, shift):
+def test_the_shift_inverts(steps, shift):
     for i, t in enumerate(linear(steps, shift)):
         assert t / (shift + (1 - shift) * t) == pytest.approx(1 - i / steps, abs=1e-12)
 
 
 @pytest.mark.parametrize("shift", [0.0, -1.0, math.inf, math.nan])
-def test_impossible_steps_and_shift_are_named_together(shift):
+def test_invalid_steps_and_shift_are_reported_together(shift):
     with pytest.raises(ValueError, match=rf"steps is 0.*shift is {shift}"):
         linear(0, shift)
 
@@ -64,11 +64,11 @@ def test_impossible_steps_and_shift_are_named_together(shift):
         ("1 0", [1, 0]),
     ],
 )
-def test_parses_what_users_type(text, values):
+def test_separators_and_notations(text, values):
     assert parse_sigmas(text) == values
 
 
-def test_parsing_undoes_printing():
+def test_printed_levels_parse_back():
     sigmas = linear(50, 3.0)
     assert parse_sigmas(", ".join(map(repr, sigmas))) == sigmas
 
@@ -92,12 +92,12 @@ def test_parsing_undoes_printing():
         ),
     ],
 )
-def test_every_problem_with_its_position(text, problems):
+def test_every_problem_is_reported_with_its_position(text, problems):
     with pytest.raises(ValueError) as caught:
         parse_sigmas(text)
     for problem in problems:
         assert caught.match(problem)
-    assert caught.match(r"1, 0\.75, 0\.5, 0$")  # the remedy: an example
+    assert caught.match(r"1, 0\.75, 0\.5, 0$"), "an example is the remedy"
 
 
 @given(st.lists(st.floats(0, 1), max_size=6))
@@ -111,20 +111,20 @@ def test_accepts_exactly_the_valid_lists(values):
             parse_sigmas(text)
 
 
-def test_a_run_may_end_above_zero_but_not_stand_still():
+def test_a_run_may_end_above_0_but_not_repeat_a_level():
     check([1.0, 0.5])
     with pytest.raises(ValueError, match=r"position 3 \(0.5\): not below"):
         check([1.0, 0.5, 0.5])
 
 
-def test_lookup():
-    assert schedule("karras") is karras
+def test_the_lookup():
+    assert get_schedule("karras") is karras
     with pytest.raises(ValueError, match=r"'karas'; known: linear, sgm_uniform, karras, .*custom"):
-        schedule("karas")
+        get_schedule("karas")
     assert tuple(SCHEDULES) == parameters.get("schedule_type").choices
 
 
-def test_defaults_and_ranges_are_accepted():
+def test_defaults_and_range_limits_are_accepted():
     steps, shift = parameters.get("steps"), parameters.get("shift")
     for n in (steps.minimum, steps.default, steps.maximum):
         for s in (shift.minimum, shift.default, shift.maximum):

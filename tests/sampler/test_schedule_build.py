@@ -1,4 +1,4 @@
-"""Schedules as they are asked for: by name with options, through the node, and as presets."""
+"""Schedules by name with options, through the node, and as presets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from acestep_xl import parameters
 from acestep_xl.nodes.schedule import Schedule
 from acestep_xl.sampler.guidance import GUIDANCE
-from acestep_xl.sampler.presets import PRESETS, preset
+from acestep_xl.sampler.presets import PRESETS, get_preset
 from acestep_xl.sampler.schedule import SCHEDULES, Options, build, check, custom, linear, options_of, truncate
 
 OPTIONS = Options(
@@ -31,7 +31,7 @@ OPTIONS = Options(
 FORMULAS = [name for name in SCHEDULES if name != "custom"]
 
 
-def test_each_schedule_reads_its_options():
+def test_the_options_of_each_schedule():
     assert {name: options_of(name) for name in SCHEDULES} == {
         "linear": ("shift", "start", "denoise"),
         "sgm_uniform": ("shift", "terminal", "start", "denoise"),
@@ -50,9 +50,9 @@ CHANGED = {"shift": 2.0, "rho": 5.0, "alpha": 0.8, "beta": 0.9, "threshold": 0.2
 
 @pytest.mark.parametrize("name", FORMULAS)
 @pytest.mark.parametrize("option", CHANGED)
-def test_an_option_moves_the_schedules_that_read_it_and_no_other(name, option):
-    moved = build(name, 9, replace(OPTIONS, **{option: CHANGED[option]})) != build(name, 9, OPTIONS)
-    assert moved == (option in options_of(name))
+def test_an_option_changes_only_the_schedules_that_read_it(name, option):
+    changed = build(name, 9, replace(OPTIONS, **{option: CHANGED[option]})) != build(name, 9, OPTIONS)
+    assert changed == (option in options_of(name))
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -66,7 +66,7 @@ def test_an_option_moves_the_schedules_that_read_it_and_no_other(name, option):
     terminal=st.floats(0.0001, 0.03),
     threshold=st.floats(0.001, 0.45),
 )
-def test_builds_what_was_asked_for(name, steps, begin, shift, rho, alpha, terminal, threshold):
+def test_build_respects_steps_start_and_denoise(name, steps, begin, shift, rho, alpha, terminal, threshold):
     options = replace(OPTIONS, shift=shift, rho=rho, alpha=alpha, terminal=terminal, threshold=threshold)
     sigmas = build(name, steps, replace(options, **dict([begin])))
     check(sigmas)
@@ -79,41 +79,39 @@ def test_builds_what_was_asked_for(name, steps, begin, shift, rho, alpha, termin
 
 @settings(deadline=None)
 @given(st.integers(1, 40), st.floats(0.01, 50.0), st.floats(0.01, 50.0))
-def test_levels_that_float32_would_merge_are_refused(steps, alpha, beta):
+def test_levels_equal_in_float32_are_rejected(steps, alpha, beta):
     try:
         sigmas = build("beta", steps, replace(OPTIONS, alpha=alpha, beta=beta))
-    except ValueError as refused:
-        assert "closer together than float32 can tell" in str(refused) and alpha < 0.5
+    except ValueError as error:
+        assert "closer together than float32 can represent" in str(error) and alpha < 0.5
     else:
         check(torch.tensor(sigmas).tolist())
 
 
-def test_levels_that_crowd_at_the_noisy_end_are_kept_apart():
+def test_levels_that_coincide_at_the_noisy_end_stay_distinct():
     levels = build("beta", 20, replace(OPTIONS, beta=0.05))
     check(torch.tensor(levels).tolist())
     assert levels[1] == 1 - 2**-24
 
 
-def test_merged_levels_are_named():
-    with pytest.raises(
-        ValueError, match=r"beta has levels closer .* position 9 \(0.0 after 0.0\): take fewer steps or"
-    ):
+def test_levels_equal_in_float32_are_reported_by_position():
+    with pytest.raises(ValueError, match=r"beta has levels closer .* position 9 \(0.0 after 0.0\): use fewer steps or"):
         build("beta", 20, replace(OPTIONS, alpha=0.01))
     with pytest.raises(ValueError, match=r"custom has levels closer .* position 2 \(0\.99999999 after 1\.0\)"):
         build("custom", 1, replace(OPTIONS, sigmas=(1.0, 0.99999999, 0.0)))
 
 
-def test_options_outside_their_ranges_are_named_together():
-    wrong = {"shift": 0.0, "rho": math.nan, "alpha": 99.0, "threshold": 0.5, "terminal": -1.0}
+def test_options_out_of_range_are_reported_together():
+    invalid = {"shift": 0.0, "rho": math.nan, "alpha": 99.0, "threshold": 0.5, "terminal": -1.0}
     with pytest.raises(ValueError) as caught:
-        replace(OPTIONS, **wrong)
-    for option, value in wrong.items():
+        replace(OPTIONS, **invalid)
+    for option, value in invalid.items():
         assert caught.match(f"{option} is {value}, allowed ")
     with pytest.raises(ValueError, match=r"start 0\.5 and denoise 0\.5 both shorten the run"):
         replace(OPTIONS, start=0.5, denoise=0.5)
 
 
-def test_a_list_is_its_own_schedule():
+def test_a_list_requires_the_custom_schedule():
     levels = (0.8, 0.3, 0.0)
     assert build("custom", 50, replace(OPTIONS, sigmas=levels)) == list(levels)
     with pytest.raises(
@@ -133,19 +131,19 @@ def test_a_list_is_its_own_schedule():
 
 @given(st.integers(1, 300), st.floats(0.01, 1.0))
 def test_truncation_is_the_tail_of_a_longer_schedule(steps, denoise):
-    made = []
+    totals = []
 
     def make(total):
-        made.append(total)
+        totals.append(total)
         return linear(total, 3.0)
 
     sigmas = truncate(make, steps, denoise=denoise)
-    assert made == [int(steps / denoise)]
-    assert sigmas == linear(made[0], 3.0)[made[0] - steps :]
+    assert totals == [int(steps / denoise)]
+    assert sigmas == linear(totals[0], 3.0)[totals[0] - steps :]
     assert len(sigmas) == steps + 1
 
 
-def test_truncation_of_even_levels_begins_at_denoise():
+def test_truncation_of_evenly_spaced_levels_begins_at_denoise():
     assert truncate(lambda n: linear(n, 1.0), 4, denoise=0.5) == [0.5, 0.375, 0.25, 0.125, 0]
     assert build("linear", 4, replace(OPTIONS, shift=1.0, denoise=0.5)) == [0.5, 0.375, 0.25, 0.125, 0]
     for denoise in (0.0, -0.1, 1.1, math.nan):
@@ -162,7 +160,7 @@ def test_the_node_still_runs_old_graphs():
     assert sigmas.tolist() == [1, 0.5, 0]
 
 
-def test_the_node_s_inputs_are_its_method_s():
+def test_the_node_s_inputs_match_its_method():
     declared = Schedule.INPUT_TYPES()
     inputs = declared["required"] | declared["optional"]
     method = inspect.signature(Schedule.make).parameters
@@ -172,7 +170,7 @@ def test_the_node_s_inputs_are_its_method_s():
         assert options.get("advanced", False) == (name != "schedule")
 
 
-def test_every_input_of_the_node_arrives():
+def test_every_input_of_the_node_is_used():
     declared = Schedule.INPUT_TYPES()["optional"]
     assert declared["schedule"][0] == list(SCHEDULES)
     for name in FORMULAS:
@@ -192,16 +190,16 @@ def test_every_input_of_the_node_arrives():
 
 def test_presets():
     assert set(PRESETS) == {"sft", "base", "turbo"}
-    found, turbo = preset("turbo"), [1, 21 / 22, 9 / 10, 5 / 6, 3 / 4, 9 / 14, 1 / 2, 3 / 10, 0]
-    assert linear(found.steps, found.shift) == pytest.approx(turbo, abs=1e-15) and found.guidance_scale == 1
-    assert (preset("sft").steps, preset("sft").shift, preset("sft").guidance_scale) == (50, 3.0, 7.0)
-    for found in PRESETS.values():
-        assert found.guidance_type in GUIDANCE and found.source
+    preset, table = get_preset("turbo"), [1, 21 / 22, 9 / 10, 5 / 6, 3 / 4, 9 / 14, 1 / 2, 3 / 10, 0]
+    assert linear(preset.steps, preset.shift) == pytest.approx(table, abs=1e-15) and preset.guidance_scale == 1
+    assert (get_preset("sft").steps, get_preset("sft").shift, get_preset("sft").guidance_scale) == (50, 3.0, 7.0)
+    for preset in PRESETS.values():
+        assert preset.guidance_type in GUIDANCE and preset.source
         for name in ("steps", "shift", "guidance_scale"):
             parameter = parameters.get(name)
-            assert parameter.minimum <= getattr(found, name) <= parameter.maximum
-    sft = preset("sft")
+            assert parameter.minimum <= getattr(preset, name) <= parameter.maximum
+    sft = get_preset("sft")
     defaults = {name: getattr(sft, name) for name in ("steps", "shift", "guidance_type", "guidance_scale")}
     assert defaults == {name: parameters.get(name).default for name in defaults}
     with pytest.raises(ValueError, match="no preset for 'unknown' checkpoints; known: sft, base, turbo"):
-        preset("unknown")
+        get_preset("unknown")
