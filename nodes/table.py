@@ -68,7 +68,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {node_id: node_class for node_id, (node_c
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {node_id: name for node_id, (_, name) in NODES.items()}
 
 
-class Planner:
+class MemoryPlanner:
     """The memory plan of a graph of these nodes in ComfyUI's API format, for whoever runs it."""
 
     @staticmethod

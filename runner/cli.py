@@ -1,4 +1,4 @@
-"""The command line: acestep-xl run, plot, plan, models, download. Heavy imports wait until a command needs them."""
+"""The acestep-xl command line. Importing it is quick: a command imports torch when it runs."""
 
 from __future__ import annotations
 
@@ -9,24 +9,17 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..host.model_folders import KINDS, data_directory, folders_in, names_in, search_roots
-from . import plan_command
-from .download import BUNDLES, DownloadError, download, find_bundle
-from .run_command import FAILED, INTERRUPTED, OK, run
-from .terminal import UsageError, say, show
-
-if TYPE_CHECKING:
-    from .node_table import NodeTable
-
-BAD_USAGE = 2
+from . import download_command, models_command, plan_command, plot_command, run_command
+from .node_table import NodeTable
+from .terminal import BAD_USAGE, FAILED, INTERRUPTED, UsageError, print_result, print_status
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command of another folder, which hands it to `main`; the runner knows only its own."""
+    """A subcommand. run: returns the exit code; may raise UsageError."""
 
     name: str
     help: str
@@ -38,77 +31,39 @@ class Command:
 def main(argv: Sequence[str] | None = None, table: NodeTable | None = None, commands: Sequence[Command] = ()) -> int:
     """Run the command line and return its exit code.
 
-    table: other nodes than the shipped ones, for tests. commands: more of them beside the runner's own.
+    table: node classes in place of the shipped ones, for tests. commands: further commands, from other folders.
     """
-    arguments = _parser(commands).parse_args(argv)
+    arguments = build_parser(commands, table).parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger("acestep_xl").setLevel(logging.INFO)
     try:
-        code = _carry_out(arguments, table)
+        code = arguments.run(arguments)
         sys.stdout.flush()
         return code
     except UsageError as error:
-        say(str(error))
+        print_status(str(error))
         if getattr(arguments, "json", False):
-            show(json.dumps({"status": "invalid", "problems": error.faults}))
+            print_result(json.dumps({"status": "invalid", "problems": error.problems}))
         return BAD_USAGE
-    except DownloadError as error:
-        say(f"error: {error}")
-        return FAILED
     except KeyboardInterrupt:
-        say("interrupted")
+        print_status("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader left early, as `| head` does. Python would complain once more when it flushes at its end.
+        # The reader closed the pipe, as `| head` does; without this, Python complains again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
 
 
-def _carry_out(arguments: argparse.Namespace, table: NodeTable | None) -> int:
-    if arguments.carry_out is not None:
-        return arguments.carry_out(arguments)
-    if arguments.command in ("run", "plot", "plan"):
-        return run(arguments, table)
-    return _models(arguments) if arguments.command == "models" else _download(arguments)
-
-
-def _parser(more: Sequence[Command]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="acestep-xl", description="ACE-Step 1.5 XL: captions and lyrics to songs.")
-    parser.set_defaults(carry_out=None)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    runs = commands.add_parser("run", help="run a workflow", description="Run a ComfyUI workflow without ComfyUI.")
-    plots = commands.add_parser(
-        "plot",
-        help="run a workflow and draw its schedules and runs",
-        description="Run a workflow and draw, for every sampler, its schedule and what guidance did.",
+def build_parser(commands: Sequence[Command] = (), table: NodeTable | None = None) -> argparse.ArgumentParser:
+    """The parser of the runner's commands and the given ones."""
+    parser = argparse.ArgumentParser(
+        prog="acestep-xl", description="Turn captions and lyrics into songs with ACE-Step 1.5 XL."
     )
-    plans = commands.add_parser(
-        "plan",
-        help="say what a workflow needs of memory",
-        description="Say what a workflow will hold in memory, and whether a card is large enough, without running it.",
-    )
-    for command in (runs, plots, plans):
-        _add_workflow_arguments(command)
-    for command in (runs, plots):
-        command.add_argument(
-            "--output", type=Path, default=Path("output"), metavar="DIR", help="where files go (./output)"
-        )
-    plan_command.add_arguments(plans)
-
-    models = commands.add_parser("models", help="say which model files are found and where it looked")
-
-    fetch = commands.add_parser("download", help="fetch model files by name", description="Fetch model files by name.")
-    fetch.add_argument("name", nargs="?", metavar="NAME", help=", ".join(BUNDLES))
-    fetch.add_argument("--list", action="store_true", help="list the bundles and their files")
-
-    others = [commands.add_parser(entry.name, help=entry.help, description=entry.description) for entry in more]
-    for entry, command in zip(more, others, strict=True):
-        entry.add_arguments(command)
-        command.set_defaults(carry_out=entry.run)
-
-    for command in (runs, plots, plans, models, fetch, *others):
-        command.add_argument(
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in (*_runner_commands(table), *commands):
+        subparser = subparsers.add_parser(command.name, help=command.help, description=command.description)
+        command.add_arguments(subparser)
+        subparser.add_argument(
             "--models",
             action="append",
             default=[],
@@ -116,56 +71,48 @@ def _parser(more: Sequence[Command]) -> argparse.ArgumentParser:
             metavar="DIR",
             help="a folder with ComfyUI's model subfolders, searched first (repeatable)",
         )
+        subparser.set_defaults(run=command.run)
     return parser
 
 
-def _add_workflow_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("workflow", metavar="WORKFLOW", help="a workflow JSON, or the name of a shipped one")
-    command.add_argument("--demo", action="store_true", help="use the tiny built-in network, which makes simple tunes")
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NODE.INPUT=VALUE",
-        dest="settings",
-        help="set an input; NODE is an id, title or class (repeatable)",
+def _runner_commands(table: NodeTable | None) -> tuple[Command, ...]:
+    return (
+        Command(
+            "run",
+            "run a workflow",
+            "Run a ComfyUI workflow without ComfyUI.",
+            run_command.add_arguments,
+            partial(run_command.run, table=table),
+        ),
+        Command(
+            "plot",
+            "run a workflow and plot its schedules and runs",
+            "Run a workflow and plot, for every sampler, its schedule and the effect of its guidance.",
+            run_command.add_arguments,
+            partial(plot_command.plot, table=table),
+        ),
+        Command(
+            "plan",
+            "show how much memory a workflow needs",
+            "Show what a workflow will hold in memory and whether a card is large enough, without running it.",
+            plan_command.add_arguments,
+            partial(plan_command.plan, table=table),
+        ),
+        Command(
+            "models",
+            "list model files and the folders searched",
+            "List the model files of each kind and the folders searched for them.",
+            models_command.add_arguments,
+            models_command.print_models,
+        ),
+        Command(
+            "download",
+            "download model files by name",
+            "Download a bundle of model files into the first --models folder, or into the user's data folder.",
+            download_command.add_arguments,
+            download_command.download_bundle,
+        ),
     )
-    command.add_argument("--device", metavar="D", help="cuda, cuda:1, xpu, mps or cpu (the best one present)")
-    command.add_argument("--json", action="store_true", help="print one JSON object instead of file names")
-
-
-def _models(arguments: argparse.Namespace) -> int:
-    folders = folders_in(search_roots(arguments.models))
-    for kind in KINDS:
-        show(f"{kind}:")
-        for name in names_in(kind, folders[kind]) or ["(none)"]:
-            show(f"  {name}")
-        for folder in folders[kind]:
-            show(f"    looked in {folder}" + ("" if folder.is_dir() else " (no such folder)"))
-    return OK
-
-
-def _download(arguments: argparse.Namespace) -> int:
-    if arguments.list:
-        for name, sources in BUNDLES.items():
-            show(f"{name}:")
-            for source in sources:
-                show(f"  {source.target}  from  {source.repo}/{source.path}")
-        return OK
-    if arguments.name is None:
-        raise UsageError([f"name a bundle ({', '.join(BUNDLES)}) or give --list"])
-    try:
-        sources = find_bundle(arguments.name)
-    except ValueError as error:
-        raise UsageError([str(error)]) from error
-    if not sys.stderr.isatty():
-        from huggingface_hub.utils import disable_progress_bars
-
-        disable_progress_bars()
-    root = arguments.models[0] if arguments.models else data_directory() / "models"
-    for path in download(sources, root.expanduser().absolute(), say):
-        show(path)
-    return OK
 
 
 if __name__ == "__main__":

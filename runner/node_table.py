@@ -1,4 +1,4 @@
-"""What a node class says about itself: its inputs, outputs and hidden inputs, read once per run."""
+"""Node classes and their declarations: inputs, outputs and hidden inputs, read once per table."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 SEED_NAMES = ("seed", "noise_seed")
 ANY = "*"
-# Widgets that ComfyUI's browser side adds to a node and writes into files; no node function knows them.
+# Widgets that ComfyUI's browser side adds to a node and saves with it; node functions do not take them.
 BROWSER_INPUTS = frozenset({"audioUI", "upload"})
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input as INPUT_TYPES declares it; a list of choices is type COMBO."""
+    """One input as INPUT_TYPES declares it; a list of choices has type COMBO."""
 
     name: str
     type: str
@@ -26,20 +26,19 @@ class InputSpec:
 
     @property
     def is_widget(self) -> bool:
-        """Whether ComfyUI draws a widget for it, so that a value may be typed in."""
+        """Whether ComfyUI draws a widget for the input, so that a user can enter a value."""
         return self.type in WIDGET_TYPES and not self.options.get("forceInput", False)
 
     @property
-    def controls(self) -> int:
-        """How many values ComfyUI's seed control may store behind this widget's own value."""
-        wanted = self.options.get("control_after_generate", self.type == "INT" and self.name in SEED_NAMES)
-        if not wanted:
+    def control_values(self) -> int:
+        """How many values ComfyUI's seed control may store after this widget's own value."""
+        if not self.options.get("control_after_generate", self.type == "INT" and self.name in SEED_NAMES):
             return 0
         return 2 if self.type == "COMBO" else 1
 
     @property
     def default(self) -> Any:
-        """What ComfyUI's widget shows before anyone touches it."""
+        """The initial value of ComfyUI's widget."""
         if "default" in self.options:
             return self.options["default"]
         if self.type == "COMBO":
@@ -49,7 +48,7 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node class."""
+    """The declaration of one node class."""
 
     node_class: type
     inputs: dict[str, InputSpec]
@@ -59,7 +58,7 @@ class NodeSpec:
 
     @property
     def unsupported(self) -> str | None:
-        """Why this runner cannot run the node, or None."""
+        """Why this runner cannot run the node, or None if it can."""
         if getattr(self.node_class, "INPUT_IS_LIST", False) or any(getattr(self.node_class, "OUTPUT_IS_LIST", ())):
             return "it works on lists (INPUT_IS_LIST or OUTPUT_IS_LIST), which only ComfyUI runs"
         if inspect.iscoroutinefunction(getattr(self.node_class, str(getattr(self.node_class, "FUNCTION", "")), None)):
@@ -69,11 +68,11 @@ class NodeSpec:
 
 @dataclass
 class NodeTable:
-    """The node classes a graph may name, the names shown to people, and what foretells their memory, if anything."""
+    """The node classes that a graph may use, their display names, and what forecasts their memory, if anything."""
 
     classes: Mapping[str, type]
     display_names: Mapping[str, str] = field(default_factory=dict)
-    planner: Any = None
+    memory_planner: Any = None
     _specs: dict[str, NodeSpec] = field(default_factory=dict, repr=False)
 
     @staticmethod
@@ -81,13 +80,13 @@ class NodeTable:
         """The pack's own nodes. Imports torch."""
         from ..nodes import table
 
-        return NodeTable(table.NODE_CLASS_MAPPINGS, table.NODE_DISPLAY_NAME_MAPPINGS, table.Planner)
+        return NodeTable(table.NODE_CLASS_MAPPINGS, table.NODE_DISPLAY_NAME_MAPPINGS, table.MemoryPlanner)
 
     def title(self, class_type: str) -> str:
         return self.display_names.get(class_type, class_type)
 
     def spec(self, class_type: str) -> NodeSpec | None:
-        """The class's declaration, or None when the class is unknown. Asked once: choices may come from a folder."""
+        """The class's declaration, None for an unknown class. Cached: choices may come from listing a folder."""
         if class_type not in self.classes:
             return None
         if class_type not in self._specs:
@@ -95,23 +94,23 @@ class NodeTable:
         return self._specs[class_type]
 
 
-def types_match(given: str, wanted: str) -> bool:
-    """ComfyUI's rule for links: one of them is any, or the comma-separated alternatives overlap."""
-    outputs, inputs = ({name.strip() for name in types.split(",")} for types in (given, wanted))
+def types_match(output_type: str, input_type: str) -> bool:
+    """ComfyUI's rule for links: either type is "*", or the comma-separated alternatives overlap."""
+    outputs, inputs = ({name.strip() for name in types.split(",")} for types in (output_type, input_type))
     return ANY in outputs | inputs or not outputs.isdisjoint(inputs)
 
 
 def _read_spec(node_class: Any) -> NodeSpec:
-    declared = node_class.INPUT_TYPES()
+    groups = node_class.INPUT_TYPES()
     inputs = [
         _read_input(name, entry, group == "required")
         for group in ("required", "optional")
-        for name, entry in declared.get(group, {}).items()
+        for name, entry in groups.get(group, {}).items()
     ]
     return NodeSpec(
         node_class,
         {spec.name: spec for spec in inputs},
-        dict(declared.get("hidden", {})),
+        dict(groups.get("hidden", {})),
         tuple("COMBO" if isinstance(kind, list) else kind for kind in node_class.RETURN_TYPES),
         bool(getattr(node_class, "OUTPUT_NODE", False)),
     )

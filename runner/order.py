@@ -1,4 +1,4 @@
-"""In which order the nodes of a graph run. Plain graph theory, no node is looked at."""
+"""Execution order of a graph: plain graph theory, independent of node classes."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def sources(graph: Graph, node_id: str) -> list[str]:
 
 
 def execution_order(graph: Graph, targets: Iterable[str]) -> Order:
-    """Depth first from the targets, so that one target is finished before the next one's own nodes begin."""
+    """Depth first from the targets, so that one target is finished before nodes that only the next one needs."""
     order = Order([], [])
     done: set[str] = set()
     for target in targets:
         path: list[str] = []
-        waiting = [(target, False)]
-        while waiting:
-            node_id, left = waiting.pop()
-            if left:
+        stack = [(target, False)]
+        while stack:
+            node_id, expanded = stack.pop()
+            if expanded:
                 path.pop()
                 done.add(node_id)
                 order.nodes.append(node_id)
@@ -38,6 +38,6 @@ def execution_order(graph: Graph, targets: Iterable[str]) -> Order:
                 order.cycles.append([*path[path.index(node_id) :], node_id])
             elif node_id not in done:
                 path.append(node_id)
-                waiting.append((node_id, True))
-                waiting += [(source, False) for source in reversed(sources(graph, node_id))]
+                stack.append((node_id, True))
+                stack += [(source, False) for source in reversed(sources(graph, node_id))]
     return order

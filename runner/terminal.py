@@ -1,4 +1,4 @@
-"""What the command line says: results on standard output, everything else on standard error.
+"""What the command line prints: results on standard output, everything else on standard error.
 
 Progress is a bar on a terminal and plain lines elsewhere.
 """
@@ -9,27 +9,29 @@ import sys
 
 from ..host.protocol import Progress
 
-PLAIN_LINES = 10  # at most so many lines per bar in a log
+OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130  # exit codes
+PLAIN_LINES = 10  # at most this many lines per bar in a log
 
 
 class UsageError(Exception):
-    """The command cannot be carried out as given; faults has one text each, note the way out of some of them."""
+    """The command cannot run with these arguments. problems: one message each; note: a remedy for some of them."""
 
-    def __init__(self, faults: list[str], headline: str = "", note: str = "") -> None:
-        lines = [headline, *(f"  - {fault}" for fault in faults)] if headline else [f"error: {f}" for f in faults]
+    def __init__(self, problems: list[str], headline: str = "", note: str = "") -> None:
+        bullets = [f"  - {problem}" for problem in problems]
+        lines = [headline, *bullets] if headline else [f"error: {problem}" for problem in problems]
         super().__init__("\n".join([*lines, note] if note else lines))
-        self.faults = faults
+        self.problems = problems
 
 
 class Reporter:
-    """Follows one run: told of each node, asked for a bar by the host."""
+    """Prints the progress of one run: each node's title, and a bar when the host asks for one."""
 
     def __init__(self) -> None:
         self._title = ""
 
     def on_node(self, node_id: str, title: str, index: int, total: int) -> None:
         self._title = title
-        say(f"[{index + 1}/{total}] {title}")
+        print_status(f"[{index + 1}/{total}] {title}")
 
     def bar(self, total: int) -> Progress:
         return TerminalProgress(self._title, total) if sys.stderr.isatty() else PlainProgress(self._title, total)
@@ -57,21 +59,21 @@ class TerminalProgress:
 
 
 class PlainProgress:
-    """A line for each tenth done."""
+    """A line per tenth of the total."""
 
     def __init__(self, title: str, total: int) -> None:
         self._title = title
         self._total = total
-        self._shown = 0
+        self._printed = 0
 
     def update(self, value: int, preview: object | None = None) -> None:
-        tenth = PLAIN_LINES * value // max(self._total, 1)
-        if tenth > self._shown:
-            self._shown = tenth
-            say(f"{self._title}: {value}/{self._total}")
+        tenths = PLAIN_LINES * value // max(self._total, 1)
+        if tenths > self._printed:
+            self._printed = tenths
+            print_status(f"{self._title}: {value}/{self._total}")
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Nothing to close."""
 
     def __enter__(self) -> PlainProgress:
         return self
@@ -80,12 +82,12 @@ class PlainProgress:
         self.close()
 
 
-def say(text: str) -> None:
-    """A line to the person at the terminal, at once."""
+def print_status(text: str) -> None:
+    """Write a line to standard error, unbuffered."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
-def show(text: object) -> None:
-    """A line of the result."""
+def print_result(text: object) -> None:
+    """Write a line to standard output."""
     sys.stdout.write(f"{text}\n")

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import parameters
 from ..host.model_folders import data_directory, search_roots
 from ..runner.cli import Command
-from ..runner.run_command import OK
-from ..runner.terminal import UsageError, say
+from ..runner.terminal import OK, UsageError, print_status
 from .http.access import KEY_VARIABLE, in_url, is_loopback, keys_in
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError([f"cannot listen on {settings.host} port {settings.port}: {error}"]) from error
     settings = replace(settings, port=listening.getsockname()[1])
     try:
-        asyncio.run(serve(settings, folder, engine, listening, say))
+        asyncio.run(serve(settings, folder, engine, listening, print_status))
     except (FolderInUse, StoreDamaged, ValueError) as error:
         raise UsageError([str(error)]) from error
     return OK

@@ -18,7 +18,8 @@ import aiohttp
 
 from ...host import current_host
 from ...host.protocol import Host
-from ...runner.graph import Graph, to_api
+from ...runner.api_format import to_api
+from ...runner.graph import Graph
 from ...runner.node_table import NodeTable
 from .in_process import WEIGHTS
 from .protocol import DiskFull, OnProgress, RunError, ShouldStop, Stopped, table_on

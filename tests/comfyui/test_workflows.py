@@ -16,7 +16,7 @@ from comfy_server import ROOT, ComfyServer, comfyui_can_import, messages, needs_
 
 from acestep_xl import parameters
 from acestep_xl.audio.files import read, write
-from acestep_xl.runner.graph import to_api
+from acestep_xl.runner.api_format import to_api
 from acestep_xl.runner.read import read_workflow
 
 pytestmark = [needs_comfyui, pytest.mark.slow]

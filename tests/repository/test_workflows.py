@@ -14,7 +14,7 @@ from demo_network import shipped_demo
 from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS
 from acestep_xl.runner.cli import main
 from acestep_xl.runner.download import BUNDLES
-from acestep_xl.runner.run_command import SHIPPED
+from acestep_xl.runner.workflow_input import SHIPPED
 
 WORKFLOWS = sorted(SHIPPED.glob("*.json"))
 # Uses ComfyUI's own sampling nodes on purpose; tried in a real ComfyUI.

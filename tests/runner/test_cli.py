@@ -15,7 +15,7 @@ import pytest
 
 from acestep_xl import host as host_package
 from acestep_xl.host.protocol import Progress
-from acestep_xl.runner import cli, run_command, terminal
+from acestep_xl.runner import cli, download_command, terminal, workflow_input
 from acestep_xl.runner.node_table import NodeTable
 
 seen: dict[str, Any] = {}
@@ -232,7 +232,7 @@ def test_ctrl_c_outside_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def pressed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "download", pressed)
+    monkeypatch.setattr(download_command, "download", pressed)
     assert cli.main(["download", "xl-sft"]) == 130
 
 
@@ -266,7 +266,7 @@ def test_shipped_workflow_by_bare_name(
     shipped = tmp_path / "shipped"
     shipped.mkdir()
     workflow.rename(shipped / "tune.json")
-    monkeypatch.setattr(run_command, "SHIPPED", shipped)
+    monkeypatch.setattr(workflow_input, "SHIPPED", shipped)
     assert cli.main(["run", "tune", "--demo"], table) == 0
     assert cli.main(["run", "tun", "--demo"], table) == 2
     assert "shipped workflows: tune" in capsys.readouterr().err

@@ -13,8 +13,9 @@ import torch
 
 from acestep_xl import host as host_package
 from acestep_xl.host.headless import HeadlessHost, Interrupted
+from acestep_xl.runner.api_format import to_api
 from acestep_xl.runner.execute import NodeError, execute
-from acestep_xl.runner.graph import Graph, to_api
+from acestep_xl.runner.graph import Graph
 from acestep_xl.runner.node_table import NodeTable
 from acestep_xl.runner.read import read_workflow
 from acestep_xl.runner.validate import validate
@@ -143,7 +144,7 @@ def test_hidden_inputs_are_comfyuis(table: NodeTable, host: HeadlessHost) -> Non
     graph = graph_of(table, n1=("Make", {"name": "a", "count": 1}), n5=("Show", {"thing": ["1", 0]}))
     execute(graph, table, host)
     assert log[-1] == {"graph": to_api(graph), "png": None, "me": "5", "token": None, "grad": True}
-    execute(graph, table, host, editor={"nodes": []})
+    execute(graph, table, host, saved={"nodes": []})
     assert log[-1]["png"] == {"workflow": {"nodes": []}}
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep_xl.runner.graph import Link, WorkflowError, to_api
+from acestep_xl.runner.api_format import to_api
+from acestep_xl.runner.graph import Link, WorkflowError
 from acestep_xl.runner.node_table import NodeTable
 from acestep_xl.runner.read import load_json, read_workflow
 
@@ -189,8 +190,8 @@ def test_list_values_are_wrapped_as_comfyui_does(table: NodeTable) -> None:
 
 
 def test_the_saved_form_is_kept_for_metadata(simple: dict[str, Any], table: NodeTable) -> None:
-    assert read_workflow(simple, table).editor == simple
-    assert read_workflow(SIMPLE_API, table).editor is None
+    assert read_workflow(simple, table).saved == simple
+    assert read_workflow(SIMPLE_API, table).saved is None
 
 
 def test_object_links_of_newer_files(simple: dict[str, Any], table: NodeTable) -> None:
@@ -432,7 +433,7 @@ def test_api_nodes_without_class_and_malformed_links(table: NodeTable) -> None:
     api = {"1": {"class_type": "Source", "inputs": {"name": ["2"]}}, "2": {"inputs": {}}, "3": 5}
     texts = [str(problem) for problem in read_workflow(api, table).problems]
     assert len(texts) == 3
-    assert "['2'] is no link" in texts[0]
+    assert "['2'] is not a link" in texts[0]
     assert "node 2" in texts[1] and "class_type" in texts[1]
 
 

@@ -161,7 +161,7 @@ def test_each_fault_names_place_value_and_remedy(
 ) -> None:
     if words is None:
         api = {"2": {"class_type": "Sample", "inputs": inputs}}
-        assert "no link" in str(read_workflow(api, table).problems[0])
+        assert "not a link" in str(read_workflow(api, table).problems[0])
         return
     (fault,) = faults(table, **sample(**inputs))
     for word in words:
@@ -331,10 +331,7 @@ def test_widget_facts() -> None:
     def spec(kind: str, **options: Any) -> InputSpec:
         return InputSpec("seed", kind, (), options, True)
 
-    assert [spec("INT").controls, spec("INT", control_after_generate=False).controls, spec("STRING").controls] == [
-        1,
-        0,
-        0,
-    ]
-    assert spec("COMBO", control_after_generate=True).controls == 2
+    assert spec("INT").control_values == 1
+    assert spec("INT", control_after_generate=False).control_values == spec("STRING").control_values == 0
+    assert spec("COMBO", control_after_generate=True).control_values == 2
     assert not spec("FLOAT", forceInput=True).is_widget and not spec("MODEL").is_widget

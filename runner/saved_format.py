@@ -1,0 +1,54 @@
+"""Reads the workflow format that ComfyUI saves into the graph that its editor would queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .graph import Graph, NodeCall, Problem
+from .node_table import NodeTable
+from .saved_links import LinkError, Literal, Muted, Scope
+from .saved_widgets import surplus_problem, widget_values
+
+# What indexing into a damaged file raises.
+_DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+
+
+def read_saved(data: dict[str, Any], table: NodeTable) -> tuple[Graph, list[Problem]]:
+    """The graph of a saved file, and everything wrong with the file."""
+    graph: Graph = {}
+    problems: list[Problem] = []
+    try:
+        subgraphs = (data.get("definitions") or {}).get("subgraphs") or []
+        root = Scope(data, {definition["id"]: definition for definition in subgraphs}, table)
+        nodes = [(f"{scope.prefix}{node['id']}", scope, node) for scope, node in root.executable_nodes()]
+    except LinkError as error:
+        return {}, [Problem(str(error))]
+    except _DAMAGE as error:
+        return {}, [Problem(f"the file is damaged: {error!r} in a node or link")]
+    for node_id, scope, node in nodes:
+        call = NodeCall(node["type"], {}, str(node.get("title") or table.title(node["type"])))
+        graph[node_id] = call
+        call.inputs |= widget_values(node, table)
+        messages = [surplus_problem(node, table), *_read_links(scope, node, call)]
+        problems += [Problem(message, node_id, call.title) for message in messages if message]
+    return graph, problems
+
+
+def _read_links(scope: Scope, node: dict[str, Any], call: NodeCall) -> list[str]:
+    """Resolve the node's links into the call's inputs. Returns what is wrong with them."""
+    problems: list[str] = []
+    for index, entry in enumerate(node.get("inputs") or []):
+        try:
+            source = scope.resolve_input(node, index, str(entry.get("type", "*")))
+            name = entry["name"]
+        except LinkError as error:
+            problems.append(f"input {entry.get('name', index)}: {error}")
+            continue
+        except _DAMAGE as error:
+            problems.append(f"the file is damaged: {error!r} behind input {index}")
+            continue
+        if isinstance(source, Muted):
+            call.inputs.pop(name, None)
+        elif source is not None:
+            call.inputs[name] = source.value if isinstance(source, Literal) else source
+    return problems
