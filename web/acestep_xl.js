@@ -1,4 +1,4 @@
-/** What the browser adds to the nodes of this pack: players for sound, and the region picker. */
+/** Browser extensions of this pack's nodes: audio players and the region picker. */
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
@@ -9,7 +9,7 @@ import { bringsFile, droppedFile, upload, uploadButton } from "./lib/upload.js";
 import { learn, t } from "./lib/words.js";
 
 const PACK = "acestep_xl";
-const WATCH_MILLISECONDS = 400;
+const POLL_MILLISECONDS = 400;
 
 const WIDGETS = {
   AceStepXLLoadAudio: addLoader,
@@ -18,7 +18,7 @@ const WIDGETS = {
   AceStepXLSaveEncoded: addPlayer,
 };
 
-// Events over our elements that are the canvas's: which of its methods takes them, and when.
+// Events over our elements that belong to the canvas: the method that handles them, and when.
 const CANVAS_MOVES = {
   wheel: ["processMouseWheel", () => true],
   pointerdown: ["processMouseDown", ({ button }) => button === 1],
@@ -26,7 +26,7 @@ const CANVAS_MOVES = {
   pointerup: ["processMouseUp", ({ button }) => button === 1],
 };
 
-const players = new Map(); // output nodes, and what plays their songs
+const players = new Map(); // output node -> function that shows its songs
 
 app.registerExtension({
   name: PACK,
@@ -43,7 +43,7 @@ app.registerExtension({
     WIDGETS[node.comfyClass]?.(node);
   },
 
-  /** ComfyUI has turned to another workflow, whose results it remembers. */
+  /** Called when ComfyUI switches to another workflow, whose results it stores. */
   onNodeOutputsUpdated(outputs) {
     for (const [node, show] of players) show(outputs[outputKey(node)], false);
   },
@@ -52,7 +52,7 @@ app.registerExtension({
 function addPlayer(node) {
   const player = new Player(t("run_first"));
   let shown = "";
-  // A run may write other songs under the names of deleted ones, so it is shown even where the names are the same.
+  // A run may reuse the names of deleted songs, so its songs are reloaded even if the names are the same.
   const show = (output, hasRun) => {
     const files = output?.audio;
     if (!files || (JSON.stringify(files) === shown && (!hasRun || player.playing))) return;
@@ -71,7 +71,7 @@ function addPlayer(node) {
 
 function addLoader(node) {
   const input = node.widgets.find((widget) => widget.name === "audio");
-  const take = async (file) => {
+  const accept = async (file) => {
     try {
       const name = await upload(file);
       if (!input.options.values.includes(name)) input.options.values.push(name);
@@ -80,11 +80,11 @@ function addLoader(node) {
       app.extensionManager.toast.add({ severity: "error", summary: t("upload_failed"), detail: error.message });
     }
   };
-  const player = new Player(t("nothing_chosen"), [uploadButton(take)]);
+  const player = new Player(t("nothing_chosen"), [uploadButton(accept)]);
   node.onDragOver = bringsFile;
   node.onDragDrop = (event) => {
     const file = droppedFile(event);
-    if (file) take(file);
+    if (file) accept(file);
     return Boolean(file);
   };
   watch(node, {
@@ -105,41 +105,41 @@ function addPicker(node) {
     if (isConnected(node, "mask")) return t("mask_connected");
     return isConnected(node, "regions") ? t("regions_connected") : null;
   };
-  const look = watch(node, {
+  const refresh = watch(node, {
     read: () => ({ text: String(input.value ?? ""), url: sourceUrl(node, "audio"), locked: locked() }),
-    show: (given) => picker.show(given),
+    show: (inputs) => picker.show(inputs),
   });
-  after(input, "callback", look);
+  after(input, "callback", refresh);
   after(node, "onRemoved", () => picker.stop());
   addElement(node, picker.element, [400, 170]);
 }
 
-/** Below a node's inputs; outside the saved workflow and the prompt. size: the least, in pixels. */
+/** Add an element below a node's inputs, outside the saved workflow and the prompt. Minimum size in pixels. */
 function addElement(node, element, [width, height]) {
   const options = { serialize: false, getMinHeight: () => height, getValue: () => "", setValue: () => {} };
-  element.style.minHeight = `${height - 20}px`; // for the Vue renderer; the canvas leaves 10 pixels on each side
-  // The name is the one that ComfyUI's own audio extension looks for on whatever has made sound.
+  element.style.minHeight = `${height - 20}px`; // for the Vue renderer; the canvas adds 10 pixels on each side
+  // ComfyUI's own audio extension looks for a widget of this name on nodes that output audio.
   const widget = node.addDOMWidget("audioUI", "ACESTEP_XL", element, options);
   widget.serialize = false;
-  letCanvasMove(element);
-  often(node, () => takePlace(node, element));
-  const [least, tall] = node.computeSize();
-  node.setSize([Math.max(node.size[0], least, width), Math.max(node.size[1], tall)]);
+  forwardToCanvas(element);
+  poll(node, () => replaceStale(node, element));
+  const [minWidth, minHeight] = node.computeSize();
+  node.setSize([Math.max(node.size[0], minWidth, width), Math.max(node.size[1], minHeight)]);
 }
 
-/** Zoom with the wheel and pan with the middle button over an element, which lies on the canvas and not in it. */
-function letCanvasMove(element) {
-  for (const [kind, [method, concerns]] of Object.entries(CANVAS_MOVES)) {
+/** Let the wheel zoom and the middle button pan over an element, which lies above the canvas. */
+function forwardToCanvas(element) {
+  for (const [kind, [method, applies]] of Object.entries(CANVAS_MOVES)) {
     element.addEventListener(kind, (event) => {
-      // The Vue renderer does so by itself.
-      if (LiteGraph.vueNodesMode || !concerns(event)) return;
+      // The Vue renderer does this itself.
+      if (LiteGraph.vueNodesMode || !applies(event)) return;
       event.preventDefault();
       app.canvas[method](event);
     });
   }
 }
 
-/** Write an input as if the user had typed it. */
+/** Set an input as if the user had typed it. */
 function write(node, input, value) {
   input.value = value;
   input.callback?.(value);
@@ -147,49 +147,49 @@ function write(node, input, value) {
 }
 
 /**
- * Show what `read` gives whenever it is something new.
+ * Call `show` whenever the result of `read` changes.
  *
- * The values come from the node's inputs and from nodes before it, which are other people's and stay untouched; so they
- * are looked at now and then instead of being hooked into.
+ * The values come from the node's inputs and from upstream nodes, which may belong to other packs; polling leaves them
+ * untouched, where hooks would not.
  */
 function watch(node, { read, show }) {
-  let seen = null;
-  const look = () => {
+  let previous = null;
+  const refresh = () => {
     if (!node.graph || document.hidden) return;
-    const found = read();
-    if (JSON.stringify(found) === seen) return;
-    seen = JSON.stringify(found);
-    show(found);
+    const value = read();
+    if (JSON.stringify(value) === previous) return;
+    previous = JSON.stringify(value);
+    show(value);
   };
-  often(node, look);
-  return look;
+  poll(node, refresh);
+  return refresh;
 }
 
 /**
- * Put an element where the Vue renderer still shows that of an earlier node.
+ * Replace the element of an earlier node that the Vue renderer still shows.
  *
- * An undo makes every node anew under its old id, and the renderer keeps what it has for that id.
+ * An undo recreates every node under its old id, and the renderer keeps its element for that id.
  */
-function takePlace(node, element) {
+function replaceStale(node, element) {
   if (element.isConnected || node.graph !== app.canvas.graph) return;
   document.querySelector(`[data-node-id="${node.id}"] .acestep`)?.replaceWith(element);
 }
 
-/** Do something now and then while a node is in a graph. */
-function often(node, act) {
+/** Call a function periodically while a node is in a graph. */
+function poll(node, callback) {
   let timer = 0;
   after(node, "onAdded", () => {
-    timer = setInterval(act, WATCH_MILLISECONDS);
+    timer = setInterval(callback, POLL_MILLISECONDS);
   });
   after(node, "onRemoved", () => clearInterval(timer));
 }
 
-/** Have something done after a callback of one of our nodes, or of its input. */
-function after(owner, name, done) {
-  const before = owner[name];
-  owner[name] = function (...given) {
-    const result = before?.apply(this, given);
-    done(...given);
+/** Run a function after a callback of one of our nodes, or of its input. */
+function after(owner, name, callback) {
+  const original = owner[name];
+  owner[name] = function (...values) {
+    const result = original?.apply(this, values);
+    callback(...values);
     return result;
   };
 }

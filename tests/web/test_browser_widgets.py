@@ -1,6 +1,6 @@
 """Players and region picker in a real ComfyUI and a headless Chromium, with both of ComfyUI's node renderers.
 
-Where SCREENSHOTS names a folder, pictures of what the tests see are kept there.
+With SCREENSHOTS set to a folder, the tests save screenshots there.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
 
 @pytest.fixture(scope="module")
 def driver(comfy: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with chromium(tmp_path_factory.mktemp("profile")) as made:
-        yield made
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module", params=RENDERERS)
@@ -63,8 +63,8 @@ def script(ui: Any, text: str, *arguments: Any) -> Any:
     return ui.execute_script(text, *arguments)
 
 
-def opened(ui: Any, workflow: dict[str, Any] | str) -> None:
-    """Open a workflow, ours by its name."""
+def open_workflow(ui: Any, workflow: dict[str, Any] | str) -> None:
+    """Open a workflow, a shipped one by name."""
     if isinstance(workflow, str):
         workflow = json.loads((ROOT / f"workflows/{workflow}.json").read_text("utf-8"))
     answer = ui.execute_async_script(
@@ -74,8 +74,8 @@ def opened(ui: Any, workflow: dict[str, Any] | str) -> None:
     assert answer == "opened"
 
 
-def look_at(ui: Any, kind: str) -> None:
-    """Bring a node to the middle, away from the others, at one and a half times its size."""
+def centre(ui: Any, kind: str) -> None:
+    """Centre a node, away from the others, at 1.5 times its size."""
     script(
         ui,
         f"const node = {FIND}; node.pos = [5000, 5000];"
@@ -97,27 +97,27 @@ def put(ui: Any, kind: str, name: str, new: Any) -> None:
     )
 
 
-def keep_picture(ui: Any, name: str) -> None:
+def save_screenshot(ui: Any, name: str) -> None:
     if folder := os.environ.get("SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         ui.save_screenshot(f"{folder}/{name}_{ui.renderer}.png")
 
 
 def repaint(ui: Any) -> None:
-    opened(ui, "repaint")
-    look_at(ui, "AceStepXLRepaint")
+    open_workflow(ui, "repaint")
+    centre(ui, "AceStepXLRepaint")
     wait(ui, "document.querySelector('.acestep-picker .acestep-source:not(.acestep-unknown)')")
 
 
 def labels(ui: Any) -> list[str]:
-    found = "[...document.querySelectorAll('.acestep-picker .acestep-region')]"
-    return script(ui, f"return {found}.map((box) => box.getAttribute('aria-label'))")
+    boxes = "[...document.querySelectorAll('.acestep-picker .acestep-region')]"
+    return script(ui, f"return {boxes}.map((box) => box.getAttribute('aria-label'))")
 
 
-def test_a_drawn_region_is_saved_and_loaded_again(ui: Any, comfy: ComfyServer) -> None:
+def test_a_drawn_region_survives_saving_and_loading(ui: Any, comfy: ComfyServer) -> None:
     repaint(ui)
     assert value(ui, "AceStepXLRepaint", "regions") == "3-5"
-    # Eight seconds of melody with two more on each side.
+    # Eight seconds of melody with two-second margins.
     drag(ui, ".acestep-timeline", 8 / 12, 9 / 12)
     first, second = parse_regions(value(ui, "AceStepXLRepaint", "regions"))
     assert (first.start, first.end) == (3, 5)
@@ -125,24 +125,24 @@ def test_a_drawn_region_is_saved_and_loaded_again(ui: Any, comfy: ComfyServer) -
     drag(ui, ".acestep-timeline", 0.5 / 12, 2 / 12)
     before = parse_regions(value(ui, "AceStepXLRepaint", "regions"))[2]
     assert (before.start, before.end) == pytest.approx((-1.5, 0), abs=0.05)
-    keep_picture(ui, "repaint")
+    save_screenshot(ui, "repaint")
     text, saved = value(ui, "AceStepXLRepaint", "regions"), script(ui, "return app.graph.serialize()")
     node = next(node for node in saved["nodes"] if node["type"] == "AceStepXLRepaint")
     assert node["widgets_values"] == [text, 0.5, 0.05, 1, "balanced"]
     reload(ui, comfy)
-    opened(ui, saved)
-    look_at(ui, "AceStepXLRepaint")
+    open_workflow(ui, saved)
+    centre(ui, "AceStepXLRepaint")
     wait(ui, "document.querySelectorAll('.acestep-region').length === 3")
     assert value(ui, "AceStepXLRepaint", "regions") == text
 
 
-def test_typing_the_text_redraws_the_regions(ui: Any) -> None:
+def test_editing_the_text_redraws_the_regions(ui: Any) -> None:
     repaint(ui)
     put(ui, "AceStepXLRepaint", "regions", "0:01-0:02, 6.5-end")
     assert labels(ui) == ["Region 1: 0:01.00 to 0:02.00", "Region 2: 0:06.50 to 0:08.00"]
 
 
-def test_the_picker_keeps_its_keys_from_comfyui(ui: Any) -> None:
+def test_keys_of_the_picker_do_not_reach_comfyui(ui: Any) -> None:
     repaint(ui)
     put(ui, "AceStepXLRepaint", "regions", "1-2, 3-4")
     count = script(ui, "return app.graph._nodes.length")
@@ -153,12 +153,12 @@ def test_the_picker_keeps_its_keys_from_comfyui(ui: Any) -> None:
     assert script(ui, "return app.graph._nodes.length") == count
 
 
-@pytest.mark.parametrize("way", ["mouse", "key", "button"])
-def test_a_change_of_regions_can_be_undone(ui: Any, way: str) -> None:
+@pytest.mark.parametrize("by", ["mouse", "key", "button"])
+def test_an_edit_of_regions_can_be_undone(ui: Any, by: str) -> None:
     repaint(ui)
-    if way == "mouse":
+    if by == "mouse":
         drag(ui, ".acestep-timeline", 8 / 12, 9 / 12)
-    elif way == "key":
+    elif by == "key":
         script(ui, "document.querySelector('.acestep-region').focus()")
         press(ui, "\ue014")
     else:
@@ -167,9 +167,9 @@ def test_a_change_of_regions_can_be_undone(ui: Any, way: str) -> None:
     script(ui, "app.extensionManager.command.execute('Comfy.Undo')")
     regions = "widgets.find((widget) => widget.name === 'regions').value"
     wait(ui, f"{FIND.replace('arguments[0]', repr('AceStepXLRepaint'))}?.{regions} === '3-5'")
-    found = "[...document.querySelectorAll('.acestep-region')].map((box) => box.getAttribute('aria-label')).join()"
-    wait(ui, f"{found} === 'Region 1: 0:03.00 to 0:05.00'")
-    look_at(ui, "AceStepXLRepaint")
+    shown = "[...document.querySelectorAll('.acestep-region')].map((box) => box.getAttribute('aria-label')).join()"
+    wait(ui, f"{shown} === 'Region 1: 0:03.00 to 0:05.00'")
+    centre(ui, "AceStepXLRepaint")
     drag(ui, ".acestep-timeline", 8 / 12, 9 / 12)
     assert len(parse_regions(value(ui, "AceStepXLRepaint", "regions"))) == 2
 
@@ -192,12 +192,12 @@ def test_the_source_is_found_through_core_loaders_reroutes_and_bypassed_nodes(ui
     )
     status = "document.querySelector('.acestep-picker .acestep-status').textContent"
     wait(ui, f"{status} === '0:10.0'")
-    # A node that cuts the sound makes the times of the file wrong, so its outline is not shown.
+    # Once a node trims the audio, the file's times no longer apply, so its waveform is not shown.
     script(ui, "window.bypassed.mode = 0")
     wait(ui, f"{status}.startsWith('No source file')")
 
 
-def test_a_mask_takes_the_place_of_the_regions(ui: Any) -> None:
+def test_a_mask_replaces_the_regions(ui: Any) -> None:
     repaint(ui)
     script(
         ui,
@@ -208,19 +208,19 @@ def test_a_mask_takes_the_place_of_the_regions(ui: Any) -> None:
         mask.connect(0, repaint, repaint.findInputSlot("mask"));
         """,
     )
-    wait(ui, "document.querySelector('.acestep-status').textContent.startsWith('The mask decides')")
+    wait(ui, "document.querySelector('.acestep-status').textContent.startsWith('The mask is connected')")
     drag(ui, ".acestep-timeline", 8 / 12, 9 / 12)
     assert value(ui, "AceStepXLRepaint", "regions") == "3-5"
 
 
 def test_every_song_of_a_batch_can_be_played(ui: Any) -> None:
-    opened(ui, "text_to_music")
+    open_workflow(ui, "text_to_music")
     put(ui, "AceStepXLLoader", "model", "demo")
     put(ui, "AceStepXLSchedule", "steps", 1)
     put(ui, "AceStepXLEmptyLatent", "batch_size", 3)
     put(ui, "AceStepXLEmptyLatent", "seconds", 5)
     put(ui, "AceStepXLSave", "filename_prefix", f"song_{ui.renderer}")
-    look_at(ui, "AceStepXLSave")
+    centre(ui, "AceStepXLSave")
     script(ui, "app.queuePrompt(0)")
     wait(ui, "document.querySelectorAll('.acestep-chip').length === 3", 120)
     script(ui, "document.querySelector('.acestep-player button').click()")
@@ -231,26 +231,26 @@ def test_every_song_of_a_batch_can_be_played(ui: Any) -> None:
         assert f"song_{ui.renderer}_0000{number}" in script(
             ui, "return document.querySelector('.acestep-player a').href"
         )
-    keep_picture(ui, "batch")
+    save_screenshot(ui, "batch")
 
 
-def test_songs_are_still_there_after_a_look_at_another_workflow(ui: Any) -> None:
-    opened(ui, "text_to_music")
+def test_songs_are_still_there_after_switching_workflows(ui: Any) -> None:
+    open_workflow(ui, "text_to_music")
     put(ui, "AceStepXLLoader", "model", "demo")
     put(ui, "AceStepXLSchedule", "steps", 1)
     put(ui, "AceStepXLEmptyLatent", "seconds", 4)
     script(ui, "app.queuePrompt(0)")
-    look_at(ui, "AceStepXLSave")
+    centre(ui, "AceStepXLSave")
     song = "document.querySelector('.acestep-player a[href*=output]')?.href"
     link = wait(ui, song, 120)
-    opened(ui, "cover")
-    look_at(ui, "AceStepXLSave")
+    open_workflow(ui, "cover")
+    centre(ui, "AceStepXLSave")
     wait(ui, f"document.querySelector('.acestep-player') && !({song})")
     script(ui, "app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')")
     assert wait(ui, song).split("&shown=")[0] == link.split("&shown=")[0]
 
 
-def test_the_canvas_zooms_under_a_widget(ui: Any) -> None:
+def test_the_wheel_zooms_over_a_widget(ui: Any) -> None:
     repaint(ui)
     before = script(ui, "return app.canvas.ds.scale")
     script(
@@ -267,7 +267,7 @@ def open_template(ui: Any, name: str) -> None:
     wait(ui, f"{leaves}.some((e) => e.textContent.trim() === 'acestep-xl')")
     script(ui, f"{leaves}.findLast((e) => e.textContent.trim() === 'acestep-xl').click()")
     card = f"document.querySelector('[data-testid=\"template-workflow-{name}\"]')"
-    # Cards are made as one scrolls down, and pictures are loaded when they come into view.
+    # Cards are created while scrolling, and images load when they come into view.
     last = "document.querySelector('[data-testid=template-workflows-content]')?.lastElementChild"
     wait(ui, f"({card} ?? {last})?.scrollIntoView() ?? {card}?.querySelector('img')?.naturalWidth === 512")
     script(ui, f"window.before = app.graph._nodes[0]; {card}.click()")
@@ -276,8 +276,8 @@ def open_template(ui: Any, name: str) -> None:
     wait(ui, f"app.graph._nodes[0] !== window.before && {loader}?.widgets.length")
 
 
-def test_workflows_open_from_the_template_browser_run_and_can_be_heard(ui: Any) -> None:
-    """Each in one of the renderers, on the demo network and with few steps."""
+def test_workflows_open_from_the_template_browser_run_and_play(ui: Any) -> None:
+    """Each in one of the renderers, with the demo network and few steps."""
     names = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
     for name in names[RENDERERS.index(ui.renderer) :: 2]:
         open_template(ui, name)
@@ -285,20 +285,20 @@ def test_workflows_open_from_the_template_browser_run_and_can_be_heard(ui: Any) 
         put(ui, "AceStepXLSchedule", "steps", 2)
         if script(ui, f"return Boolean({FIND})", "AceStepXLEmptyLatent"):
             put(ui, "AceStepXLEmptyLatent", "seconds", 6)
-        if name in ("core_nodes", "plot"):  # ComfyUI's own player; needs what not every ComfyUI has
+        if name in ("core_nodes", "plot"):  # uses ComfyUI's own player; needs an optional package
             continue
         script(ui, "app.canvas.ds.scale = 1; app.queuePrompt(0)")
-        look_at(ui, "AceStepXLSave")
+        centre(ui, "AceStepXLSave")
         player = "[...document.querySelectorAll('.acestep-player')].find((e) => e.querySelector('a[href*=output]'))"
         wait(ui, player, 120)
         script(ui, f"{player}.querySelector('button').click()")
         wait(ui, f"Number({player}.querySelector('.acestep-track').getAttribute('aria-valuenow')) > 0.2")
-        keep_picture(ui, f"template_{name}")
+        save_screenshot(ui, f"template_{name}")
 
 
-def test_a_dropped_recording_is_uploaded_chosen_and_shown(ui: Any, comfy: ComfyServer) -> None:
-    opened(ui, "cover")
-    look_at(ui, "AceStepXLLoadAudio")
+def test_a_dropped_recording_is_uploaded_selected_and_shown(ui: Any, comfy: ComfyServer) -> None:
+    open_workflow(ui, "cover")
+    centre(ui, "AceStepXLLoadAudio")
     clock = "document.querySelector('.acestep-player .acestep-clock').textContent"
     wait(ui, f"{clock} === '0:00 / 0:08'")
     name = f"dropped_{ui.renderer}.wav"
@@ -318,13 +318,13 @@ def test_a_dropped_recording_is_uploaded_chosen_and_shown(ui: Any, comfy: ComfyS
     assert value(ui, "AceStepXLLoadAudio", "audio") == name
     assert (comfy.folder / "input" / name).exists()
     assert name in comfy.get("/object_info/AceStepXLLoadAudio")["AceStepXLLoadAudio"]["input"]["required"]["audio"][0]
-    keep_picture(ui, "load")
+    save_screenshot(ui, "load")
 
 
 @pytest.mark.parametrize("name", ["repaint", "text_to_music"])
-def test_saved_workflows_and_prompts_hold_nothing_of_the_widgets(ui: Any, name: str) -> None:
+def test_widgets_leave_no_trace_in_saved_workflows_and_prompts(ui: Any, name: str) -> None:
     shipped = json.loads((ROOT / f"workflows/{name}.json").read_text("utf-8"))
-    opened(ui, name)
+    open_workflow(ui, name)
     saved = {node["id"]: node for node in script(ui, "return app.graph.serialize()")["nodes"]}
     for node in shipped["nodes"]:
         if node["type"] in ("AceStepXLLoadAudio", "AceStepXLRepaint", "AceStepXLSave"):
@@ -336,21 +336,21 @@ def test_saved_workflows_and_prompts_hold_nothing_of_the_widgets(ui: Any, name: 
     assert not [key for node in prompt.values() for key in node["inputs"] if "UI" in key or key == ""]
 
 
-def test_nodes_have_room_for_their_widgets(ui: Any) -> None:
-    opened(ui, {"nodes": [], "links": [], "version": 0.4})
-    for kind, least in (("AceStepXLRepaint", 400), ("AceStepXLLoadAudio", 340), ("AceStepXLSave", 340)):
+def test_nodes_are_large_enough_for_their_widgets(ui: Any) -> None:
+    open_workflow(ui, {"nodes": [], "links": [], "version": 0.4})
+    for kind, minimum in (("AceStepXLRepaint", 400), ("AceStepXLLoadAudio", 340), ("AceStepXLSave", 340)):
         script(ui, "app.graph.clear(); app.graph.add(LiteGraph.createNode(arguments[0]))", kind)
-        look_at(ui, kind)
+        centre(ui, kind)
         wait(ui, "document.querySelector('.acestep')?.offsetParent")
         box, inner = script(
             ui,
             "const e = document.querySelector('.acestep'); return [e.getBoundingClientRect().toJSON(),"
             "e.querySelector('.acestep-track').getBoundingClientRect().toJSON()]",
         )
-        assert script(ui, f"return {FIND}.size[0]", kind) >= least
+        assert script(ui, f"return {FIND}.size[0]", kind) >= minimum
         assert inner["height"] > 40 and inner["bottom"] <= box["bottom"] + 1, kind
 
 
-def test_our_files_write_no_error_to_the_console(ui: Any) -> None:
+def test_our_files_log_no_errors(ui: Any) -> None:
     lines = [line["message"] for line in ui.get_log("browser") if line["level"] in ("SEVERE", "WARNING")]
     assert [line for line in lines if "acestep" in line.lower() and "huggingface.co" not in line] == []

@@ -1,4 +1,4 @@
-"""The nodes' help pages: one for each, current in every language, with a picture; and a browser that shows them."""
+"""The nodes' help pages: one per node, current in every language, with a picture, shown by ComfyUI."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def expected() -> dict[Path, str]:
     return files
 
 
-def test_pages_and_pictures_are_fresh_and_no_stale_one_is_left() -> None:
+def test_pages_and_pictures_are_current_and_none_is_left_over() -> None:
     files = expected()
     for path, text in files.items():
         assert path.exists() and path.read_text("utf-8") == text, f"run python docs/generate/make_help.py: {path}"
     assert {path for path in PAGES.rglob("*") if path.is_file()} == set(files)
 
 
-def test_every_node_has_words_of_its_own_and_no_other_has() -> None:
+def test_every_node_has_a_handwritten_text() -> None:
     texts = {path.stem: path.read_text("utf-8") for path in (ROOT / "docs" / "help").glob("*.md")}
     assert set(texts) == set(NODE_CLASS_MAPPINGS)
     for name, text in texts.items():
-        assert len(text.split()) > 20, f"{name} says little"
+        assert len(text.split()) > 20, f"{name} is too short"
         assert "TODO" not in text
 
 
@@ -67,7 +67,7 @@ def test_every_output_has_a_tooltip() -> None:
         assert len(getattr(node, "OUTPUT_TOOLTIPS", ())) == len(node.RETURN_TYPES), name
 
 
-def test_every_node_can_be_found_and_is_named_in_comfyui_s_manner() -> None:
+def test_every_node_has_search_aliases_a_category_and_a_title() -> None:
     for name, node_class in NODE_CLASS_MAPPINGS.items():
         node: Any = node_class
         assert len(node.SEARCH_ALIASES) >= 2 and all(alias == alias.lower() for alias in node.SEARCH_ALIASES), name
@@ -77,7 +77,7 @@ def test_every_node_can_be_found_and_is_named_in_comfyui_s_manner() -> None:
 
 
 @pytest.mark.parametrize("name", NODE_CLASS_MAPPINGS)
-def test_a_picture_is_an_svg_that_shows_the_node_and_loads_nothing(name: str, tmp_path: Path) -> None:
+def test_a_picture_is_a_self_contained_svg_of_the_node(name: str, tmp_path: Path) -> None:
     text = (PAGES / "images" / f"{name}.svg").read_text("utf-8")
     root = xml.etree.ElementTree.fromstring(text)
     words = {element.text for element in root.iter(f"{SVG}text")}
@@ -121,18 +121,20 @@ def test_comfyui_shows_the_page_and_its_picture(comfy: ComfyServer, tmp_path: Pa
 
 @needs_comfyui
 @pytest.mark.slow
-def test_comfyui_serves_pages_pictures_words_and_thumbnails(comfy: ComfyServer) -> None:
+def test_comfyui_serves_pages_pictures_locales_and_thumbnails(comfy: ComfyServer) -> None:
     base = f"{comfy.url}/extensions/acestep-xl/docs"
     for name in NODE_CLASS_MAPPINGS:
         for path in (f"{name}.md", f"{name}/ja.md", f"images/{name}.svg"):
-            with urllib.request.urlopen(f"{base}/{path}", timeout=30) as answer:
-                # ComfyUI takes HTML for a missing page, and shows no picture of another type.
-                assert (answer.headers["Content-Type"] == "image/svg+xml") == path.endswith("svg"), path
-                assert "html" not in answer.headers["Content-Type"]
+            with urllib.request.urlopen(f"{base}/{path}", timeout=30) as response:
+                # ComfyUI treats HTML as a missing page, and requires this type for pictures.
+                assert (response.headers["Content-Type"] == "image/svg+xml") == path.endswith("svg"), path
+                assert "html" not in response.headers["Content-Type"]
     words = comfy.get("/i18n")
     assert set(words) == set(LANGUAGES)
     assert set(words["ja"]["nodeDefs"]) == set(NODE_CLASS_MAPPINGS)
     shown = comfy.get("/workflow_templates")["acestep-xl"]
     for name in shown:
-        with urllib.request.urlopen(f"{comfy.url}/api/workflow_templates/acestep-xl/{name}.jpg", timeout=30) as answer:
-            assert answer.headers["Content-Type"] == "image/jpeg"
+        with urllib.request.urlopen(
+            f"{comfy.url}/api/workflow_templates/acestep-xl/{name}.jpg", timeout=30
+        ) as response:
+            assert response.headers["Content-Type"] == "image/jpeg"

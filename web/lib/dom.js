@@ -16,16 +16,16 @@ const ICONS = {
 
 /** An element with properties, data, aria and style attributes, and children. */
 export function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
-    made.setAttribute(name, value === true ? "" : value);
+    node.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children);
-  return made;
+  node.append(...children);
+  return node;
 }
 
-/** An icon of the table above, drawn in the colour of the text around it. */
+/** An icon from the table above, in the colour of the surrounding text. */
 export function icon(name) {
   const drawing = document.createElementNS(SVG, "svg");
   drawing.setAttribute("viewBox", "0 0 24 24");
@@ -36,26 +36,26 @@ export function icon(name) {
   return drawing;
 }
 
-/** A button with an icon, which has its words as a label and as a tip. */
-export function button(name, label, pressed) {
-  const made = element("button", { type: "button", class: "acestep-button" }, icon(name));
-  relabel(made, label);
-  made.addEventListener("click", pressed);
-  return made;
+/** A button with an icon; the label is for screen readers and the tooltip. */
+export function button(name, label, onClick) {
+  const node = element("button", { type: "button", class: "acestep-button" }, icon(name));
+  relabel(node, label);
+  node.addEventListener("click", onClick);
+  return node;
 }
 
-export function relabel(made, label) {
-  made.title = label;
-  made.setAttribute("aria-label", label);
+export function relabel(node, label) {
+  node.title = label;
+  node.setAttribute("aria-label", label);
 }
 
-/** Keep a key from ComfyUI's own shortcuts, of which Delete deletes the node and Space pans the canvas. */
+/** Keep a key from ComfyUI's shortcuts: Delete would delete the node, Space would pan the canvas. */
 export function claim(event) {
   event.preventDefault();
   event.stopPropagation();
 }
 
-/** Let the keys that press our buttons end here; with Ctrl, Alt or Meta they are ComfyUI's. */
+/** Stop the keys that press our buttons here; with Ctrl, Alt or Meta they are ComfyUI's shortcuts. */
 export function shield(root) {
   root.addEventListener("keydown", (event) => {
     const shortcut = event.ctrlKey || event.altKey || event.metaKey;

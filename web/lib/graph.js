@@ -1,4 +1,4 @@
-/** What a node of ComfyUI's graph is connected to, and where the browser finds a file of ComfyUI. */
+/** The connections of nodes in ComfyUI's graph, and the URLs of ComfyUI's files. */
 
 import { api } from "../../../scripts/api.js";
 
@@ -9,12 +9,12 @@ const EXAMPLE = "example";
 const ANNOTATED = /^(.*) \[(input|output|temp)\]$/;
 const MELODY = new URL("../example.mp3", import.meta.url).href;
 
-/** The address of a file in ComfyUI's input, output or temporary folder. */
+/** The URL of a file in ComfyUI's input, output or temporary folder. */
 export function fileUrl({ filename, subfolder = "", type = "output" }) {
   return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
 }
 
-/** The address of what an audio loader has chosen; null where it has chosen nothing. */
+/** The URL of the file chosen in an audio loader, or null. */
 export function loadedUrl(loader) {
   const value = loader.widgets?.find((widget) => widget.name === "audio")?.value;
   if (typeof value !== "string" || !value) return null;
@@ -25,18 +25,18 @@ export function loadedUrl(loader) {
 }
 
 /**
- * The address of the file behind an input; null where there is none.
+ * The URL of the file behind an input, or null.
  *
- * Only through what hands the sound on as it is: reroutes and bypassed nodes. Anything else may have cut or changed it.
+ * Follows only reroutes and bypassed nodes, which pass audio on unchanged.
  */
 export function sourceUrl(node, name) {
   const slot = node.findInputSlot(name);
-  let before = slot < 0 ? null : node.getInputNode(slot);
-  for (let steps = 0; before && steps < 100; steps++) {
-    if (before.mode !== BYPASSED && LOADERS.has(before.comfyClass)) return loadedUrl(before);
-    const through = before.type === "Reroute" ? 0 : before.mode === BYPASSED ? audioInput(before) : -1;
-    if (through < 0) return null;
-    before = before.getInputNode(through);
+  let upstream = slot < 0 ? null : node.getInputNode(slot);
+  for (let steps = 0; upstream && steps < 100; steps++) {
+    if (upstream.mode !== BYPASSED && LOADERS.has(upstream.comfyClass)) return loadedUrl(upstream);
+    const input = upstream.type === "Reroute" ? 0 : upstream.mode === BYPASSED ? audioInput(upstream) : -1;
+    if (input < 0) return null;
+    upstream = upstream.getInputNode(input);
   }
   return null;
 }
@@ -46,7 +46,7 @@ export function isConnected(node, name) {
   return slot >= 0 && node.isInputConnected(slot);
 }
 
-/** A node's key among the outputs that ComfyUI keeps: inside a subgraph its id follows the subgraph's. */
+/** A node's key in ComfyUI's stored outputs; in a subgraph it is prefixed with the subgraph's id. */
 export function outputKey(node) {
   const inside = node.graph && node.graph !== node.graph.rootGraph;
   return inside ? `${node.graph.id}:${node.id}` : String(node.id);

@@ -1,34 +1,34 @@
-/** The outline of a file: its loudest sample in every 25th of a second. */
+/** The peaks of a file: its loudest sample in every 25th of a second. */
 
-const RATE = 12000; // enough for an outline, and a ten-minute song stays small while it is decoded
+const RATE = 12000; // enough for peaks, and keeps a ten-minute song small while it is decoded
 const PER_SECOND = 25; // a latent frame
-const MOST = 6000;
-const KEPT = 24;
+const MAX_COLUMNS = 6000;
+const CACHED_FILES = 24;
 
-const known = new Map();
+const cache = new Map();
 
-/** Promise of {duration, peaks}; duration in seconds, peaks from 0 to 1. Rejected where the browser can't decode it. */
+/** Resolves to {duration, peaks}; duration in seconds, peaks from 0 to 1. Rejects if the browser cannot decode it. */
 export function peaksOf(url) {
-  if (!known.has(url)) {
-    if (known.size >= KEPT) known.delete(known.keys().next().value);
-    const found = read(url);
-    found.catch(() => known.delete(url));
-    known.set(url, found);
+  if (!cache.has(url)) {
+    if (cache.size >= CACHED_FILES) cache.delete(cache.keys().next().value);
+    const peaks = read(url);
+    peaks.catch(() => cache.delete(url));
+    cache.set(url, peaks);
   }
-  return known.get(url);
+  return cache.get(url);
 }
 
 async function read(url) {
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
   const decoder = new OfflineAudioContext(1, 1, RATE);
-  const decoded = await decoder.decodeAudioData(await answer.arrayBuffer());
+  const decoded = await decoder.decodeAudioData(await response.arrayBuffer());
   const channels = Array.from({ length: decoded.numberOfChannels }, (_, index) => decoded.getChannelData(index));
   return { duration: decoded.duration, peaks: outline(channels, columns(decoded.duration)) };
 }
 
 function columns(duration) {
-  return Math.max(1, Math.min(MOST, Math.round(duration * PER_SECOND)));
+  return Math.max(1, Math.min(MAX_COLUMNS, Math.round(duration * PER_SECOND)));
 }
 
 /** The largest absolute sample of any channel in each of `count` equal parts. */

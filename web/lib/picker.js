@@ -1,31 +1,31 @@
-/** The region picker: what of a source is made anew, drawn on its waveform, and heard. */
+/** The region picker: select and play regions on the waveform of the source. */
 
 import { button, element, icon, relabel, shield } from "./dom.js";
 import { peaksOf } from "./peaks.js";
 import { END, format, parse, region, rounded } from "./regions.js";
 import { Sound } from "./sound.js";
-import { clock, closeView, drawnLength, place, wholeView } from "./timeline.js";
+import { clock, closeView, drawnLength, timeOf, wholeView } from "./timeline.js";
 import { Track } from "./track.js";
 import { t } from "./words.js";
 
 export class RegionPicker {
-  #sound = new Sound(() => this.#heard());
-  #given = {};
+  #sound = new Sound(() => this.#onPlayback());
+  #inputs = {};
   #regions = [];
-  #faults = [];
+  #invalid = [];
   #selected = -1;
   #length = null;
   #cursor = 0;
   #view = null;
   #close = false;
 
-  /** changed: called with the new text whenever regions change; settled: when the change is complete. */
-  constructor(changed, settled) {
-    this.changed = changed;
-    this.settled = settled;
+  /** onChange: called with the new text whenever regions change; onCommit: when a change is complete. */
+  constructor(onChange, onCommit) {
+    this.onChange = onChange;
+    this.onCommit = onCommit;
     this.track = new Track({
-      add: (made) => this.#edit([...this.#regions, made], this.#regions.length),
-      replace: (index, made) => this.#edit(this.#regions.with(index, made), index),
+      add: (added) => this.#edit([...this.#regions, added], this.#regions.length),
+      replace: (index, changed) => this.#edit(this.#regions.with(index, changed), index),
       remove: (index) => this.#remove(index),
       choose: (index) => this.#choose(index),
       seek: (time) => this.#seek(time),
@@ -33,7 +33,7 @@ export class RegionPicker {
       insert: () => this.#insert(),
       settle: () => {
         this.#render();
-        settled();
+        onCommit();
       },
     });
     this.playSource = button("play", t("play_source"), () => this.#playSource());
@@ -49,12 +49,12 @@ export class RegionPicker {
     this.show({ text: "", url: null, locked: null });
   }
 
-  /** text: of the regions input. url: of the source, or null. locked: words that say why nothing can be drawn. */
-  show(given) {
-    const before = this.#given;
-    this.#given = given;
-    if (given.text !== before.text) this.#read(given.text);
-    if (given.url !== before.url) this.#open(given.url);
+  /** text: of the regions input. url: of the source, or null. locked: the reason why nothing can be drawn, or null. */
+  show(inputs) {
+    const previous = this.#inputs;
+    this.#inputs = inputs;
+    if (inputs.text !== previous.text) this.#read(inputs.text);
+    if (inputs.url !== previous.url) this.#open(inputs.url);
     this.#render();
   }
 
@@ -63,9 +63,9 @@ export class RegionPicker {
   }
 
   #read(text) {
-    const { regions, faults } = parse(text);
+    const { regions, invalid } = parse(text);
     this.#regions = regions;
-    this.#faults = faults;
+    this.#invalid = invalid;
     this.#selected = Math.min(this.#selected, regions.length - 1);
   }
 
@@ -76,18 +76,18 @@ export class RegionPicker {
     this.track.outline(null);
     if (!url) return;
     try {
-      const found = await peaksOf(url);
-      if (url !== this.#given.url) return;
-      this.#length = found.duration;
-      this.track.outline(found.peaks);
+      const { duration, peaks } = await peaksOf(url);
+      if (url !== this.#inputs.url) return;
+      this.#length = duration;
+      this.track.outline(peaks);
       this.#render();
     } catch {
-      // What the browser can't decode has a plain timeline; the status line says so.
+      // A file that the browser cannot decode gets a plain timeline; the status line says so.
     }
   }
 
   get #locked() {
-    return Boolean(this.#given.locked || this.#faults.length);
+    return Boolean(this.#inputs.locked || this.#invalid.length);
   }
 
   get #drawn() {
@@ -98,10 +98,10 @@ export class RegionPicker {
     if (this.#locked) return;
     this.#regions = regions;
     this.#selected = selected;
-    this.#given = { ...this.#given, text: format(regions) };
-    this.changed(this.#given.text);
+    this.#inputs = { ...this.#inputs, text: format(regions) };
+    this.onChange(this.#inputs.text);
     this.#render();
-    if (!this.track.dragging) this.settled();
+    if (!this.track.dragging) this.onCommit();
   }
 
   #remove(index) {
@@ -110,13 +110,13 @@ export class RegionPicker {
     this.track.focus(this.#selected);
   }
 
-  /** A region at the cursor: a tenth of the source, to the source's end where it would reach beyond. */
+  /** Add a region at the cursor: a tenth of the source long, cut at the end of the source. */
   #insert() {
     const length = this.#drawn;
     const start = rounded(this.#cursor);
     const end = rounded(start + Math.max(length / 10, 1));
-    const over = this.#length !== null && start < length && end > length;
-    this.#edit([...this.#regions, region(start, over ? END : end)], this.#regions.length);
+    const pastEnd = this.#length !== null && start < length && end > length;
+    this.#edit([...this.#regions, region(start, pastEnd ? END : end)], this.#regions.length);
     this.track.focus(this.#selected);
   }
 
@@ -138,9 +138,9 @@ export class RegionPicker {
   }
 
   #playRegion(index) {
-    const chosen = this.#regions[Math.max(index, 0)];
-    if (this.#sound.playing || !chosen) this.#sound.pause();
-    else this.#sound.play(Math.max(place(chosen.start, this.#drawn), 0), place(chosen.end, this.#drawn));
+    const selected = this.#regions[Math.max(index, 0)];
+    if (this.#sound.playing || !selected) this.#sound.pause();
+    else this.#sound.play(Math.max(timeOf(selected.start, this.#drawn), 0), timeOf(selected.end, this.#drawn));
   }
 
   #zoom() {
@@ -148,28 +148,28 @@ export class RegionPicker {
     this.#render();
   }
 
-  #heard() {
+  #onPlayback() {
     if (this.#sound.playing) this.#cursor = this.#sound.time;
     this.#render();
   }
 
   #render() {
     const length = this.#drawn;
-    const near = this.#regions[Math.max(this.#selected, 0)];
-    // While a region is dragged the timeline stands still under it.
+    const nearest = this.#regions[Math.max(this.#selected, 0)];
+    // The timeline must not move under a region that is being dragged.
     if (!this.track.dragging || !this.#view) {
-      this.#view = this.#close && near ? closeView(near, length) : wholeView(length, this.#regions);
+      this.#view = this.#close && nearest ? closeView(nearest, length) : wholeView(length, this.#regions);
     }
-    const seen = { regions: this.#regions, selected: this.#selected, cursor: this.#cursor, locked: this.#locked };
-    this.track.render({ ...seen, view: this.#view, length, known: this.#length !== null });
-    this.#tools();
-    this.status.textContent = this.#words();
-    this.status.classList.toggle("acestep-fault", this.#faults.length > 0);
+    const state = { regions: this.#regions, selected: this.#selected, cursor: this.#cursor, locked: this.#locked };
+    this.track.render({ ...state, view: this.#view, length, lengthKnown: this.#length !== null });
+    this.#renderTools();
+    this.status.textContent = this.#statusText();
+    this.status.classList.toggle("acestep-error", this.#invalid.length > 0);
   }
 
-  #tools() {
+  #renderTools() {
     const { playing, failed } = this.#sound;
-    const silent = !this.#given.url || failed;
+    const silent = !this.#inputs.url || failed;
     this.playSource.replaceChildren(icon(playing ? "pause" : "play"));
     relabel(this.playSource, t(playing ? "pause" : "play_source"));
     this.playSource.disabled = silent;
@@ -180,15 +180,15 @@ export class RegionPicker {
     this.closer.setAttribute("aria-pressed", this.#close);
   }
 
-  #words() {
-    if (this.#given.locked) return this.#given.locked;
-    if (this.#faults.length) return t("unreadable", { text: this.#faults[0] });
+  #statusText() {
+    if (this.#inputs.locked) return this.#inputs.locked;
+    if (this.#invalid.length) return t("unreadable", { text: this.#invalid[0] });
     if (!this.#regions.length) return t("draw");
-    if (!this.#given.url) return t("plain");
+    if (!this.#inputs.url) return t("plain");
     if (this.#sound.failed) return t("unplayable");
-    const chosen = this.#regions[this.#selected];
-    if (!chosen) return this.#length === null ? "" : clock(this.#length, 1);
-    const [start, end] = [place(chosen.start, this.#drawn), place(chosen.end, this.#drawn)];
+    const selected = this.#regions[this.#selected];
+    if (!selected) return this.#length === null ? "" : clock(this.#length, 1);
+    const [start, end] = [timeOf(selected.start, this.#drawn), timeOf(selected.end, this.#drawn)];
     return `${clock(start, 2)} – ${clock(end, 2)} (${rounded(end - start)} s)`;
   }
 }

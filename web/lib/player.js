@@ -15,9 +15,9 @@ export class Player {
   #chosen = 0;
   #length = null;
 
-  /** nothing: what to say while there is nothing to play. extra: elements that join the row of buttons. */
-  constructor(nothing, extra = []) {
-    this.nothing = nothing;
+  /** emptyText: shown while there is nothing to play. extra: elements added to the row of buttons. */
+  constructor(emptyText, extra = []) {
+    this.emptyText = emptyText;
     this.toggle = button("play", t("play"), () => this.#sound.toggle());
     this.clock = element("span", { class: "acestep-clock" });
     this.name = element("span", { class: "acestep-name" });
@@ -32,7 +32,7 @@ export class Player {
     this.show([]);
   }
 
-  /** Show songs, each {url, name}. The chosen place in the batch stays. */
+  /** Show songs, each {url, name}. The selected index stays. */
   show(items) {
     this.#items = items;
     this.songs.hidden = items.length < 2;
@@ -40,13 +40,13 @@ export class Player {
     this.choose(Math.min(this.#chosen, Math.max(items.length - 1, 0)));
   }
 
-  /** Turn to one song of the batch; what plays stops. */
+  /** Select a song of the batch; playback stops. */
   choose(index) {
     this.#chosen = index;
     const item = this.#items[index];
-    for (const [place, chip] of [...this.songs.children].entries()) {
-      chip.setAttribute("aria-checked", place === index);
-      chip.tabIndex = place === index ? 0 : -1;
+    for (const [position, chip] of [...this.songs.children].entries()) {
+      chip.setAttribute("aria-checked", position === index);
+      chip.tabIndex = position === index ? 0 : -1;
     }
     this.element.classList.toggle("acestep-silent", !item);
     this.#sound.load(item?.url);
@@ -87,9 +87,9 @@ export class Player {
     const chip = element("button", { type: "button", role: "radio", class: "acestep-chip" }, String(index + 1));
     relabel(chip, label);
     chip.addEventListener("click", () => {
-      const goOn = this.#sound.playing;
+      const wasPlaying = this.#sound.playing;
       this.choose(index);
-      if (goOn) this.#sound.play();
+      if (wasPlaying) this.#sound.play();
     });
     return chip;
   }
@@ -99,14 +99,14 @@ export class Player {
     draw(this.played, null);
     if (!item) return;
     try {
-      const found = await peaksOf(item.url);
+      const { duration, peaks } = await peaksOf(item.url);
       if (item !== this.#items[this.#chosen]) return;
-      this.#length = found.duration;
-      draw(this.wave, found.peaks);
-      draw(this.played, found.peaks);
+      this.#length = duration;
+      draw(this.wave, peaks);
+      draw(this.played, peaks);
       this.#update();
     } catch {
-      // Without an outline there is still the sound; where that fails too, the player says so.
+      // The file may still play without a waveform; if not, the player says so.
     }
   }
 
@@ -117,13 +117,13 @@ export class Player {
   #update() {
     const sound = this.#sound;
     const [time, duration] = [sound.time, this.#duration];
-    const share = duration ? Math.min(time / duration, 1) : 0;
-    this.element.style.setProperty("--share", share);
+    const fraction = duration ? Math.min(time / duration, 1) : 0;
+    this.element.style.setProperty("--share", fraction);
     this.clock.textContent = duration ? `${clock(time)} / ${clock(duration)}` : "";
     this.toggle.replaceChildren(icon(sound.playing ? "pause" : "play"));
     relabel(this.toggle, t(sound.playing ? "pause" : "play"));
     this.toggle.disabled = !this.#items.length || sound.failed;
-    this.message.textContent = this.#items.length ? (sound.failed ? t("unplayable") : "") : this.nothing;
+    this.message.textContent = this.#items.length ? (sound.failed ? t("unplayable") : "") : this.emptyText;
     this.track.setAttribute("aria-valuemax", duration.toFixed(2));
     this.track.setAttribute("aria-valuenow", time.toFixed(2));
     this.track.setAttribute("aria-valuetext", t("position_of", { time: clock(time), length: clock(duration) }));
@@ -150,7 +150,7 @@ export class Player {
     claim(event);
   }
 
-  /** Arrow keys among the songs, as in any group of radio buttons. */
+  /** Arrow keys move between songs, as in any radio group. */
   #walk(event) {
     const steps = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
     if (!(event.key in steps)) return;

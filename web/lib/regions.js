@@ -1,8 +1,8 @@
 /**
- * The text of the regions input, read and written: "12.5-18, 1:05-1:20, -8-0, 40-end".
+ * Parses and formats the text of the regions input: "12.5-18, 1:05-1:20, -8-0, 40-end".
  *
- * The grammar is the one of audio/timeline.py; a test holds the two together. Times are seconds of the source; END is
- * the source's end, of which the text does not know the length.
+ * The grammar is that of audio/timeline.py; a test compares the two. Times are seconds of the source; END is the end of
+ * the source, whose length the text does not know.
  */
 
 export const END = Infinity;
@@ -14,21 +14,21 @@ const REGION = /^([-+]?[^-]+)-(.*)$/s;
 const TIME = /^([-+]?)\s*(?:(\d+)\s*:\s*(?=[0-5]\d(?!\d)))?(\d+\.?\d*|\.\d+)$/;
 
 /**
- * Read a text. Gives the regions in the order written, each {start, end, text}, and the pieces that are none.
+ * Parse a text into regions, in the order written, each {start, end, text}, and the pieces that are invalid.
  *
- * An empty text is no region yet, which only a run refuses. A region keeps the text it was written with, so that
- * changing one leaves the others as their author wrote them.
+ * An empty text has no regions, which only a run refuses. A region keeps the text it was written with, so that
+ * changing one region leaves the others as written.
  */
 export function parse(text) {
   const regions = [];
-  const faults = [];
-  if (!text.trim()) return { regions, faults };
+  const invalid = [];
+  if (!text.trim()) return { regions, invalid };
   for (const piece of text.trim().split(SEPARATOR)) {
-    const found = readRegion(piece);
-    if (found) regions.push(found);
-    else faults.push(piece);
+    const parsed = readRegion(piece);
+    if (parsed) regions.push(parsed);
+    else invalid.push(piece);
   }
-  return { regions, faults };
+  return { regions, invalid };
 }
 
 /** The text of a list of regions. */
@@ -36,13 +36,13 @@ export function format(regions) {
   return regions.map(({ text }) => text).join(", ");
 }
 
-/** A region from its bounds in seconds, to the hundredth. */
+/** A region from its bounds in seconds, rounded to hundredths. */
 export function region(start, end) {
   const [from, to] = [writeTime(start), writeTime(end)];
   return { start, end, text: to.startsWith("-") ? `${from} - ${to}` : `${from}-${to}` };
 }
 
-/** Seconds to the hundredth, which is what regions are drawn with. */
+/** Seconds rounded to hundredths, the resolution of drawn regions. */
 export function rounded(seconds) {
   return Math.round(seconds * 100) / 100;
 }

@@ -1,15 +1,15 @@
-/** Playing a file. Starting one sound stops the one that plays. */
+/** Playback of a file. Starting one sound stops the one that is playing. */
 
-let sounding = null;
+let current = null;
 
 export class Sound {
   #audio = new Audio();
   #end = Infinity;
   #frame = 0;
 
-  /** told: called when playing starts, moves on, or ends, and when the length becomes known. */
-  constructor(told) {
-    this.told = told;
+  /** onUpdate: called when playback starts, advances or ends, and when the duration becomes known. */
+  constructor(onUpdate) {
+    this.onUpdate = onUpdate;
     this.failed = false;
     this.#audio.preload = "metadata";
     for (const event of ["play", "pause", "ended", "seeked", "durationchange"]) {
@@ -26,7 +26,7 @@ export class Sound {
     return this.#audio.currentTime;
   }
 
-  /** Seconds; null while it is unknown. */
+  /** In seconds, or null while unknown. */
   get duration() {
     return Number.isFinite(this.#audio.duration) ? this.#audio.duration : null;
   }
@@ -38,14 +38,14 @@ export class Sound {
     else this.#audio.removeAttribute("src");
   }
 
-  /** Play on, or from a time; up to a time where one is given. */
+  /** Resume, or play from a time, optionally up to a time. */
   play(from = null, to = Infinity) {
-    if (sounding !== this) sounding?.pause();
-    sounding = this;
+    if (current !== this) current?.pause();
+    current = this;
     this.#end = to;
     if (from !== null) this.#audio.currentTime = from;
-    // A play that is paused before it starts is refused; what cannot be played at all is told of by the error event.
-    this.#audio.play().catch(() => this.told());
+    // Rejects if paused before it starts; an unplayable file also raises the error event.
+    this.#audio.play().catch(() => this.onUpdate());
   }
 
   pause() {
@@ -64,7 +64,7 @@ export class Sound {
 
   stop() {
     this.#audio.pause();
-    if (sounding === this) sounding = null;
+    if (current === this) current = null;
   }
 
   #changed() {
@@ -74,11 +74,11 @@ export class Sound {
       this.pause();
     }
     if (this.playing) this.#frame = requestAnimationFrame(() => this.#changed());
-    this.told();
+    this.onUpdate();
   }
 
   #fail() {
     this.failed = this.#audio.hasAttribute("src");
-    this.told();
+    this.onUpdate();
   }
 }

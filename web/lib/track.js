@@ -1,23 +1,23 @@
 /**
- * The timeline of the region picker: the source's outline, the regions over it, and the gestures that change them.
+ * The timeline of the region picker: the source's waveform, the regions over it, and the gestures that change them.
  *
- * It draws what it is given and tells `act` what the user wants; it keeps nothing but a drag in progress.
+ * It draws the state it is passed and reports gestures to `act`; its own state is only the drag in progress.
  */
 
 import { claim, element } from "./dom.js";
 import { END, region, rounded } from "./regions.js";
-import { clock, place, snap, ticks } from "./timeline.js";
+import { clock, snap, ticks, timeOf } from "./timeline.js";
 import { draw, emptyWaveform } from "./waveform.js";
 import { t } from "./words.js";
 
 const FINE = 0.1; // seconds that an arrow key moves, ten times as many with Shift
 const REACH = 6; // pixels within which a bound snaps to the source's start and end
-const SLACK = 3; // pixels that a click may move without being a drag
-const SHORTEST = 0.05; // seconds of a region
+const SLACK = 3; // pixels that a click may move before it is a drag
+const SHORTEST = 0.05; // length of a region in seconds
 
 export class Track {
   #drag = null;
-  #seen = null;
+  #state = null;
 
   /**
    * act: {add(region), replace(index, region), remove(index), choose(index), insert(), seek(time), play(index),
@@ -49,17 +49,17 @@ export class Track {
     draw(this.wave, peaks);
   }
 
-  /** seen: {regions, selected, view, length, known, cursor, locked}; length and cursor in seconds of the source. */
-  render(seen) {
-    this.#seen = seen;
-    const { view, length, known, cursor, locked } = seen;
+  /** state: {regions, selected, view, length, lengthKnown, cursor, locked}; length and cursor in seconds. */
+  render(state) {
+    this.#state = state;
+    const { view, length, lengthKnown, cursor, locked } = state;
     this.#span(this.source, 0, length);
-    this.source.classList.toggle("acestep-unknown", !known);
+    this.source.classList.toggle("acestep-unknown", !lengthKnown);
     this.surface.classList.toggle("acestep-locked", locked);
     this.head.style.left = this.#percent(cursor);
-    while (this.regions.children.length < seen.regions.length) this.regions.append(this.#box());
-    while (this.regions.children.length > seen.regions.length) this.regions.lastChild.remove();
-    for (const [index, box] of [...this.regions.children].entries()) this.#dress(box, index);
+    while (this.regions.children.length < state.regions.length) this.regions.append(this.#box());
+    while (this.regions.children.length > state.regions.length) this.regions.lastChild.remove();
+    for (const [index, box] of [...this.regions.children].entries()) this.#update(box, index);
     const marks = ticks(view, 9).map((time) => {
       return element("span", { style: `left:${this.#percent(time)}` }, clock(time, Number.isInteger(time) ? 0 : 1));
     });
@@ -71,12 +71,12 @@ export class Track {
   }
 
   #percent(time) {
-    const { from, to } = this.#seen.view;
+    const { from, to } = this.#state.view;
     return `${(((time - from) / (to - from)) * 100).toFixed(3)}%`;
   }
 
   #span(box, start, end) {
-    const { from, to } = this.#seen.view;
+    const { from, to } = this.#state.view;
     box.style.left = this.#percent(start);
     box.style.width = `${(((end - start) / (to - from)) * 100).toFixed(3)}%`;
   }
@@ -88,8 +88,8 @@ export class Track {
     return element("div", { class: "acestep-region", role: "group", tabindex: "0" }, ...handles);
   }
 
-  #dress(box, index) {
-    const { regions, selected, view } = this.#seen;
+  #update(box, index) {
+    const { regions, selected, view } = this.#state;
     const [start, end] = this.#bounds(regions[index]);
     this.#span(box, start, end);
     box.dataset.index = index;
@@ -108,36 +108,36 @@ export class Track {
     }
   }
 
-  /** Where a region is drawn; one that starts at the end of a source of unknown length is still to be seen. */
+  /** Drawn bounds of a region; one at the end of a source of unknown length stays visible. */
   #bounds({ start, end }) {
-    const [from, to] = this.#reaching(place(start, this.#seen.length), place(end, this.#seen.length));
+    const [from, to] = this.#touching(timeOf(start, this.#state.length), timeOf(end, this.#state.length));
     return [from, Math.max(to, from + SHORTEST)];
   }
 
-  /** A region from times on the timeline: the source's own end is written as such. */
-  #made(start, end) {
-    const { known, length } = this.#seen;
-    const bound = (time) => (known && time === length ? END : rounded(time));
-    const [from, to] = this.#reaching(start, end);
+  /** A region from times on the timeline; the end of the source becomes END. */
+  #region(start, end) {
+    const { lengthKnown, length } = this.#state;
+    const bound = (time) => (lengthKnown && time === length ? END : rounded(time));
+    const [from, to] = this.#touching(start, end);
     return region(bound(from), bound(to));
   }
 
-  /** New music before or after the source reaches to it: a gap between them could hold nothing else. */
-  #reaching(start, end) {
-    const { known, length } = this.#seen;
-    return [known ? Math.min(start, length) : start, Math.max(end, 0)];
+  /** Extend a region outside the source to touch it, since there can be no gap between them. */
+  #touching(start, end) {
+    const { lengthKnown, length } = this.#state;
+    return [lengthKnown ? Math.min(start, length) : start, Math.max(end, 0)];
   }
 
   #time(event) {
     const box = this.surface.getBoundingClientRect();
-    const { from, to } = this.#seen.view;
+    const { from, to } = this.#state.view;
     return Math.min(Math.max(from + ((event.clientX - box.left) / box.width) * (to - from), from), to);
   }
 
   #snapped(time) {
-    const { view, known, length } = this.#seen;
+    const { view, lengthKnown, length } = this.#state;
     const reach = (REACH / this.surface.getBoundingClientRect().width) * (view.to - view.from);
-    return snap(time, known ? [0, length] : [0], reach);
+    return snap(time, lengthKnown ? [0, length] : [0], reach);
   }
 
   #press(event) {
@@ -147,7 +147,7 @@ export class Track {
     const origin = this.#time(event);
     this.#drag = { mode: event.target.dataset.side ?? (box ? "move" : "new"), index, origin, x: event.clientX };
     if (box) {
-      this.#drag.before = this.#seen.regions[index];
+      this.#drag.before = this.#state.regions[index];
       this.act.choose(index);
     }
     this.surface.setPointerCapture(event.pointerId);
@@ -155,36 +155,36 @@ export class Track {
 
   #move(event) {
     const drag = this.#drag;
-    if (!drag || this.#seen.locked) return;
+    if (!drag || this.#state.locked) return;
     if (!drag.moved && Math.abs(event.clientX - drag.x) < SLACK) return;
     const first = !drag.moved;
     drag.moved = true;
-    const made = this.#dragged(drag, this.#time(event));
+    const dragged = this.#dragged(drag, this.#time(event));
     if (drag.mode === "new" && first) {
-      drag.index = this.#seen.regions.length;
-      this.act.add(made);
+      drag.index = this.#state.regions.length;
+      this.act.add(dragged);
     } else {
-      this.act.replace(drag.index, made);
+      this.act.replace(drag.index, dragged);
     }
   }
 
   #dragged({ mode, origin, before }, time) {
     if (mode === "new") {
       const [start, end] = [this.#snapped(origin), this.#snapped(time)].sort((a, b) => a - b);
-      return this.#made(start, Math.max(end, start + SHORTEST));
+      return this.#region(start, Math.max(end, start + SHORTEST));
     }
     const [start, end] = this.#bounds(before);
-    if (mode === "start") return this.#made(Math.min(this.#snapped(time), end - SHORTEST), end);
-    if (mode === "end") return this.#made(start, Math.max(this.#snapped(time), start + SHORTEST));
+    if (mode === "start") return this.#region(Math.min(this.#snapped(time), end - SHORTEST), end);
+    if (mode === "end") return this.#region(start, Math.max(this.#snapped(time), start + SHORTEST));
     return this.#moved(start, end, time - origin);
   }
 
-  /** Moved as a whole; its start snaps, or else its end. */
+  /** Move a region; its start snaps, or else its end. */
   #moved(start, end, shift) {
     const [from, to] = [start + shift, end + shift];
     const [snappedFrom, snappedTo] = [this.#snapped(from), this.#snapped(to)];
-    if (snappedFrom !== from) return this.#made(snappedFrom, snappedFrom + end - start);
-    return this.#made(snappedTo - (end - start), snappedTo);
+    if (snappedFrom !== from) return this.#region(snappedFrom, snappedFrom + end - start);
+    return this.#region(snappedTo - (end - start), snappedTo);
   }
 
   #release(event) {
@@ -208,12 +208,12 @@ export class Track {
   #key(event) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     if (event.key === "Escape" && this.#drag) this.#cancel();
-    else if (!this.#keyOn(event)) return;
+    else if (!this.#handleKey(event)) return;
     claim(event);
   }
 
-  /** Whether a key meant something to the region, its handle or the timeline that has the focus. */
-  #keyOn(event) {
+  /** Handle a key for the focused region, handle or timeline; returns whether it was one of ours. */
+  #handleKey(event) {
     const box = event.target.closest(".acestep-region");
     const index = box ? Number(box.dataset.index) : -1;
     const step = { ArrowLeft: -FINE, ArrowRight: FINE }[event.key];
@@ -226,12 +226,12 @@ export class Track {
   }
 
   #nudge(index, side, step) {
-    if (index < 0) return this.act.seek(this.#seen.cursor + step);
-    if (this.#seen.locked) return undefined;
-    const [start, end] = this.#bounds(this.#seen.regions[index]).map((time) => rounded(time));
+    if (index < 0) return this.act.seek(this.#state.cursor + step);
+    if (this.#state.locked) return undefined;
+    const [start, end] = this.#bounds(this.#state.regions[index]).map((time) => rounded(time));
     const from = side === "end" ? start : Math.min(start + step, side ? end - SHORTEST : Infinity);
     const to = side === "start" ? end : Math.max(end + step, side ? start + SHORTEST : -Infinity);
     this.act.choose(index);
-    return this.act.replace(index, this.#made(from, to));
+    return this.act.replace(index, this.#region(from, to));
   }
 }

@@ -1,13 +1,13 @@
-/** The words that our widgets show, in the language of the interface. */
+/** The widgets' texts in the language of the interface. */
 
 const words = {};
 
-/** Take over words of a language; those it lacks stay as they were learned before. */
-export function learn(more) {
-  Object.assign(words, more);
+/** Add the texts of a language; texts it lacks keep the language added before. */
+export function learn(texts) {
+  Object.assign(words, texts);
 }
 
-/** The words of a key, with {name} replaced by the values. */
+/** The text of a key, with each {name} replaced by its value. */
 export function t(key, values = {}) {
   const text = words[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
