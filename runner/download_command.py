@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from ..host.model_folders import data_directory
-from .download import BUNDLES, DownloadError, download, find_bundle
+from .download import DownloadError, download
+from .model_bundles import BUNDLES, find_bundle
 from .terminal import FAILED, OK, UsageError, print_result, print_status
 
 

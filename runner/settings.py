@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..parameters import ids
 from .graph import Graph, NodeCall, Problem
@@ -26,16 +26,12 @@ class Setting:
         return f"{self.node}.{self.input}={self.value if isinstance(self.value, str) else repr(self.value)}"
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """A setting as typed; its value gets a type once the graph says which input it is for."""
+class Assignment(NamedTuple):
+    """NODE.INPUT=VALUE from the command line; the value gets its type once the graph says which input it is for."""
 
     node: str
     input: str
     text: str
-
-    def __str__(self) -> str:
-        return f"{self.node}.{self.input}={self.text}"
 
 
 def parse_assignment(text: str) -> Assignment:
@@ -53,12 +49,12 @@ def resolve_assignments(
     """Parse each value as the type of its input. Returns the settings, and what is wrong with the other assignments."""
     settings: list[Setting] = []
     problems: list[Problem] = []
-    for assignment in assignments:
+    for node, name, text in assignments:
         try:
-            _, spec = _find_input(graph, assignment.node, assignment.input, table)
-            settings.append(Setting(assignment.node, assignment.input, parse_text(spec, assignment.text)))
+            _, spec = _find_input(graph, node, name, table)
+            settings.append(Setting(node, name, parse_text(spec, text)))
         except ValueError as error:
-            problems.append(Problem(f"{assignment}: {error}"))
+            problems.append(Problem(f"{node}.{name}={text}: {error}"))
     return settings, problems
 
 

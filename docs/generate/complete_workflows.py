@@ -17,7 +17,7 @@ from acestep_xl import host
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS
 from acestep_xl.parameters import ids
-from acestep_xl.runner.download import Source, find_bundle
+from acestep_xl.runner.model_bundles import Source, find_bundle
 
 FOLDER = ROOT / "workflows"
 BUNDLE = "xl-sft"

@@ -19,7 +19,7 @@ from acestep_xl import parameters
 from acestep_xl.host import model_folders
 from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from acestep_xl.runner import cli, terminal
-from acestep_xl.runner.download import BUNDLES
+from acestep_xl.runner.model_bundles import BUNDLES
 from acestep_xl.runner.node_table import NodeTable
 from acestep_xl.runner.read import read_workflow
 from acestep_xl.runner.settings import apply_settings, parse_assignment, resolve_assignments

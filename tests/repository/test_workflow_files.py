@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acestep_xl.runner.download import BUNDLES
+from acestep_xl.runner.model_bundles import BUNDLES
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))

@@ -13,7 +13,7 @@ from demo_network import shipped_demo
 
 from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS
 from acestep_xl.runner.cli import main
-from acestep_xl.runner.download import BUNDLES
+from acestep_xl.runner.model_bundles import BUNDLES
 from acestep_xl.runner.workflow_input import SHIPPED
 
 WORKFLOWS = sorted(SHIPPED.glob("*.json"))

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: exit codes, what goes to which stream, Ctrl-C."""
+"""The command line as a user sees it: exit codes, output streams, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clean_interpreter import help_and_imports
 
 from acestep_xl import host as host_package
 from acestep_xl.host.protocol import Progress
@@ -37,7 +38,7 @@ class Loader:
 
 
 class Steps:
-    """Takes steps, asks at each whether to stop, and may press Ctrl-C itself."""
+    """Takes steps, checks before each for an interrupt, and can press Ctrl-C itself."""
 
     RETURN_TYPES = ("LATENT",)
     FUNCTION = "run"
@@ -89,7 +90,7 @@ def table() -> NodeTable:
 
 
 @pytest.fixture(autouse=True)
-def no_models_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_models_from_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     for name in ("ACESTEP_XL_MODELS", "COMFYUI_PATH"):
@@ -119,7 +120,7 @@ def models(tmp_path: Path) -> Path:
 Captured = pytest.CaptureFixture[str]
 
 
-def test_run_prints_the_files_and_nothing_else_on_stdout(
+def test_run_prints_only_the_files_on_stdout(
     workflow: Path, models: Path, table: NodeTable, tmp_path: Path, capsys: Captured
 ) -> None:
     code = cli.main(["run", str(workflow), "--models", str(models), "--output", str(tmp_path / "songs")], table)
@@ -135,14 +136,14 @@ def test_run_prints_the_files_and_nothing_else_on_stdout(
 
 def test_run_settings_and_json(workflow: Path, models: Path, table: NodeTable, capsys: Captured) -> None:
     code = cli.main(["run", str(workflow), "--models", str(models), "--set", "Take Steps.steps=7", "--json"], table)
-    answer = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out)
     assert code == 0 and seen["done"] == 7
-    assert answer["status"] == "ok"
-    assert answer["files"][0] == os.path.join("output", "audio", "song.wav")
-    assert answer["ui"]["3"]["n"] == [3]
+    assert result["status"] == "ok"
+    assert result["files"][0] == os.path.join("output", "audio", "song.wav")
+    assert result["ui"]["3"]["n"] == [3]
 
 
-def test_demo_needs_no_files_and_the_loaders_word_about_it_is_shown(
+def test_demo_needs_no_files_and_shows_the_loaders_warning(
     workflow: Path, table: NodeTable, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert cli.main(["run", str(workflow), "--demo"], table) == 0
@@ -150,7 +151,7 @@ def test_demo_needs_no_files_and_the_loaders_word_about_it_is_shown(
     assert "not music" in caplog.text
 
 
-def test_missing_model_is_told_with_the_way_out(workflow: Path, table: NodeTable, capsys: Captured) -> None:
+def test_a_missing_model_file_comes_with_a_remedy(workflow: Path, table: NodeTable, capsys: Captured) -> None:
     assert cli.main(["run", str(workflow)], table) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -189,7 +190,7 @@ def test_bad_usage(
     assert words in capsys.readouterr().err
 
 
-def test_json_answers_bad_usage_and_stops_too(workflow: Path, table: NodeTable, capsys: Captured) -> None:
+def test_json_also_reports_bad_usage_and_interrupts(workflow: Path, table: NodeTable, capsys: Captured) -> None:
     assert cli.main(["run", "nowhere", "--json"], table) == 2
     assert "nowhere" in json.loads(capsys.readouterr().out)["problems"][0]
     assert cli.main(["run", str(workflow), "--demo", "--set", "2.stop_at=0", "--json"], table) == 130
@@ -214,25 +215,25 @@ def test_a_failed_run(workflow: Path, table: NodeTable, capsys: Captured) -> Non
     assert "Traceback" not in err, "a wrong value explains itself"
     assert json.loads(out)["status"] == "failed"
     assert run_failing("bug", workflow, table) == 1
-    assert "Traceback" in capsys.readouterr().err, "of a bug the place matters"
+    assert "Traceback" in capsys.readouterr().err, "a bug needs its traceback"
 
 
 def test_ctrl_c_stops_within_one_step(workflow: Path, table: NodeTable, capsys: Captured) -> None:
-    before = signal.getsignal(signal.SIGINT)
+    previous = signal.getsignal(signal.SIGINT)
     code = cli.main(["run", str(workflow), "--demo", "--set", "2.steps=50", "--set", "2.stop_at=3"], table)
     out, err = capsys.readouterr()
     assert code == 130, err
-    assert seen["done"] == 4, "the step under way is finished, no further one begins"
+    assert seen["done"] == 4, "the current step finishes, no further one begins"
     assert out == "" and "interrupted" in err and "Ctrl-C again" in err
     assert seen["second"] == signal.SIG_DFL, "the second Ctrl-C kills"
-    assert signal.getsignal(signal.SIGINT) == before
+    assert signal.getsignal(signal.SIGINT) == previous
 
 
 def test_ctrl_c_outside_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    def pressed(*_: object) -> None:
+    def press_ctrl_c(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(download_command, "download", pressed)
+    monkeypatch.setattr(download_command, "download", press_ctrl_c)
     assert cli.main(["download", "xl-sft"]) == 130
 
 
@@ -251,7 +252,7 @@ def saved_by_comfyui() -> dict[str, Any]:
     return {"nodes": [node | properties for node in nodes], "links": links, "version": 0.4}
 
 
-def test_metadata_holds_the_saved_form_only_while_it_is_true(tmp_path: Path, table: NodeTable) -> None:
+def test_metadata_holds_the_saved_file_only_if_it_matches_the_graph(tmp_path: Path, table: NodeTable) -> None:
     path = tmp_path / "ui.json"
     path.write_text(json.dumps(saved_by_comfyui()))
     assert cli.main(["run", str(path)], table) == 0
@@ -272,7 +273,7 @@ def test_shipped_workflow_by_bare_name(
     assert "shipped workflows: tune" in capsys.readouterr().err
 
 
-def test_models_says_what_and_where(models: Path, capsys: Captured) -> None:
+def test_models_lists_files_and_folders(models: Path, capsys: Captured) -> None:
     assert cli.main(["models", "--models", str(models)]) == 0
     out = capsys.readouterr().out
     assert "  xl.safetensors" in out
@@ -320,7 +321,7 @@ def test_exit_codes_of_the_real_command() -> None:
     assert command("models").returncode == 0
 
 
-def test_a_reader_that_leaves_early_is_no_error() -> None:
+def test_a_closed_pipe_is_not_a_traceback() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     arguments = [sys.executable, "-m", "acestep_xl.runner.cli", "models"]
@@ -331,11 +332,6 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; from acestep_xl.runner import cli\n"
-        "try: cli.main(['--help'])\n"
-        "except SystemExit: pass\n"
-        "print([n for n in ('torch', 'transformers', 'huggingface_hub', 'numpy', 'tqdm') if n in sys.modules])"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.splitlines()[-1] == "[]"
+    heavy = ("torch", "transformers", "huggingface_hub", "numpy", "tqdm")
+    text, imported = help_and_imports("acestep_xl.runner.cli", [], heavy)
+    assert "COMMAND" in text and imported == set()

@@ -1,4 +1,4 @@
-"""Downloads against a hub on this machine that speaks the real one's protocol."""
+"""Downloads from a local hub that speaks the real one's protocol."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from pathlib import Path
 import pytest
 
 from acestep_xl.runner import download as module
-from acestep_xl.runner.download import BUNDLES, DownloadError, Source, download
+from acestep_xl.runner.download import DownloadError, download
+from acestep_xl.runner.model_bundles import BUNDLES, Source
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves files by "repo/path": those whose name ends in .safetensors or .pt as large files behind a redirect."""
+    """Serves files by "repo/path", and .safetensors and .pt as large files behind a redirect."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
-        self.swapped: dict[str, bytes] = {}  # what is sent instead, with the headers of the true file
+        self.swapped: dict[str, bytes] = {}  # sent in place of a file, with that file's headers
         self.gets: list[tuple[str, str | None]] = []
-        self.tokens: set[tuple[str, str | None]] = set()  # (first part of the path, Authorization) of every request
-        self.pause_at: int | None = None  # how much of a large file goes out before the connection stalls
+        self.tokens: set[tuple[str, str | None]] = set()  # (first folder of the path, Authorization) of every request
+        self.pause_at: int | None = None  # bytes of a large file sent before the connection stalls
         self.stalled = threading.Event()
         self.go_on = threading.Event()
 
@@ -41,7 +42,7 @@ class Hub(ThreadingHTTPServer):
 
     @property
     def cdn(self) -> str:
-        """Where large files are: as at the real hub, another host."""
+        """Where large files are: on another host, as at the real hub."""
         return f"http://localhost:{self.server_address[1]}"
 
     def body(self, name: str) -> bytes:
@@ -69,17 +70,17 @@ class Handler(BaseHTTPRequestHandler):
         repo, _, rest = self.path.lstrip("/").partition("/resolve/")
         name = f"{repo}/{rest.partition('/')[2]}"
         if name not in self.server.files:
-            self.empty(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+            self.send_empty(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
             return
         data = self.server.files[name]
         if name.endswith((".safetensors", ".pt")):
-            facts = {"X-Linked-Size": str(len(data)), "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"'}
-            self.empty(302, {"X-Repo-Commit": COMMIT, "Location": f"{self.server.cdn}/cdn/{name}"} | facts)
+            metadata = {"X-Linked-Size": str(len(data)), "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"'}
+            self.send_empty(302, {"X-Repo-Commit": COMMIT, "Location": f"{self.server.cdn}/cdn/{name}"} | metadata)
         else:
             blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
             self.send_file(name, {"X-Repo-Commit": COMMIT, "ETag": f'"{blob}"'}, with_body)
 
-    def empty(self, code: int, headers: dict[str, str]) -> None:
+    def send_empty(self, code: int, headers: dict[str, str]) -> None:
         self.send_response(code)
         for name, value in (headers | {"Content-Length": "0"}).items():
             self.send_header(name, value)
@@ -87,12 +88,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_file(self, name: str, headers: dict[str, str], with_body: bool) -> None:
         data = self.server.body(name)
-        wanted = self.headers.get("Range")
-        start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
+        requested = self.headers.get("Range")
+        start = int(requested.removeprefix("bytes=").partition("-")[0]) if requested else 0
         if with_body:
-            self.server.gets.append((name, wanted))
-        self.send_response(206 if wanted else 200)
-        if wanted:
+            self.server.gets.append((name, requested))
+        self.send_response(206 if requested else 200)
+        if requested:
             headers = headers | {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
         for key, value in (headers | {"Content-Length": str(len(data) - start), "Accept-Ranges": "bytes"}).items():
             self.send_header(key, value)
@@ -132,7 +133,7 @@ CONTENT = bytes(range(256)) * 1000
 
 
 @pytest.fixture
-def two(hub: Hub) -> list[Source]:
+def sources(hub: Hub) -> list[Source]:
     hub.files = {"org/models/split/net.safetensors": CONTENT, "org/words/tokenizer.json": b'{"a": 1}'}
     return [LARGE, SMALL]
 
@@ -145,91 +146,91 @@ def names(root: Path) -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
 
 
-def test_files_arrive_whole_in_their_places(hub: Hub, two: list[Source], tmp_path: Path) -> None:
-    said: list[str] = []
-    paths = download(two, tmp_path / "m", said.append, hub.url)
+def test_files_arrive_complete_in_their_folders(hub: Hub, sources: list[Source], tmp_path: Path) -> None:
+    messages: list[str] = []
+    paths = download(sources, tmp_path / "m", messages.append, hub.url)
     assert [path.read_bytes() for path in paths] == [CONTENT, b'{"a": 1}']
     assert names(tmp_path / "m") == ["diffusion_models/net.safetensors", "text_encoders/net/tokenizer.json"]
-    assert any("fetching net.safetensors (0.3 MB)" in line for line in said)
+    assert any("fetching net.safetensors (0.3 MB)" in line for line in messages)
 
 
-def test_a_second_run_fetches_nothing(hub: Hub, two: list[Source], tmp_path: Path) -> None:
-    download(two, tmp_path, quiet, hub.url)
+def test_a_second_run_fetches_nothing(hub: Hub, sources: list[Source], tmp_path: Path) -> None:
+    download(sources, tmp_path, quiet, hub.url)
     hub.gets.clear()
-    said: list[str] = []
-    download(two, tmp_path, said.append, hub.url)
+    messages: list[str] = []
+    download(sources, tmp_path, messages.append, hub.url)
     assert hub.gets == []
-    assert sum(line.startswith("have ") for line in said) == 2
+    assert sum(line.startswith("have ") for line in messages) == 2
 
 
-def test_a_damaged_file_is_fetched_again(hub: Hub, two: list[Source], tmp_path: Path) -> None:
-    large, small = download(two, tmp_path, quiet, hub.url)
+def test_a_damaged_file_is_fetched_again(hub: Hub, sources: list[Source], tmp_path: Path) -> None:
+    large, small = download(sources, tmp_path, quiet, hub.url)
     large.write_bytes(b"\xff" + CONTENT[1:])
     small.write_bytes(b"{}")
-    download(two, tmp_path, quiet, hub.url)
+    download(sources, tmp_path, quiet, hub.url)
     assert large.read_bytes() == CONTENT and small.read_bytes() == b'{"a": 1}'
 
 
-def test_a_partial_file_is_continued(hub: Hub, two: list[Source], tmp_path: Path) -> None:
+def test_a_partial_file_is_resumed(hub: Hub, sources: list[Source], tmp_path: Path) -> None:
     part = tmp_path / f"diffusion_models/net.safetensors.{hashlib.sha256(CONTENT).hexdigest()[:12]}.part"
     part.parent.mkdir()
     part.write_bytes(CONTENT[:100_000])
-    said: list[str] = []
-    (path, _) = download(two, tmp_path, said.append, hub.url)
+    messages: list[str] = []
+    (path, _) = download(sources, tmp_path, messages.append, hub.url)
     assert hub.gets[0] == ("org/models/split/net.safetensors", "bytes=100000-")
     assert path.read_bytes() == CONTENT and not part.exists()
-    assert any("0.1 MB already here" in line for line in said)
+    assert any("0.1 MB already here" in line for line in messages)
 
 
 @pytest.mark.parametrize("length", [len(CONTENT), len(CONTENT) + 5])
-def test_a_part_as_long_as_the_file(length: int, hub: Hub, two: list[Source], tmp_path: Path) -> None:
+def test_a_part_as_long_as_the_file(length: int, hub: Hub, sources: list[Source], tmp_path: Path) -> None:
     part = tmp_path / f"diffusion_models/net.safetensors.{hashlib.sha256(CONTENT).hexdigest()[:12]}.part"
     part.parent.mkdir()
     part.write_bytes((CONTENT + b"extra")[:length])
-    assert download(two, tmp_path, quiet, hub.url)[0].read_bytes() == CONTENT
+    assert download(sources, tmp_path, quiet, hub.url)[0].read_bytes() == CONTENT
 
 
-def test_a_part_of_another_version_is_not_mixed_in(hub: Hub, two: list[Source], tmp_path: Path) -> None:
+def test_a_part_of_another_version_is_not_mixed_in(hub: Hub, sources: list[Source], tmp_path: Path) -> None:
     part = tmp_path / "diffusion_models/net.safetensors.abcdefabcdef.part"
     part.parent.mkdir()
     part.write_bytes(b"older")
-    assert download(two, tmp_path, quiet, hub.url)[0].read_bytes() == CONTENT
+    assert download(sources, tmp_path, quiet, hub.url)[0].read_bytes() == CONTENT
     assert hub.gets[0][1] is None
 
 
 @pytest.mark.parametrize("name", ["org/models/split/net.safetensors", "org/words/tokenizer.json"])
-def test_altered_content_is_refused(name: str, hub: Hub, two: list[Source], tmp_path: Path) -> None:
+def test_altered_content_is_refused(name: str, hub: Hub, sources: list[Source], tmp_path: Path) -> None:
     hub.swapped[name] = b"\x01" + hub.files[name][1:]
     with pytest.raises(DownloadError, match="damaged"):
-        download(two, tmp_path, quiet, hub.url)
-    assert not any(name.endswith(found.rpartition("/")[2]) or found.endswith(".part") for found in names(tmp_path))
+        download(sources, tmp_path, quiet, hub.url)
+    assert not any(name.endswith(file.rpartition("/")[2]) or file.endswith(".part") for file in names(tmp_path))
     hub.swapped.clear()
-    assert download(two, tmp_path, quiet, hub.url)[0].read_bytes() == CONTENT
+    assert download(sources, tmp_path, quiet, hub.url)[0].read_bytes() == CONTENT
 
 
-def test_all_missing_files_are_named_before_anything_is_fetched(hub: Hub, two: list[Source], tmp_path: Path) -> None:
-    lost = [Source("org/models", "gone.pt", "a/gone.pt"), Source("org/words", "lost.json", "b/lost.json")]
+def test_missing_files_are_all_named_before_any_is_fetched(hub: Hub, sources: list[Source], tmp_path: Path) -> None:
+    missing = [Source("org/models", "gone.pt", "a/gone.pt"), Source("org/words", "lost.json", "b/lost.json")]
     with pytest.raises(DownloadError) as caught:
-        download([*two, *lost], tmp_path, quiet, hub.url)
+        download([*sources, *missing], tmp_path, quiet, hub.url)
     assert "org/models has no file gone.pt (404" in str(caught.value)
     assert "org/words has no file lost.json (404" in str(caught.value)
     assert hub.gets == [] and names(tmp_path) == []
 
 
 def test_disk_space_is_checked_first(
-    hub: Hub, two: list[Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, sources: list[Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = module.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage._replace(free=len(CONTENT) + 7))
     with pytest.raises(DownloadError, match=r"needs 0\.3 MB more.*--models"):
-        download(two, tmp_path / "not" / "yet", quiet, hub.url)
+        download(sources, tmp_path / "not" / "yet", quiet, hub.url)
     assert hub.gets == []
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage._replace(free=len(CONTENT) + 8))
-    download(two, tmp_path, quiet, hub.url)
+    download(sources, tmp_path, quiet, hub.url)
 
 
 def test_a_hub_without_checksums_is_refused(
-    hub: Hub, two: list[Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, sources: list[Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hashlib, "sha1", lambda data: hashlib.md5(data))
     with pytest.raises(DownloadError, match="no size and checksum"):
@@ -237,12 +238,12 @@ def test_a_hub_without_checksums_is_refused(
 
 
 def test_a_token_stays_with_the_hub(
-    hub: Hub, two: list[Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, sources: list[Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_made_up")
-    download(two, tmp_path, quiet, hub.url)
+    download(sources, tmp_path, quiet, hub.url)
     assert ("org", "Bearer hf_made_up") in hub.tokens
-    assert {token for place, token in hub.tokens if place == "cdn"} == {None}
+    assert {token for folder, token in hub.tokens if folder == "cdn"} == {None}
 
 
 def test_no_hub_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,11 +252,11 @@ def test_no_hub_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         download([SMALL], tmp_path, quiet, "http://127.0.0.1:9")
 
 
-def test_bundles_are_complete_and_apart() -> None:
+def test_each_bundle_has_the_files_of_its_own_variant() -> None:
     assert list(BUNDLES) == ["xl-sft", "xl-base", "xl-turbo"]
-    for name, sources in BUNDLES.items():
+    for name, bundle in BUNDLES.items():
         variant = name.removeprefix("xl-")
-        targets = [source.target for source in sources]
+        targets = [source.target for source in bundle]
         assert len(set(targets)) == 6
         assert f"diffusion_models/acestep_v1.5_xl_{variant}_bf16.safetensors" in targets
         assert f"diffusion_models/acestep_v1.5_xl_{variant}_bf16.silence_latent.pt" in targets
@@ -265,7 +266,7 @@ def test_bundles_are_complete_and_apart() -> None:
 def start(hub: Hub, root: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "acestep_xl.runner.cli", "download", "xl-sft", "--models", str(root)],
-        # Its timeout ends a stalled request and starts another, which on a slow machine comes before the signal.
+        # On a slow machine the hub library's timeout would retry a stalled request before the signal arrives.
         env=os.environ | {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "300"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -274,7 +275,7 @@ def start(hub: Hub, root: Path) -> subprocess.Popen[str]:
 
 
 def test_ctrl_c_and_again_with_the_real_command(hub: Hub, tmp_path: Path) -> None:
-    """The command is stopped in the middle of the large file and continues it when called again."""
+    """The command is interrupted in the middle of the large file and resumes it when called again."""
     for source in BUNDLES["xl-sft"]:
         hub.files[f"{source.repo}/{source.path}"] = source.target.encode() * 3
     large = BUNDLES["xl-sft"][0]
@@ -307,5 +308,5 @@ def test_ctrl_c_and_again_with_the_real_command(hub: Hub, tmp_path: Path) -> Non
 
 
 def hub_files(root: Path) -> list[str]:
-    """What the hub library itself leaves in HF_HOME, which lies in the same temporary folder."""
+    """What the hub library itself leaves in HF_HOME, which is in the same temporary folder."""
     return [name for name in names(root) if name.startswith("hf/")]

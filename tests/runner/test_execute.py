@@ -1,4 +1,4 @@
-"""Execution: order, what nodes are given, what becomes of their results, errors and stops."""
+"""Execution: order, arguments, lifetime of results, errors and interrupts."""
 
 from __future__ import annotations
 
@@ -10,20 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from toy_nodes import MakeThing, Thing, valid_graph
 
 from acestep_xl import host as host_package
 from acestep_xl.host.headless import HeadlessHost, Interrupted
 from acestep_xl.runner.api_format import to_api
 from acestep_xl.runner.execute import NodeError, execute
-from acestep_xl.runner.graph import Graph
 from acestep_xl.runner.node_table import NodeTable
-from acestep_xl.runner.read import read_workflow
-from acestep_xl.runner.validate import validate
-
-
-class Thing:
-    """A result whose end can be watched."""
-
 
 log: list[Any] = []
 things: dict[str, weakref.ref[Thing]] = {}
@@ -36,20 +29,12 @@ def fresh_log() -> Iterator[None]:
     yield
 
 
-class Make:
-    RETURN_TYPES = ("THING", "INT")
-    FUNCTION = "make"
+class Make(MakeThing):
+    """Logs what it is given, and which of the earlier results are alive."""
 
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {
-            "required": {"name": ("STRING", {}), "count": ("INT", {"min": 0, "max": 9})},
-            "optional": {"after": ("THING",)},
-        }
-
-    def make(self, name: str, count: int, after: Any = None) -> tuple[Thing, int]:
-        log.append((name, count, sorted(alive for alive in things if things[alive]() is not None)))
-        thing = Thing()
+    def make(self, name: str, after: Any = None, count: int = 0) -> tuple[Thing, int]:
+        log.append((name, count, sorted(name for name in things if things[name]() is not None)))
+        thing, count = super().make(name, after, count)
         things[name] = weakref.ref(thing)
         return thing, count + 1
 
@@ -80,19 +65,19 @@ class Fail(Show):
 
 
 class Short(Make):
-    def make(self, name: str, count: int, after: Any = None) -> Any:
+    def make(self, name: str, after: Any = None, count: int = 0) -> Any:
         return (Thing(),)
 
 
 class Expand(Make):
-    def make(self, name: str, count: int, after: Any = None) -> Any:
+    def make(self, name: str, after: Any = None, count: int = 0) -> Any:
         return {"result": (None, None), "expand": {}}
 
 
 class Both(Make):
     OUTPUT_NODE = True
 
-    def make(self, name: str, count: int, after: Any = None) -> Any:
+    def make(self, name: str, after: Any = None, count: int = 0) -> Any:
         return {"ui": {"text": [name]}, "result": [Thing(), count * 10]}
 
 
@@ -116,15 +101,8 @@ def host(tmp_path: Path) -> HeadlessHost:
     return HeadlessHost([], tmp_path, device="cpu")
 
 
-def graph_of(table: NodeTable, **nodes: tuple[str, dict[str, Any]]) -> Graph:
-    api = {name[1:]: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
-    graph = read_workflow(api, table).graph
-    assert validate(graph, table) == []
-    return graph
-
-
 def test_each_needed_node_runs_once_in_order(table: NodeTable, host: HeadlessHost) -> None:
-    graph = graph_of(
+    graph = valid_graph(
         table,
         n9=("Show", {"thing": ["2", 0], "number": ["1", 1]}),
         n2=("Make", {"name": "second", "count": ["1", 1], "after": ["1", 0]}),
@@ -133,15 +111,15 @@ def test_each_needed_node_runs_once_in_order(table: NodeTable, host: HeadlessHos
         n7=("Make", {"name": "unused", "count": 1}),
     )
     events: list[Any] = []
-    shown = execute(graph, table, host, on_node=lambda *event: events.append(event))
+    ui_outputs = execute(graph, table, host, on_node=lambda *event: events.append(event))
     assert [entry[:2] for entry in log if isinstance(entry, tuple)] == [("first", 4), ("second", 5)]
     assert events == [("1", "Make", 0, 4), ("2", "Make", 1, 4), ("9", "Show", 2, 4), ("8", "Show", 3, 4)]
-    assert list(shown) == ["9", "8"]
-    assert shown["9"]["audio"][0]["n"] == 5 and shown["8"]["audio"][0]["n"] == -1
+    assert list(ui_outputs) == ["9", "8"]
+    assert ui_outputs["9"]["audio"][0]["n"] == 5 and ui_outputs["8"]["audio"][0]["n"] == -1
 
 
-def test_hidden_inputs_are_comfyuis(table: NodeTable, host: HeadlessHost) -> None:
-    graph = graph_of(table, n1=("Make", {"name": "a", "count": 1}), n5=("Show", {"thing": ["1", 0]}))
+def test_hidden_inputs_are_those_of_comfyui(table: NodeTable, host: HeadlessHost) -> None:
+    graph = valid_graph(table, n1=("Make", {"name": "a", "count": 1}), n5=("Show", {"thing": ["1", 0]}))
     execute(graph, table, host)
     assert log[-1] == {"graph": to_api(graph), "png": None, "me": "5", "token": None, "grad": True}
     execute(graph, table, host, saved={"nodes": []})
@@ -149,7 +127,7 @@ def test_hidden_inputs_are_comfyuis(table: NodeTable, host: HeadlessHost) -> Non
 
 
 def test_results_are_dropped_when_nothing_needs_them(table: NodeTable, host: HeadlessHost) -> None:
-    graph = graph_of(
+    graph = valid_graph(
         table,
         n1=("Make", {"name": "a", "count": 1}),
         n2=("Make", {"name": "b", "count": 1, "after": ["1", 0]}),
@@ -163,24 +141,24 @@ def test_results_are_dropped_when_nothing_needs_them(table: NodeTable, host: Hea
     assert all(reference() is None for reference in things.values())
 
 
-def test_a_result_may_come_with_ui(table: NodeTable, host: HeadlessHost) -> None:
-    graph = graph_of(
+def test_a_node_may_return_ui_and_outputs(table: NodeTable, host: HeadlessHost) -> None:
+    graph = valid_graph(
         table, n1=("Both", {"name": "x", "count": 3}), n2=("Show", {"thing": ["1", 0], "number": ["1", 1]})
     )
-    shown = execute(graph, table, host)
-    assert shown["1"] == {"text": ["x"]}
-    assert shown["2"]["audio"][0]["n"] == 30
+    ui_outputs = execute(graph, table, host)
+    assert ui_outputs["1"] == {"text": ["x"]}
+    assert ui_outputs["2"]["audio"][0]["n"] == 30
 
 
 def test_browser_only_inputs_do_not_reach_the_node(table: NodeTable, host: HeadlessHost) -> None:
-    graph = graph_of(
+    graph = valid_graph(
         table, n1=("Make", {"name": "a", "count": 1}), n5=("Show", {"thing": ["1", 0], "audioUI": "", "upload": "x"})
     )
     assert "5" in execute(graph, table, host)
 
 
 def test_an_error_names_its_node_and_keeps_its_cause(table: NodeTable, host: HeadlessHost) -> None:
-    graph = graph_of(table, n1=("Make", {"name": "a", "count": 1}), n5=("Fail", {"thing": ["1", 0]}))
+    graph = valid_graph(table, n1=("Make", {"name": "a", "count": 1}), n5=("Fail", {"thing": ["1", 0]}))
     graph["5"].title = "Last one"
     with pytest.raises(NodeError, match=r"node 5 \(Last one, Fail\): ValueError: bad level") as caught:
         execute(graph, table, host)
@@ -189,26 +167,26 @@ def test_an_error_names_its_node_and_keeps_its_cause(table: NodeTable, host: Hea
 
 
 @pytest.mark.parametrize(("kind", "words"), [("Short", "2 outputs but returned 1"), ("Expand", "expands")])
-def test_answers_that_break_the_contract(kind: str, words: str, table: NodeTable, host: HeadlessHost) -> None:
-    graph = graph_of(table, n1=(kind, {"name": "a", "count": 1}), n5=("Show", {"thing": ["1", 0]}))
+def test_a_return_value_that_breaks_the_contract(kind: str, words: str, table: NodeTable, host: HeadlessHost) -> None:
+    graph = valid_graph(table, n1=(kind, {"name": "a", "count": 1}), n5=("Show", {"thing": ["1", 0]}))
     with pytest.raises(NodeError, match=words):
         execute(graph, table, host)
 
 
-def test_a_stop_passes_through_and_leaves_the_host_usable(table: NodeTable, host: HeadlessHost) -> None:
-    graph = graph_of(table, n1=("Make", {"name": "a", "count": 1}), n5=("Stop", {"thing": ["1", 0]}))
+def test_an_interrupt_passes_through_and_leaves_the_host_usable(table: NodeTable, host: HeadlessHost) -> None:
+    graph = valid_graph(table, n1=("Make", {"name": "a", "count": 1}), n5=("Stop", {"thing": ["1", 0]}))
     with pytest.raises(Interrupted):
         execute(graph, table, host)
     host.check_interrupted()
     host.interrupt()
     with pytest.raises(Interrupted):
         execute(graph, table, host)
-    assert len([entry for entry in log if isinstance(entry, tuple)]) == 1, "asked before the start, no node runs"
+    assert len([entry for entry in log if isinstance(entry, tuple)]) == 1, "interrupted before the start, no node runs"
 
 
 def test_the_host_is_current_only_while_it_runs(table: NodeTable, host: HeadlessHost) -> None:
     before = host_package.current_host()
-    graph = graph_of(table, n1=("Make", {"name": "a", "count": 1}), n5=("Fail", {"thing": ["1", 0]}))
+    graph = valid_graph(table, n1=("Make", {"name": "a", "count": 1}), n5=("Fail", {"thing": ["1", 0]}))
     with pytest.raises(NodeError):
         execute(graph, table, host)
     assert host_package.current_host() is before

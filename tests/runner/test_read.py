@@ -1,5 +1,8 @@
-"""Both workflow formats become the same graph. The saved files here are written by hand as ComfyUI's editor 1.43
-writes them (widget values by position, seed control behind the seed, links as [id, from, slot, to, slot, type])."""
+"""Both workflow formats read as the same graph.
+
+The saved files are written by hand as ComfyUI's editor 1.43 writes them: widget values by position, the seed control
+after the seed, links as [id, from, slot, to, slot, type].
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_nodes import Sample
 
 from acestep_xl.runner.api_format import to_api
 from acestep_xl.runner.graph import Link, WorkflowError
@@ -28,28 +32,6 @@ class Source:
                 "name": (["a.safetensors", "b.safetensors"], {}),
                 "precision": ("COMBO", {"options": ["x", "y"]}),
             }
-        }
-
-
-class Sample:
-    RETURN_TYPES = ("LATENT",)
-    FUNCTION = "run"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {
-            "required": {
-                "model": ("MODEL", {}),
-                "seed": ("INT", {"default": 0, "min": 0, "max": 2**64 - 1, "control_after_generate": True}),
-                "steps": ("INT", {"default": 20, "min": 1, "max": 100}),
-                "scale": ("FLOAT", {"default": 7.0}),
-            },
-            "optional": {
-                "text": ("STRING", {"default": "", "multiline": True}),
-                "fed": ("FLOAT", {"forceInput": True}),
-                "flag": ("BOOLEAN", {"default": True}),
-            },
-            "hidden": {"prompt": "PROMPT"},
         }
 
 
@@ -92,7 +74,7 @@ def node(
     outputs: list[tuple[str, list[int]]],
     values: Any,
     mode: int = 0,
-    **more: Any,
+    **extra: Any,
 ) -> dict[str, Any]:
     return {
         "id": node_id,
@@ -106,10 +88,10 @@ def node(
         "outputs": [{"localized_name": t, "name": t, "type": t, "links": links or None} for t, links in outputs],
         "properties": {"cnr_id": "acestep-xl", "ver": "0.1.0", "Node name for S&R": kind},
         "widgets_values": values,
-    } | more
+    } | extra
 
 
-def saved(nodes: list[Any], links: list[list[Any]], **more: Any) -> dict[str, Any]:
+def saved(nodes: list[Any], links: list[list[Any]], **extra: Any) -> dict[str, Any]:
     return {
         "id": "88ac5dad-efd7-40bb-84fe-fbaefdee1fa9",
         "revision": 0,
@@ -121,7 +103,7 @@ def saved(nodes: list[Any], links: list[list[Any]], **more: Any) -> dict[str, An
         "config": {},
         "extra": {"ds": {"scale": 1, "offset": [0, 0]}, "frontendVersion": "1.43.18"},
         "version": 0.4,
-    } | more
+    } | extra
 
 
 @pytest.fixture
@@ -189,7 +171,7 @@ def test_list_values_are_wrapped_as_comfyui_does(table: NodeTable) -> None:
     assert to_api(workflow.graph) == api
 
 
-def test_the_saved_form_is_kept_for_metadata(simple: dict[str, Any], table: NodeTable) -> None:
+def test_a_workflow_keeps_the_saved_file_for_metadata(simple: dict[str, Any], table: NodeTable) -> None:
     assert read_workflow(simple, table).saved == simple
     assert read_workflow(SIMPLE_API, table).saved is None
 
@@ -226,7 +208,7 @@ def test_seed_without_stored_control(simple: dict[str, Any], table: NodeTable) -
     assert api_of(simple, table)["2"]["inputs"]["text"] == "t"
 
 
-def test_players_and_buttons_of_the_browser_are_no_values(simple: dict[str, Any], table: NodeTable) -> None:
+def test_values_of_browser_players_and_buttons_are_ignored(simple: dict[str, Any], table: NodeTable) -> None:
     simple["nodes"][2]["widgets_values"] += ["", None, {"name": "upload", "type": "button"}]
     assert api_of(simple, table) == SIMPLE_API
 
@@ -238,15 +220,15 @@ def test_surplus_numbers_are_a_problem(simple: dict[str, Any], table: NodeTable)
     assert "2 more widget values" in str(problem)
 
 
-def linked_steps(simple: dict[str, Any], origin: int, more: list[Any], links: list[Any]) -> dict[str, Any]:
+def linked_steps(simple: dict[str, Any], origin: int, nodes: list[Any], links: list[Any]) -> dict[str, Any]:
     """The simple graph with its steps fed by link 20 from another node."""
     simple["nodes"][1]["inputs"][3]["link"] = 20
-    simple["nodes"] += more
+    simple["nodes"] += nodes
     simple["links"] += [*links, [20, origin, 0, 2, 3, "INT"]]
     return simple
 
 
-def test_primitive_node_gives_its_value_and_reroutes_pass_it_on(simple: dict[str, Any], table: NodeTable) -> None:
+def test_a_primitive_node_is_a_literal_and_reroutes_pass_it_on(simple: dict[str, Any], table: NodeTable) -> None:
     primitive = node(50, "PrimitiveNode", [], [("INT", [21])], [33, "fixed"], title="steps")
     reroute = node(51, "Reroute", [{"name": "", "type": "*", "link": 21}], [("INT", [20])], None)
     data = linked_steps(simple, 51, [primitive, reroute], [[21, 50, 0, 51, 0, "*"]])
@@ -262,7 +244,7 @@ def test_reroute_keeps_a_link(simple: dict[str, Any], table: NodeTable) -> None:
     assert api_of(simple, table) == SIMPLE_API
 
 
-def test_linked_widget_keeps_its_place(simple: dict[str, Any], table: NodeTable) -> None:
+def test_a_linked_widget_keeps_its_position(simple: dict[str, Any], table: NodeTable) -> None:
     polish = node(60, "Polish", [slot("latent", "LATENT", 12)], [("LATENT", []), ("FLOAT", [23])], [0.25])
     simple["nodes"].append(polish)
     simple["nodes"][1]["inputs"].append(slot("scale", "FLOAT", 23, True))
@@ -286,17 +268,17 @@ def with_polish(simple: dict[str, Any], mode: int) -> dict[str, Any]:
     return simple
 
 
-def test_bypassed_node_hands_on_its_input_of_that_type(simple: dict[str, Any], table: NodeTable) -> None:
+def test_a_bypassed_node_passes_on_its_input_of_that_type(simple: dict[str, Any], table: NodeTable) -> None:
     assert api_of(with_polish(simple, 4), table) == SIMPLE_API
 
 
-def test_muted_node_takes_the_inputs_it_feeds_with_it(simple: dict[str, Any], table: NodeTable) -> None:
+def test_a_muted_node_drops_the_inputs_it_feeds(simple: dict[str, Any], table: NodeTable) -> None:
     api = api_of(with_polish(simple, 2), table)
     assert "60" not in api
     assert api["3"]["inputs"] == {"prefix": "audio/x", "vae": ["1", 1]}
 
 
-def test_muted_node_takes_a_widgets_value_with_it(simple: dict[str, Any], table: NodeTable) -> None:
+def test_a_muted_node_drops_the_widget_value_it_replaces(simple: dict[str, Any], table: NodeTable) -> None:
     data = linked_steps(simple, 80, [node(80, "Source", [], [("INT", [20])], ["a.safetensors", "x"], 2)], [])
     assert "steps" not in api_of(data, table)["2"]["inputs"]
 
@@ -310,13 +292,13 @@ def test_bypass_prefers_the_exact_type(simple: dict[str, Any], table: NodeTable)
     assert api_of(simple, table)["3"]["inputs"]["latent"] == ["2", 0]
 
 
-def test_bypass_without_a_fitting_input_leaves_the_widget(simple: dict[str, Any], table: NodeTable) -> None:
+def test_bypass_without_a_matching_input_leaves_the_widget_value(simple: dict[str, Any], table: NodeTable) -> None:
     data = linked_steps(simple, 80, [node(80, "Source", [], [("INT", [20])], ["a.safetensors", "x"], 4)], [])
     assert api_of(data, table) == SIMPLE_API
 
 
 def subgraph(simple: dict[str, Any]) -> dict[str, Any]:
-    """The simple graph with sampler and polish inside a subgraph 9; its scale shown on the outside."""
+    """The simple graph with sampler and polish inside a subgraph 9, which promotes the sampler's scale."""
     inside = {
         "id": "f2e2ae00-c892-4af3-81bd-68de1e31fa9b",
         "version": 1,
@@ -347,25 +329,25 @@ def subgraph(simple: dict[str, Any]) -> dict[str, Any]:
     return saved([simple["nodes"][0], use, simple["nodes"][2]], links, definitions={"subgraphs": [inside]})
 
 
-def test_subgraph_is_run_in_place(simple: dict[str, Any], table: NodeTable) -> None:
+def test_a_subgraph_is_expanded(simple: dict[str, Any], table: NodeTable) -> None:
     api = api_of(subgraph(simple), table)
     assert list(api) == ["1", "9:2", "9:60", "3"]
     assert api["9:2"]["inputs"]["model"] == ["1", 0]
     assert api["9:2"]["inputs"]["scale"] == 4.5
-    assert api["9:2"]["inputs"]["fed"] == 4.5, "a socket sharing a shown widget gets that widget's value"
+    assert api["9:2"]["inputs"]["fed"] == 4.5, "a socket fed by a promoted widget gets its value"
     assert api["9:60"]["inputs"] == {"amount": 0.25, "latent": ["9:2", 0]}
     assert api["3"]["inputs"]["latent"] == ["9:60", 0]
     assert api["9:2"]["_meta"]["title"] == "Inner"
 
 
-def test_subgraph_value_stored_outside_by_older_editors(simple: dict[str, Any], table: NodeTable) -> None:
+def test_a_promoted_value_stored_on_the_subgraph_node(simple: dict[str, Any], table: NodeTable) -> None:
     data = subgraph(simple)
     data["nodes"][1]["properties"]["proxyWidgets"] = [["60", "amount"], ["-1", "scale"]]
     data["nodes"][1]["widgets_values"] = [None, 6.5]
     assert api_of(data, table)["9:2"]["inputs"]["scale"] == 6.5
 
 
-def test_subgraph_input_fed_from_outside(simple: dict[str, Any], table: NodeTable) -> None:
+def test_a_subgraph_input_fed_from_outside(simple: dict[str, Any], table: NodeTable) -> None:
     data = subgraph(simple)
     data["nodes"].append(node(50, "PrimitiveNode", [], [("FLOAT", [30])], [2.5, "fixed"]))
     data["nodes"][1]["inputs"][1]["link"] = 30
@@ -374,7 +356,7 @@ def test_subgraph_input_fed_from_outside(simple: dict[str, Any], table: NodeTabl
 
 
 @pytest.mark.parametrize("mode", [2, 4])
-def test_switched_off_subgraph_runs_nothing(mode: int, simple: dict[str, Any], table: NodeTable) -> None:
+def test_a_muted_or_bypassed_subgraph_runs_nothing(mode: int, simple: dict[str, Any], table: NodeTable) -> None:
     data = subgraph(simple)
     data["nodes"][1]["mode"] = mode
     api = api_of(data, table)
@@ -382,7 +364,7 @@ def test_switched_off_subgraph_runs_nothing(mode: int, simple: dict[str, Any], t
     assert "latent" not in api["3"]["inputs"]
 
 
-def test_two_uses_of_a_subgraph_are_two_sets_of_nodes(simple: dict[str, Any], table: NodeTable) -> None:
+def test_two_instances_of_a_subgraph_are_two_sets_of_nodes(simple: dict[str, Any], table: NodeTable) -> None:
     data = subgraph(simple)
     second = copy.deepcopy(data["nodes"][1]) | {"id": 8}
     second["inputs"][0]["link"] = 31
@@ -391,14 +373,14 @@ def test_two_uses_of_a_subgraph_are_two_sets_of_nodes(simple: dict[str, Any], ta
     assert set(api_of(data, table)) == {"1", "9:2", "9:60", "3", "8:2", "8:60"}
 
 
-def test_subgraph_inside_itself_is_refused(simple: dict[str, Any], table: NodeTable) -> None:
+def test_a_subgraph_that_contains_itself_is_refused(simple: dict[str, Any], table: NodeTable) -> None:
     data = subgraph(simple)
     inside = data["definitions"]["subgraphs"][0]
     inside["nodes"].append(node(7, inside["id"], [], [], []))
     assert "contains itself" in str(read_workflow(data, table).problems[0])
 
 
-def test_broken_links_are_named_and_the_rest_is_read(simple: dict[str, Any], table: NodeTable) -> None:
+def test_broken_links_are_reported_and_the_rest_is_read(simple: dict[str, Any], table: NodeTable) -> None:
     simple["nodes"][1]["inputs"][0]["link"] = 77
     simple["links"][1] = [11, 404, 1, 3, 1, "VAE"]
     workflow = read_workflow(simple, table)
@@ -409,22 +391,22 @@ def test_broken_links_are_named_and_the_rest_is_read(simple: dict[str, Any], tab
     assert workflow.graph["3"].inputs["latent"] == Link("2", 0)
 
 
-def test_reroute_ring_is_refused(simple: dict[str, Any], table: NodeTable) -> None:
-    ring = [node(51, "Reroute", [{"name": "", "type": "*", "link": 41}], [("*", [42, 20])], []),
+def test_a_cycle_of_reroutes_is_refused(simple: dict[str, Any], table: NodeTable) -> None:
+    reroutes = [node(51, "Reroute", [{"name": "", "type": "*", "link": 41}], [("*", [42, 20])], []),
             node(52, "Reroute", [{"name": "", "type": "*", "link": 42}], [("*", [41])], [])]  # fmt: skip
-    data = linked_steps(simple, 51, ring, [[41, 52, 0, 51, 0, "*"], [42, 51, 0, 52, 0, "*"]])
+    data = linked_steps(simple, 51, reroutes, [[41, 52, 0, 51, 0, "*"], [42, 51, 0, 52, 0, "*"]])
     assert "back to itself" in str(read_workflow(data, table).problems[0])
 
 
 @pytest.mark.parametrize("damage", [{"nodes": [{"id": 1}]}, {"nodes": [3]}, {"links": [[1, 2]]}, {"links": 5}])
-def test_damaged_files_are_problems_not_crashes(
+def test_damaged_files_are_reported_as_problems(
     damage: dict[str, Any], simple: dict[str, Any], table: NodeTable
 ) -> None:
     assert "damaged" in str(read_workflow(simple | damage, table).problems[0])
 
 
 @pytest.mark.parametrize("data", [{}, {"a": 1}, {"last_node_id": 3}])
-def test_other_json_is_no_workflow(data: dict[str, Any], table: NodeTable) -> None:
+def test_other_json_is_not_a_workflow(data: dict[str, Any], table: NodeTable) -> None:
     with pytest.raises(WorkflowError, match="workflow"):
         read_workflow(data, table)
 
@@ -452,7 +434,7 @@ def test_files_that_cannot_be_read(tmp_path: Any) -> None:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> dict[str, Any]:
-    """A random chain of samplers and polishers as an API export."""
+    """Random chains of samplers and polish nodes as API exports."""
     api: dict[str, Any] = {"1": {"inputs": {"name": "a.safetensors", "precision": "y"}, "class_type": "Source"}}
     floats = st.floats(-100, 100).map(lambda x: round(x, 3))
     feeds: list[list[Any]] = []
@@ -475,12 +457,12 @@ def graphs(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def as_saved(api: dict[str, Any], controls: list[str]) -> dict[str, Any]:
-    """Write an API graph as the editor would: the independent half of the round trip."""
+    """An API graph as the editor would save it, written independently of the reader."""
     classes = {"Source": Source, "Sample": Sample, "Polish": Polish}
     nodes, links = [], []
     for name, call in api.items():
-        declared = classes[call["class_type"]].INPUT_TYPES()
-        entries = declared["required"] | declared.get("optional", {})
+        groups = classes[call["class_type"]].INPUT_TYPES()
+        entries = groups["required"] | groups.get("optional", {})
         slots, values = [], []
         for key, entry in entries.items():
             value = call["inputs"].get(key)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from toy_nodes import Loader, SampleInModes, graph_of
 
 from acestep_xl.runner.graph import Graph
 from acestep_xl.runner.node_table import NodeTable
-from acestep_xl.runner.read import read_workflow
 from acestep_xl.runner.settings import (
     Assignment,
     Setting,
@@ -17,24 +17,6 @@ from acestep_xl.runner.settings import (
     resolve_assignments,
     use_demo,
 )
-
-
-class Loader:
-    RETURN_TYPES = ("MODEL", "VAE")
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"model": (["song.safetensors", "demo"],), "vae": (["auto", "v"], {"default": "auto"})}}
-
-
-class Sample:
-    RETURN_TYPES = ("LATENT",)
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        numbers = {"seed": ("INT", {"max": 2**64 - 1}), "steps": ("INT", {"min": 1, "max": 100}), "scale": ("FLOAT",)}
-        mode = ("COMBO", {"options": ["a", "b", 3]})
-        return {"required": {"model": ("MODEL",), **numbers, "text": ("STRING",), "flag": ("BOOLEAN",), "mode": mode}}
 
 
 class Save:
@@ -47,16 +29,15 @@ class Save:
 
 @pytest.fixture
 def table() -> NodeTable:
-    return NodeTable({"AceStepXLLoader": Loader, "Loader": Loader, "Sample": Sample, "Save": Save})
+    return NodeTable({"AceStepXLLoader": Loader, "Loader": Loader, "Sample": SampleInModes, "Save": Save})
 
 
 @pytest.fixture
 def graph(table: NodeTable) -> Graph:
-    """Two loaders, 1 and 4, and the sampler 2, whose steps are linked, before the output 3."""
-    loader = {"class_type": "Loader", "inputs": {"model": "song.safetensors", "vae": "auto"}}
-    sample = {"class_type": "Sample", "inputs": {"model": ["1", 0], "seed": 5, "steps": ["1", 0]}}
-    api = {"1": loader, "2": sample, "3": {"class_type": "Save", "inputs": {"latent": ["2", 0]}}, "4": loader}
-    return read_workflow(api, table).graph
+    """Loaders 1 and 4, the sampler 2, whose steps are linked, and the output 3."""
+    loader = ("Loader", {"model": "song.safetensors", "vae": "auto"})
+    sample = ("Sample", {"model": ["1", 0], "seed": 5, "steps": ["1", 0]})
+    return graph_of(table, n1=loader, n2=sample, n3=("Save", {"latent": ["2", 0]}), n4=loader)
 
 
 @pytest.mark.parametrize("text", ["steps=3", "2.steps", ".steps=3", "2.=3", ""])
@@ -144,9 +125,8 @@ def test_a_problem_shows_a_value_that_is_no_text(graph: Graph, table: NodeTable)
 
 def test_demo_points_every_loader_at_the_demo_network(table: NodeTable) -> None:
     inputs = {"model": "song.safetensors", "vae": "v"}
-    classes = {"1": "AceStepXLLoader", "2": "AceStepXLLoader", "3": "Loader"}
-    api = {node_id: {"class_type": kind, "inputs": inputs} for node_id, kind in classes.items()}
-    graph = read_workflow(api, table).graph
+    shipped = ("AceStepXLLoader", inputs)
+    graph = graph_of(table, n1=shipped, n2=shipped, n3=("Loader", inputs))
     assert use_demo(graph, table) == []
     assert graph["1"].inputs == graph["2"].inputs == {"model": "demo", "vae": "auto"}
     assert graph["3"].inputs == inputs

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_nodes import Loader, SampleInModes, graph_of
 
 from acestep_xl.runner.graph import Graph, Link, NodeCall
 from acestep_xl.runner.node_table import InputSpec, NodeTable, types_match
@@ -15,37 +16,6 @@ from acestep_xl.runner.order import execution_order
 from acestep_xl.runner.read import read_workflow
 from acestep_xl.runner.validate import validate
 from acestep_xl.runner.values import convert
-
-
-class Loader:
-    RETURN_TYPES = ("MODEL", "VAE")
-    FUNCTION = "run"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"model": (["song.safetensors", "demo"],), "vae": (["auto", "v"], {"default": "auto"})}}
-
-
-class Sample:
-    RETURN_TYPES = ("LATENT",)
-    FUNCTION = "run"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {
-            "required": {
-                "model": ("MODEL",),
-                "seed": ("INT", {"default": 0, "min": 0, "max": 2**64 - 1}),
-                "steps": ("INT", {"default": 20, "min": 1, "max": 100}),
-            },
-            "optional": {
-                "scale": ("FLOAT", {"min": 1.0, "max": 30.0}),
-                "text": ("STRING", {"multiline": True}),
-                "flag": ("BOOLEAN", {}),
-                "mode": ("COMBO", {"options": ["a", "b", 3]}),
-                "seconds": ("INT,FLOAT", {}),
-            },
-        }
 
 
 class Save:
@@ -80,7 +50,7 @@ class Checked:
 
 class CheckedAll(Checked):
     @classmethod
-    def VALIDATE_INPUTS(cls, **inputs: Any) -> bool:  # type: ignore[override]  # another way nodes declare it
+    def VALIDATE_INPUTS(cls, **inputs: Any) -> bool:  # type: ignore[override]  # nodes declare it either way
         cls.seen = inputs
         return bool(inputs["level"] < 50)
 
@@ -95,16 +65,8 @@ class Async(Save):
 
 @pytest.fixture
 def table() -> NodeTable:
-    classes = (Loader, Sample, Save, Checked, CheckedAll, Lists, Async)
-    return NodeTable({c.__name__: c for c in classes} | {"AceStepXLLoader": Loader})
-
-
-def graph_of(table: NodeTable, **nodes: tuple[str, dict[str, Any]]) -> Graph:
-    """n1=("Loader", {...}) becomes node "1"."""
-    api = {name[1:]: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
-    workflow = read_workflow(api, table)
-    assert workflow.problems == []
-    return workflow.graph
+    classes = (Loader, Save, Checked, CheckedAll, Lists, Async)
+    return NodeTable({c.__name__: c for c in classes} | {"Sample": SampleInModes})
 
 
 GOOD: dict[str, tuple[str, dict[str, Any]]] = {
@@ -114,7 +76,7 @@ GOOD: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def faults(table: NodeTable, **changes: tuple[str, dict[str, Any]]) -> list[str]:
+def problems_of(table: NodeTable, **changes: tuple[str, dict[str, Any]]) -> list[str]:
     return [str(problem) for problem in validate(graph_of(table, **(GOOD | changes)), table)]
 
 
@@ -122,10 +84,10 @@ def sample(**inputs: Any) -> dict[str, tuple[str, dict[str, Any]]]:
     return {"n2": ("Sample", GOOD["n2"][1] | inputs)}
 
 
-def test_a_good_graph_has_no_problems(table: NodeTable) -> None:
-    assert faults(table) == []
-    assert faults(table, **sample(scale=7, text="x", flag=False, mode=3, seconds=["4", 0]), n4=GOOD["n1"]) != []
-    assert faults(table, **sample(scale=7, text="x", flag=False, mode=3)) == []
+def test_a_valid_graph_has_no_problems(table: NodeTable) -> None:
+    assert problems_of(table) == []
+    assert problems_of(table, **sample(scale=7, text="x", flag=False, mode=3, seconds=["4", 0]), n4=GOOD["n1"]) != []
+    assert problems_of(table, **sample(scale=7, text="x", flag=False, mode=3)) == []
 
 
 @pytest.mark.parametrize(
@@ -156,16 +118,16 @@ def test_a_good_graph_has_no_problems(table: NodeTable) -> None:
         ({"model": ["1", 1]}, ["needs MODEL", "VAE"]),
     ],
 )
-def test_each_fault_names_place_value_and_remedy(
+def test_a_problem_names_node_input_value_and_remedy(
     inputs: dict[str, Any], words: list[str] | None, table: NodeTable
 ) -> None:
     if words is None:
         api = {"2": {"class_type": "Sample", "inputs": inputs}}
         assert "not a link" in str(read_workflow(api, table).problems[0])
         return
-    (fault,) = faults(table, **sample(**inputs))
+    (problem,) = problems_of(table, **sample(**inputs))
     for word in words:
-        assert word in fault
+        assert word in problem
 
 
 @pytest.mark.parametrize(
@@ -175,7 +137,7 @@ def test_each_fault_names_place_value_and_remedy(
      ({"flag": 1}, "flag", True), ({"flag": "false"}, "flag", False), ({"text": 5}, "text", "5")],
 )  # fmt: skip
 def test_values_that_convert_without_loss_pass(inputs: dict[str, Any], name: str, value: Any, table: NodeTable) -> None:
-    assert faults(table, **sample(**inputs)) == []
+    assert problems_of(table, **sample(**inputs)) == []
     spec = table.spec("Sample")
     assert spec is not None
     converted = convert(spec.inputs[name], inputs[name])
@@ -183,16 +145,16 @@ def test_values_that_convert_without_loss_pass(inputs: dict[str, Any], name: str
 
 
 def test_missing_inputs(table: NodeTable) -> None:
-    found = faults(table, n2=("Sample", {"seed": 1}))
-    assert [fault.split(": ", 1)[0] for fault in found] == [
+    problems = problems_of(table, n2=("Sample", {"seed": 1}))
+    assert [problem.split(": ", 1)[0] for problem in problems] == [
         "node 2 (Sample), input model",
         "node 2 (Sample), input steps",
     ]
-    assert all("missing" in fault for fault in found)
+    assert all("missing" in problem for problem in problems)
 
 
 def test_all_problems_at_once(table: NodeTable) -> None:
-    found = faults(
+    problems = problems_of(
         table,
         n1=("Loader", {"model": "gone.safetensors", "vae": "auto"}),
         n2=("Sample", {"model": ["1", 0], "seed": -1, "steps": 999, "typo": 1}),
@@ -200,30 +162,30 @@ def test_all_problems_at_once(table: NodeTable) -> None:
         n4=("Sampel", {}),
         n5=("Save", {"latent": ["4", 0]}),
     )
-    text = "\n".join(found)
+    text = "\n".join(problems)
     for word in ("gone.safetensors", "-1", "999", "typo", "output 7", "Sampel", "did you mean Sample"):
         assert word in text
-    assert len(found) == 6, "the link from the unknown node is not reported a second time"
+    assert len(problems) == 6, "the link from the unknown node is not reported a second time"
 
 
-def test_a_broken_link_does_not_hide_faults_behind_it(table: NodeTable) -> None:
-    found = faults(table, n3=("Save", {"latent": ["8", 0]}), **sample(steps=999))
-    assert any("999" in fault for fault in found) and any("node 8" in fault for fault in found)
+def test_a_broken_link_does_not_hide_problems_behind_it(table: NodeTable) -> None:
+    problems = problems_of(table, n3=("Save", {"latent": ["8", 0]}), **sample(steps=999))
+    assert any("999" in problem for problem in problems) and any("node 8" in problem for problem in problems)
 
 
-def test_nodes_no_output_needs_are_left_alone_when_all_is_well(table: NodeTable) -> None:
-    assert faults(table, n9=("Sample", {"steps": 999})) == []
-    assert len(faults(table, n9=("Unheard", {}))) == 1
+def test_nodes_that_no_output_needs_are_ignored_in_a_valid_graph(table: NodeTable) -> None:
+    assert problems_of(table, n9=("Sample", {"steps": 999})) == []
+    assert len(problems_of(table, n9=("Unheard", {}))) == 1
 
 
 def test_no_output_node(table: NodeTable) -> None:
     graph = graph_of(table, n1=GOOD["n1"], n2=("Sample", GOOD["n2"][1] | {"steps": 0}))
-    found = [str(problem) for problem in validate(graph, table)]
-    assert "no output node" in found[0]
-    assert any("out of range" in fault for fault in found)
+    problems = [str(problem) for problem in validate(graph, table)]
+    assert "no output node" in problems[0]
+    assert any("out of range" in problem for problem in problems)
 
 
-def test_circles_are_shown(table: NodeTable) -> None:
+def test_cycles_are_shown(table: NodeTable) -> None:
     class Loop:
         RETURN_TYPES = ("LATENT",)
 
@@ -239,12 +201,12 @@ def test_circles_are_shown(table: NodeTable) -> None:
         n6=("Loop", {"latent": ["5", 0]}),
         n7=("Loop", {"latent": ["7", 0]}),
     )
-    found = [str(problem) for problem in validate(graph, loops)]
-    assert len(found) == 2
-    assert "5 <- 6 <- 5" in found[0] and "7 <- 7" in found[1]
+    problems = [str(problem) for problem in validate(graph, loops)]
+    assert len(problems) == 2
+    assert "5 <- 6 <- 5" in problems[0] and "7 <- 7" in problems[1]
 
 
-def test_long_choice_lists_are_shortened_with_the_closest(table: NodeTable) -> None:
+def test_long_lists_of_choices_are_cut_to_the_closest(table: NodeTable) -> None:
     class Many(Save):
         @classmethod
         def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -255,67 +217,67 @@ def test_long_choice_lists_are_shortened_with_the_closest(table: NodeTable) -> N
         def INPUT_TYPES(cls) -> dict[str, Any]:
             return {"required": {"file": ([],)}}
 
-    more = NodeTable({"Many": Many, "Empty": Empty})
-    graph = graph_of(more, n1=("Many", {"file": "model_123.safetensor"}), n2=("Empty", {"file": "x"}))
-    long, empty = (str(problem) for problem in validate(graph, more))
+    larger = NodeTable({"Many": Many, "Empty": Empty})
+    graph = graph_of(larger, n1=("Many", {"file": "model_123.safetensor"}), n2=("Empty", {"file": "x"}))
+    long, empty = (str(problem) for problem in validate(graph, larger))
     assert "180 more" in long and "model_123.safetensors" in long and len(long) < 1000
     assert "nothing to choose from" in empty
 
 
 def test_nodes_this_runner_cannot_run(table: NodeTable) -> None:
-    assert "lists" in faults(table, n3=("Lists", {"latent": ["2", 0]}))[0]
-    assert "async" in faults(table, n3=("Async", {"latent": ["2", 0]}))[0]
+    assert "lists" in problems_of(table, n3=("Lists", {"latent": ["2", 0]}))[0]
+    assert "async" in problems_of(table, n3=("Async", {"latent": ["2", 0]}))[0]
 
 
-def test_own_validation_replaces_the_checks_it_names(table: NodeTable) -> None:
-    socket = ["1", 0]  # a MODEL on a MASK socket: input_types takes the type check over
-    assert faults(table, n3=("Checked", {"level": 40, "other": 1, "socket": socket})) == []
+def test_validate_inputs_replaces_the_checks_of_the_inputs_it_takes(table: NodeTable) -> None:
+    socket = ["1", 0]  # a MODEL on a MASK socket: taking input_types replaces the type check
+    assert problems_of(table, n3=("Checked", {"level": 40, "other": 1, "socket": socket})) == []
     assert Checked.seen == {"level": 40, "socket": None, "input_types": {"socket": "MODEL"}}
-    (fault,) = faults(table, n3=("Checked", {"level": 60, "other": 1, "socket": socket}))
-    assert "level 60 is too loud" in fault
-    (fault,) = faults(table, n3=("Checked", {"level": 40, "other": 6, "socket": socket}))
-    assert "input other" in fault
-    (fault,) = faults(table, n3=("Checked", {"level": 99, "other": 1, "socket": socket}))
-    assert "RuntimeError: boom" in fault
-    (fault,) = faults(table, n3=("Checked", {"level": "x", "other": 1, "socket": socket}))
-    assert "whole number" in fault
+    (problem,) = problems_of(table, n3=("Checked", {"level": 60, "other": 1, "socket": socket}))
+    assert "level 60 is too loud" in problem
+    (problem,) = problems_of(table, n3=("Checked", {"level": 40, "other": 6, "socket": socket}))
+    assert "input other" in problem
+    (problem,) = problems_of(table, n3=("Checked", {"level": 99, "other": 1, "socket": socket}))
+    assert "RuntimeError: boom" in problem
+    (problem,) = problems_of(table, n3=("Checked", {"level": "x", "other": 1, "socket": socket}))
+    assert "whole number" in problem
 
 
-def test_own_validation_with_keyword_arguments(table: NodeTable) -> None:
-    found = faults(table, n3=("CheckedAll", {"level": 40, "other": 400, "socket": ["1", 0]}))
-    assert len(found) == 1 and "needs MASK" in found[0]
-    (fault,) = faults(table, n3=("CheckedAll", {"level": 60, "other": 1, "socket": None}))
-    assert "refused" in fault
+def test_validate_inputs_with_keyword_arguments(table: NodeTable) -> None:
+    problems = problems_of(table, n3=("CheckedAll", {"level": 40, "other": 400, "socket": ["1", 0]}))
+    assert len(problems) == 1 and "needs MASK" in problems[0]
+    (problem,) = problems_of(table, n3=("CheckedAll", {"level": 60, "other": 1, "socket": None}))
+    assert "refused" in problem
 
 
 @pytest.mark.parametrize(
-    ("given_type", "wanted", "match"),
+    ("output_type", "input_type", "match"),
     [("LATENT", "LATENT", True), ("LATENT", "VAE", False), ("*", "VAE", True), ("VAE", "*", True),
      ("INT,FLOAT", "FLOAT, STRING", True), ("INT,FLOAT", "STRING,BOOLEAN", False), ("INT", "INT,FLOAT", True)],
 )  # fmt: skip
-def test_link_types(given_type: str, wanted: str, match: bool) -> None:
-    assert types_match(given_type, wanted) is match
+def test_link_types(output_type: str, input_type: str, match: bool) -> None:
+    assert types_match(output_type, input_type) is match
 
 
 @given(
     edges=st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=30),
     targets=st.lists(st.integers(0, 11), min_size=1, max_size=3),
 )
-def test_order_puts_sources_first_and_takes_only_what_is_needed(edges: Any, targets: list[int]) -> None:
+def test_order_puts_sources_first_and_holds_only_needed_nodes(edges: Any, targets: list[int]) -> None:
     graph: Graph = {str(i): NodeCall("X", {}, "") for i in range(12)}
     for low, high in ((min(edge), max(edge)) for edge in edges if edge[0] != edge[1]):
         graph[str(high)].inputs[f"i{low}"] = Link(str(low), 0)
     order = execution_order(graph, map(str, targets))
     assert order.cycles == []
     assert len(set(order.nodes)) == len(order.nodes)
-    place = {node: index for index, node in enumerate(order.nodes)}
-    reached = set(map(str, targets))
+    position = {node: index for index, node in enumerate(order.nodes)}
+    needed = set(map(str, targets))
     for node in reversed(order.nodes):
-        if node in reached:
-            reached |= {link.node for link in graph[node].inputs.values()}
-    assert set(order.nodes) == reached
+        if node in needed:
+            needed |= {link.node for link in graph[node].inputs.values()}
+    assert set(order.nodes) == needed
     for node in order.nodes:
-        assert all(place[link.node] < place[node] for link in graph[node].inputs.values())
+        assert all(position[link.node] < position[node] for link in graph[node].inputs.values())
 
 
 def test_order_finishes_one_target_before_the_next() -> None:
@@ -327,7 +289,7 @@ def test_order_finishes_one_target_before_the_next() -> None:
     assert execution_order(graph, ["d"]).nodes == ["c", "a", "b", "d"], "sources run in the order of the inputs"
 
 
-def test_widget_facts() -> None:
+def test_which_inputs_are_widgets_and_which_have_a_seed_control() -> None:
     def spec(kind: str, **options: Any) -> InputSpec:
         return InputSpec("seed", kind, (), options, True)
 
