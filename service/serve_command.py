@@ -13,7 +13,7 @@ from .. import parameters
 from ..host.model_folders import data_directory, search_roots
 from ..runner.cli import Command
 from ..runner.terminal import OK, UsageError, print_status
-from .http.access import KEY_VARIABLE, in_url, is_loopback, keys_in
+from .http.access import KEY_VARIABLE, format_host, is_loopback, split_keys
 
 if TYPE_CHECKING:
     from .settings import ServiceSettings
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = (arguments.data or data_directory() / "service").expanduser().absolute()
     from .engine.in_process import HeadlessEngine
     from .http.server import bind, serve
-    from .queue.database import FolderInUse, StoreDamaged
+    from .queue.database import FolderInUse, DatabaseDamaged
 
     try:
         engine = HeadlessEngine(folder / "work", search_roots(settings.models), settings.device)
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = replace(settings, port=listening.getsockname()[1])
     try:
         asyncio.run(serve(settings, folder, engine, listening, print_status))
-    except (FolderInUse, StoreDamaged, ValueError) as error:
+    except (FolderInUse, DatabaseDamaged, ValueError) as error:
         raise UsageError([str(error)]) from error
     return OK
 
@@ -90,8 +90,8 @@ def read_settings(arguments: argparse.Namespace, keys: str) -> ServiceSettings:
     """
     from .settings import ServiceSettings
 
-    accepted = (*arguments.api_key, *keys_in(keys))
-    if not accepted and not is_loopback(in_url(arguments.host)):
+    accepted = (*arguments.api_key, *split_keys(keys))
+    if not accepted and not is_loopback(format_host(arguments.host)):
         words = f"listening on {arguments.host!r} lets others reach the server, which needs an API key"
         raise UsageError([f"{words}: set {KEY_VARIABLE} in the environment, or listen on 127.0.0.1"])
     given: dict[str, Any] = {name: getattr(arguments, name) for name in ("host", "port", "public_url", *NUMBERS)}

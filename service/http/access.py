@@ -1,8 +1,8 @@
-"""Who may ask: API keys, and pages of other sites kept out.
+"""Who may use the API: API keys, and protection against pages of other sites.
 
-A browser lets any page post to this machine and, by a name that resolves to a loopback address, read the answers too.
-So without a key only names of this machine are served, and requests that change something may come from no other
-origin than the server's own, unless the settings allow it.
+A browser lets any page post to this machine and, through a name that resolves to a loopback address, read the answers.
+So without a key only loopback names are served, and requests that change something are accepted only from the server's
+own origin, unless the settings allow another.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ import hashlib
 import hmac
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
+
+from ..schema.errors import ApiError
 
 KEY_VARIABLE = "ACESTEP_XL_API_KEY"
 BEARER = "bearer "
 HOST = re.compile(r"(?:\[(?P<address>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9.-]+))(?::[0-9]{1,5})?")
 
 
-class Door:
-    """Decides from the headers of a request.
+class Access:
+    """The access rules of a server.
 
-    keys: accepted API keys; none means that everyone who reaches the server may ask.
-    origins: foreign origins, such as "https://studio.example", whose pages may ask too.
+    keys: accepted API keys; none means that anyone who can reach the server may use it.
+    origins: other origins, such as "https://studio.example", whose pages may use it too.
     """
 
     def __init__(self, keys: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
@@ -31,56 +33,72 @@ class Door:
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
 
     @property
-    def locked(self) -> bool:
+    def requires_key(self) -> bool:
         return bool(self._digests)
 
-    def opens(self, key: str | None) -> bool:
-        """Whether `key` is accepted. Takes as long for a wrong key as for a right one."""
-        if not self.locked:
+    def accepts_key(self, key: str | None) -> bool:
+        """Whether `key` is accepted, in constant time. Without configured keys every one is, and so is None."""
+        if not self.requires_key:
             return True
-        offered = _digest(key or "")
-        return any([hmac.compare_digest(offered, digest) for digest in self._digests])
+        digest = _digest(key or "")
+        return any([hmac.compare_digest(digest, accepted) for accepted in self._digests])
 
-    def allows(self, origin: str | None) -> bool:
-        """Whether pages of this foreign origin may ask."""
+    def key_error(self, keys: Iterable[str]) -> ApiError | None:
+        """Why a request with these keys is refused, or None. A wrong key is refused even beside an accepted one."""
+        offered = list(keys)
+        if not all(self.accepts_key(key) for key in offered):
+            return wrong_key_error()
+        return missing_key_error() if self.requires_key and not offered else None
+
+    def allows_origin(self, origin: str | None) -> bool:
+        """Whether the settings allow pages of this other origin."""
         return origin is not None and origin.lower() in self._origins
 
-    def strange_host(self, headers: Mapping[str, str]) -> str | None:
-        """What is wrong with the Host header, or None. With a key any name will do: a page that got in by another name
-        still has no key."""
+    def host_problem(self, headers: Mapping[str, str]) -> str | None:
+        """Why the Host header is refused, or None. With a key every host is served: a page that reaches the server by
+        another name still has no key."""
         host = headers.get("Host", "")
-        if self.locked or is_loopback(host):
+        if self.requires_key or is_loopback(host):
             return None
         return f"the host {host!r} is not served without an API key; use localhost or 127.0.0.1"
 
-    def strange_origin(self, headers: Mapping[str, str]) -> str | None:
-        """What is wrong with where a changing request comes from, or None. Programs send no Origin at all."""
+    def origin_problem(self, headers: Mapping[str, str]) -> str | None:
+        """Why a request that changes something is refused because of its origin, or None. Programs send no Origin."""
         origin = headers.get("Origin")
         if origin is None:
-            crossing = headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
-            return "requests from other sites are refused" if crossing else None
-        if self.allows(origin) or _network_place(origin) == headers.get("Host", "").lower():
+            cross_site = headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
+            return "requests from other sites are refused" if cross_site else None
+        if self.allows_origin(origin) or _netloc(origin) == headers.get("Host", "").lower():
             return None
         return f"requests from pages of {origin!r} are refused; start the server with --allow-origin to allow them"
 
 
-def bearer(headers: Mapping[str, str]) -> str | None:
+def missing_key_error() -> ApiError:
+    message = "this server requires an API key: send `Authorization: Bearer <key>`, or an authentication task first"
+    return ApiError("missingApiKey", message, "apiKey", "authentication")
+
+
+def wrong_key_error() -> ApiError:
+    return ApiError("invalidApiKey", "this API key is not accepted here", "apiKey", "authentication")
+
+
+def bearer_key(headers: Mapping[str, str]) -> str | None:
     """The key of an `Authorization: Bearer` header, or None."""
     value = headers.get("Authorization", "")
     return value[len(BEARER) :].strip() if value[: len(BEARER)].lower() == BEARER else None
 
 
-def keys_in(text: str) -> tuple[str, ...]:
-    """API keys of an environment variable, apart by commas or spaces."""
+def split_keys(text: str) -> tuple[str, ...]:
+    """The API keys of an environment variable, separated by commas or spaces."""
     return tuple(text.replace(",", " ").split())
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, as in a Host header, is a name or an address of this machine that no other one can have."""
-    found = HOST.fullmatch(host)
-    if found is None:
+    """Whether a host, as in a Host header, is a name or an address that always means this machine."""
+    match = HOST.fullmatch(host)
+    if match is None:
         return False
-    name = (found["address"] or found["name"]).lower()
+    name = (match["address"] or match["name"]).lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
@@ -89,12 +107,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def in_url(address: str) -> str:
-    """An address or name as it stands in URLs and Host headers."""
+def format_host(address: str) -> str:
+    """An address or a name as URLs and Host headers spell it: IPv6 in brackets."""
     return f"[{address}]" if ":" in address else address
 
 
-def _network_place(origin: str) -> str | None:
+def _netloc(origin: str) -> str | None:
     try:
         return urlsplit(origin).netloc.lower() or None
     except ValueError:
@@ -102,5 +120,5 @@ def _network_place(origin: str) -> str | None:
 
 
 def _digest(key: str) -> bytes:
-    """Equal lengths to compare, whatever was sent."""
+    """Of equal length for every key, as a comparison in constant time needs."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from .context import CONTEXT, Opening, ServerContext
-from .responses import failure
+from ..settings import ServiceSettings
+from .context import CONTEXT, OpenTasks, ServerContext
+from .responses import error_response
 from .routes import ROUTES
 from .sessions import SESSIONS, Sessions
-
-if TYPE_CHECKING:
-    from ..settings import ServiceSettings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -34,13 +31,15 @@ _PREFLIGHT = {
 }
 
 
-def build_app(settings: ServiceSettings, opening: Opening, *, prefix: str = "", lazy: bool = False) -> web.Application:
+def build_app(
+    settings: ServiceSettings, open_tasks: OpenTasks, *, prefix: str = "", lazy: bool = False
+) -> web.Application:
     """The application with all its routes.
 
-    prefix: the path it will be mounted below. lazy: open the tasks with the first request that needs them, not when the
+    prefix: the path below which it is mounted. lazy: open the queue when a request first needs it, not when the
     application starts.
     """
-    context = ServerContext(settings, opening, prefix)
+    context = ServerContext(settings, open_tasks, prefix)
     sessions = Sessions(context)
     context.listeners.append(sessions.notify)
 
@@ -49,14 +48,14 @@ def build_app(settings: ServiceSettings, opening: Opening, *, prefix: str = "", 
             await context.tasks()
 
     async def stop(app: web.Application) -> None:
-        # Everyone who waits is let go; accepted tasks stay in the queue.
+        # Waiting clients get their answer; accepted tasks stay in the queue.
         context.stopping.set()
         await sessions.close()
 
     async def close(app: web.Application) -> None:
         await context.close()
 
-    app = web.Application(middlewares=[_answer_faults, _guard])
+    app = web.Application(middlewares=[_handle_errors, _check_request])
     app[CONTEXT] = context
     app[SESSIONS] = sessions
     app.on_startup.append(start)
@@ -71,42 +70,48 @@ async def _set_headers(request: web.Request, response: web.StreamResponse) -> No
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     origin = request.headers.get("Origin")
-    if request.config_dict[CONTEXT].door.allows(origin):
+    if request.config_dict[CONTEXT].access.allows_origin(origin):
         response.headers["Access-Control-Allow-Origin"] = str(origin)
         response.headers["Vary"] = "Origin"
 
 
 @web.middleware
-async def _answer_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every answer is JSON in the API's shape, also where no route or no code was ready for the request."""
+async def _handle_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every error as JSON in the API's shape, unknown paths and exceptions included."""
     try:
         return await handler(request)
     except web.HTTPException as error:
         if error.status < 400:
             raise
         allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return failure("invalidRequest", f"{request.method} {request.path}: {error.reason}", error.status, allowed)
+        message = f"{request.method} {request.path}: {error.reason}"
+        return error_response("invalidRequest", message, error.status, allowed)
     except asyncio.CancelledError:
         raise
     except Exception:
         _logger.exception("%s %s failed", request.method, request.path)
-        return failure("internalError", "the server made a mistake; its log says which", 500)
+        return error_response("internalError", "the server failed; see its log", 500)
 
 
 @web.middleware
-async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    server = request.config_dict[CONTEXT]
-    if problem := server.door.strange_host(request.headers):
-        return failure("forbidden", problem, 403)
-    if request.method == "OPTIONS" and server.door.allows(request.headers.get("Origin")):
+async def _check_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    context = request.config_dict[CONTEXT]
+    if problem := context.access.host_problem(request.headers):
+        return error_response("forbidden", problem, 403)
+    if request.method == "OPTIONS" and context.access.allows_origin(request.headers.get("Origin")):
         return web.Response(status=204, headers=_PREFLIGHT)
-    changes = request.method != "GET" or "Upgrade" in request.headers
-    if changes and request.method != "HEAD" and (problem := server.door.strange_origin(request.headers)):
-        return failure("forbidden", problem, 403)
-    if server.answering >= server.settings.max_connections:
-        return failure("tooManyRequests", "too many requests at once; try again soon", 429, {"Retry-After": "1"})
-    server.answering += 1
+    if _may_change(request) and (problem := context.access.origin_problem(request.headers)):
+        return error_response("forbidden", problem, 403)
+    if context.active_requests >= context.settings.max_connections:
+        message = "too many requests at once; try again soon"
+        return error_response("tooManyRequests", message, 429, {"Retry-After": "1"})
+    context.active_requests += 1
     try:
         return await handler(request)
     finally:
-        server.answering -= 1
+        context.active_requests -= 1
+
+
+def _may_change(request: web.Request) -> bool:
+    """Whether a request can change something: all but reading, and reading too where it opens a WebSocket."""
+    return "Upgrade" in request.headers if request.method == "GET" else request.method != "HEAD"

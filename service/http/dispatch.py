@@ -1,4 +1,4 @@
-"""Carries out tasks that were read from a request, over HTTP and WebSocket alike."""
+"""Carries out the tasks of a request, over HTTP and WebSocket alike."""
 
 from __future__ import annotations
 
@@ -7,89 +7,88 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..schema.errors import ApiError, RequestError
+from ..schema.request import TaskOrErrors
 from ..schema.task import Task
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it loads the engines, which the routes in ComfyUI do not need before the first task
     from ..queue.tasks import Tasks
-    from ..schema.request import TaskOrErrors
 
-DONE = "success"
+SUCCESS, PROCESSING = "success", "processing"
 PONG = {"taskType": "ping", "pong": True}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one task brings: result objects and errors in the API's shape.
+    """The answer to one task or to several: result objects and errors in the API's shape.
 
-    awaited: UUID of an accepted task whose results are to be its answer. unfinished: a task asked about has more to
-    come.
+    awaiting: UUID of an accepted task whose results are still to become the answer. unfinished: whether a task that was
+    asked about has more results to come.
     """
 
     data: tuple[dict[str, Any], ...] = ()
     errors: tuple[ApiError, ...] = ()
-    awaited: str | None = None
+    awaiting: str | None = None
     unfinished: bool = False
 
+    def to_json(self) -> dict[str, Any]:
+        """As the API sends it: data, errors or both."""
+        envelope: dict[str, Any] = {}
+        if self.data or not self.errors:
+            envelope["data"] = list(self.data)
+        if self.errors:
+            envelope["errors"] = [error.to_json() for error in self.errors]
+        return envelope
 
-async def answer(read: TaskOrErrors, tasks: Tasks, base_url: str) -> Answer:
-    """Carry out one task as far as it needs no waiting for a result. base_url: how the client reaches the server."""
-    if isinstance(read, tuple):
-        return Answer(errors=read)
-    return await HANDLERS[read.task_type](read, tasks, base_url)
+
+async def handle(task: TaskOrErrors, tasks: Tasks, base_url: str) -> Answer:
+    """Carry out one task without waiting for its results. base_url: how the client reaches the server."""
+    if isinstance(task, tuple):
+        return Answer(errors=task)
+    return await HANDLERS[task.task_type](task, tasks, base_url)
 
 
-async def finish(task_uuid: str, tasks: Tasks, seconds: float) -> Answer:
-    """Wait for the results of an accepted task; what isn't there in time is an error that says how to get it."""
+async def wait_for_results(task_uuid: str, tasks: Tasks, seconds: float) -> Answer:
+    """The results of an accepted task; after `seconds`, those that are finished and an error with the remedy."""
     state = await tasks.wait(task_uuid, seconds)
     assert state is not None, task_uuid  # it was accepted
-    data = tuple(without_status(result) for result in state.results if result.get("status") == DONE)
-    if state.status != "processing":
+    data = tuple(without_status(result) for result in state.results if result.get("status") == SUCCESS)
+    if state.status != PROCESSING:
         return Answer(data, state.errors)
-    late = ApiError(
-        code="timeoutSync",
-        message=f"not finished within {seconds:g} seconds, the limit of deliveryMethod 'sync'. The task goes on: ask "
-        "for its results with getResponse, or use deliveryMethod 'async'.",
+    timeout = ApiError(
+        "timeoutSync",
+        f"not finished within {seconds:g} seconds, the limit of deliveryMethod 'sync'. The task continues: fetch its "
+        "results with getResponse, or use deliveryMethod 'async'.",
         task_type="audioInference",
         task_uuid=task_uuid,
     )
-    return Answer(data, (*state.errors, late))
+    return Answer(data, (*state.errors, timeout))
 
 
 def without_status(result: dict[str, Any]) -> dict[str, Any]:
-    """A finished result as sync delivery has it; only getResponse says a status."""
+    """A finished result for sync delivery; only getResponse includes the status."""
     return {name: value for name, value in result.items() if name != "status"}
 
 
 def merge(answers: Sequence[Answer]) -> Answer:
-    return Answer(
-        tuple(entry for one in answers for entry in one.data), tuple(entry for one in answers for entry in one.errors)
-    )
-
-
-def envelope(answer: Answer) -> dict[str, Any]:
-    """The answer as the API sends it: data, errors or both."""
-    found: dict[str, Any] = {}
-    if answer.data or not answer.errors:
-        found["data"] = list(answer.data)
-    if answer.errors:
-        found["errors"] = [error.to_json() for error in answer.errors]
-    return found
+    """The data and the errors of several answers, in order."""
+    data = tuple(entry for answer in answers for entry in answer.data)
+    return Answer(data, tuple(error for answer in answers for error in answer.errors))
 
 
 async def _audio_inference(task: Task, tasks: Tasks, base_url: str) -> Answer:
-    (refused,) = await tasks.submit([task], base_url)
-    if refused is not None:
-        return Answer(errors=refused)
+    (errors,) = await tasks.submit([task], base_url)
+    if errors is not None:
+        return Answer(errors=errors)
     if task.value("deliveryMethod") == "async" or task.value("webhookURL") is not None:
-        return Answer((_named(task),))
-    return Answer(awaited=task.task_uuid)
+        return _acknowledge(task)
+    return Answer(awaiting=task.task_uuid)
 
 
 async def _get_response(task: Task, tasks: Tasks, base_url: str) -> Answer:
     state = await tasks.state(task.task_uuid)
     if state is None:
-        return Answer(errors=(_unknown(task),))
-    return Answer(state.results, state.errors, unfinished=state.status == "processing")
+        return _not_found(task)
+    return Answer(state.results, state.errors, unfinished=state.status == PROCESSING)
 
 
 async def _media_storage(task: Task, tasks: Tasks, base_url: str) -> Answer:
@@ -99,14 +98,14 @@ async def _media_storage(task: Task, tasks: Tasks, base_url: str) -> Answer:
         return Answer(errors=error.errors)
 
 
-async def _cancel(task: Task, tasks: Tasks, base_url: str) -> Answer:
-    known = await tasks.cancel(task.task_uuid) or await tasks.state(task.task_uuid) is not None
-    return Answer((_named(task),)) if known else Answer(errors=(_unknown(task),))
+async def _cancel_task(task: Task, tasks: Tasks, base_url: str) -> Answer:
+    exists = await tasks.cancel(task.task_uuid) or await tasks.state(task.task_uuid) is not None
+    return _acknowledge(task) if exists else _not_found(task)
 
 
-async def _details(task: Task, tasks: Tasks, base_url: str) -> Answer:
+async def _get_task_details(task: Task, tasks: Tasks, base_url: str) -> Answer:
     details = await tasks.details(task.task_uuid)
-    return Answer((details,)) if details is not None else Answer(errors=(_unknown(task),))
+    return Answer((details,)) if details is not None else _not_found(task)
 
 
 async def _ping(task: Task, tasks: Tasks, base_url: str) -> Answer:
@@ -114,47 +113,24 @@ async def _ping(task: Task, tasks: Tasks, base_url: str) -> Answer:
 
 
 async def _authentication(task: Task, tasks: Tasks, base_url: str) -> Answer:
-    return Answer()  # decided before any task is carried out; sessions are for WebSockets
+    return Answer()  # keys are checked before any task is carried out, and only WebSockets have sessions
 
 
-def _named(task: Task) -> dict[str, Any]:
-    return {"taskType": task.task_type, "taskUUID": task.task_uuid}
+def _acknowledge(task: Task) -> Answer:
+    return Answer(({"taskType": task.task_type, "taskUUID": task.task_uuid},))
 
 
-def missing_key() -> ApiError:
-    return ApiError(
-        code="missingApiKey",
-        message="this server asks for an API key: send `Authorization: Bearer <key>`, or an authentication task first",
-        parameter="apiKey",
-        task_type="authentication",
-    )
-
-
-def wrong_key() -> ApiError:
-    return ApiError(
-        code="invalidApiKey",
-        message="this API key is not accepted here",
-        parameter="apiKey",
-        task_type="authentication",
-    )
-
-
-def _unknown(task: Task) -> ApiError:
-    return ApiError(
-        code="taskNotFound",
-        message=f"no task {task.task_uuid} is known here",
-        parameter="taskUUID",
-        task_type=task.task_type,
-        task_uuid=task.task_uuid,
-    )
+def _not_found(task: Task) -> Answer:
+    message = f"no task {task.task_uuid} is known here"
+    return Answer(errors=(ApiError("taskNotFound", message, "taskUUID", task.task_type, task.task_uuid),))
 
 
 HANDLERS: dict[str, Callable[[Task, Tasks, str], Awaitable[Answer]]] = {
     "audioInference": _audio_inference,
     "authentication": _authentication,
-    "cancelTask": _cancel,
+    "cancelTask": _cancel_task,
     "getResponse": _get_response,
-    "getTaskDetails": _details,
+    "getTaskDetails": _get_task_details,
     "mediaStorage": _media_storage,
     "ping": _ping,
 }

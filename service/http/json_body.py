@@ -1,4 +1,4 @@
-"""Request bodies: read within bounds of size and time, parsed as strict JSON."""
+"""Request bodies: read within limits of size and time, parsed as strict JSON."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import asyncio
 import json
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from aiohttp import web
+from aiohttp import web
 
-MAX_DEPTH = 32  # the deepest legal request has 6 levels
-MAX_DIGITS = 32  # of a whole number; Python takes quadratic time to read a longer one
-READ_SECONDS = 120.0  # a body that trickles in slower is given up
+from ..schema.validation import is_encodable
+
+MAX_DEPTH = 32  # the deepest valid request has 6 levels
+MAX_DIGITS = 32  # of an integer; Python takes quadratic time to read a longer one
+READ_SECONDS = 120.0  # for the whole body
 
 
 class BodyError(ValueError):
-    """A body that is not served; status is the HTTP status that says so."""
+    """A body that is refused. status: the HTTP status of the answer."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -25,14 +26,14 @@ class BodyError(ValueError):
 
 
 async def read_json(request: web.Request, limit: int) -> Any:
-    """The JSON value in a request's body of at most `limit` bytes. Raises BodyError."""
+    """The JSON value of a request's body of at most `limit` bytes. Raises BodyError."""
     if request.content_type != "application/json":
         raise BodyError(415, f"the content type is {request.content_type!r}; it must be application/json")
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise BodyError(415, f"the content encoding {encoding!r} is not read; send the body as it is")
+        raise BodyError(415, f"the content encoding {encoding!r} is not supported; send the body uncompressed")
     if (request.content_length or 0) > limit:
-        raise BodyError(413, f"the body has {request.content_length} bytes; {limit} are the limit")
+        raise BodyError(413, f"the body has {request.content_length} bytes; the limit is {limit}")
     try:
         return parse(await asyncio.wait_for(_read(request, limit), READ_SECONDS))
     except asyncio.TimeoutError as error:
@@ -40,75 +41,79 @@ async def read_json(request: web.Request, limit: int) -> Any:
 
 
 async def _read(request: web.Request, limit: int) -> bytes:
-    parts: list[bytes] = []
+    chunks: list[bytes] = []
     size = 0
-    async for part in request.content.iter_any():
-        size += len(part)
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
         if size > limit:
-            raise BodyError(413, f"the body is longer than {limit} bytes, the limit")
-        parts.append(part)
-    return b"".join(parts)
+            raise BodyError(413, f"the body is longer than the limit of {limit} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def parse(text: bytes | str) -> Any:
-    """Strict JSON: UTF-8, no NaN or Infinity, no key twice in an object, bounded depth. Raises BodyError."""
+    """Strict JSON: UTF-8, no NaN or Infinity, no repeated keys, bounded depth. Raises BodyError."""
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
         value = json.loads(
             decoded,
-            parse_constant=_no_constant,
-            parse_float=_finite_number,
-            parse_int=_whole_number,
-            object_pairs_hook=_object_of_pairs,
+            parse_constant=_refuse_constant,
+            parse_float=_parse_float,
+            parse_int=_parse_int,
+            object_pairs_hook=_build_object,
         )
     except RecursionError as error:
-        raise BodyError(400, f"the JSON is nested deeper than {MAX_DEPTH} levels") from error
+        raise _too_deep() from error
     except BodyError:
         raise
     except ValueError as error:
         raise BodyError(400, f"the body is not JSON: {error}") from error
-    _look_through(value)
+    _check_nested(value)
     return value
 
 
-def _look_through(value: Any) -> None:
-    """Level by level, for what json.loads lets pass: any depth, and halves of surrogate pairs, which are no text."""
+def _check_nested(value: Any) -> None:
+    """Check, level by level, what json.loads accepts: any depth, and halves of surrogate pairs, which are not text."""
     level = [value]
     for _ in range(MAX_DEPTH):
-        below: list[Any] = []
+        children: list[Any] = []
         for item in level:
             if isinstance(item, dict):
-                below += [*item, *item.values()]
+                children += [*item, *item.values()]
             elif isinstance(item, list):
-                below += item
-            elif isinstance(item, str) and not item.isascii() and any("\ud800" <= sign <= "\udfff" for sign in item):
-                raise BodyError(400, "the body holds half of a surrogate pair, which is no text")
-        if not below:
+                children += item
+            elif isinstance(item, str) and not is_encodable(item):
+                raise BodyError(400, "the body holds half of a surrogate pair, which is not text")
+        if not children:
             return
-        level = below
-    raise BodyError(400, f"the JSON is nested deeper than {MAX_DEPTH} levels")
+        level = children
+    raise _too_deep()
 
 
-def _no_constant(name: str) -> None:
+def _too_deep() -> BodyError:
+    return BodyError(400, f"the JSON is nested deeper than {MAX_DEPTH} levels")
+
+
+def _refuse_constant(name: str) -> None:
     raise BodyError(400, f"the body is not JSON: {name} is not a JSON number")
 
 
-def _finite_number(digits: str) -> float:
+def _parse_float(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
         raise BodyError(400, f"the body holds the number {digits[:MAX_DIGITS]}, which is too large")
     return number
 
 
-def _whole_number(digits: str) -> int:
+def _parse_int(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
-        raise BodyError(400, f"the body holds a whole number of {len(digits)} digits; {MAX_DIGITS} are the limit")
+        raise BodyError(400, f"the body holds an integer of {len(digits)} digits; the limit is {MAX_DIGITS}")
     return int(digits)
 
 
-def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
         name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise BodyError(400, f"the body has the key {name!r} twice in one object")
-    return found
+    return entries

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of the server, from the tables that requests are read by."""
+"""The OpenAPI 3.1 description of the server, from the same tables that validate requests."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from ...audio import formats
 from ...parameters import api
 from ..schema import modular_scheduler, task_rules
 from ..schema.validation import capitalise
-from .openapi_responses import ANSWERS, answer, ref, refusals
+from .openapi_responses import ANSWERS, error_responses, ref, response
 
 VERSION = "1.0.0"
 DESCRIPTION = (
-    "Music from text, covers and repaints of a source. A request is an array of tasks; each is carried out, or refused "
-    "with everything that is wrong with it, for itself."
+    "Music from text, covers and repaints of a source. A request is an array of tasks. Each is carried out, or refused "
+    "with all its errors if it is invalid, independently of the others."
 )
-_OPEN: dict[str, Any] = {"security": [{}]}
+_NO_KEY: dict[str, Any] = {"security": [{}]}
 _UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 
 
 def document() -> dict[str, Any]:
-    """The description; its paths are relative to where it is found itself. Imports torch, as running a task does."""
-    key = {"type": "http", "scheme": "bearer", "description": "An API key, where the server was given some."}
+    """The description; its paths are relative to its own address. Imports torch, as running a task does."""
+    key = {"type": "http", "scheme": "bearer", "description": "An API key, if the server requires one."}
     return {
         "openapi": "3.1.0",
         "info": {"title": "ACE-Step XL task API", "version": VERSION, "description": DESCRIPTION},
         "servers": [{"url": "."}],
         "security": [{}, {"key": []}],
-        "paths": {path: {method: describe() for method, describe in found.items()} for path, found in PATHS.items()},
+        "paths": {path: {name: describe() for name, describe in methods.items()} for path, methods in PATHS.items()},
         "components": {"schemas": schemas(), "securitySchemes": {"key": key}},
     }
 
@@ -75,47 +75,51 @@ def _object(task_type: str, parent: str) -> dict[str, Any]:
 
 
 def _post(name: str) -> dict[str, Any]:
-    done = answer(200, "What the tasks brought, and the errors of those that brought nothing.", "Answer")
+    success = response(200, "The results of the tasks, and the errors of those that failed.", "Answer")
     return {
         "operationId": name,
         "summary": "Carry out tasks.",
         "requestBody": {"required": True, "content": {"application/json": {"schema": ref("Request")}}},
-        "responses": done | refusals(400, 401, 404, 408, 413, 415, 503),
+        "responses": success | error_responses(400, 401, 404, 408, 413, 415, 503),
     }
 
 
 def _get(name: str, summary: str, schema: str, *statuses: int) -> dict[str, Any]:
-    return {"operationId": name, "summary": summary, "responses": answer(200, summary, schema) | refusals(*statuses)}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": response(200, summary, schema) | error_responses(*statuses),
+    }
 
 
 def _page() -> dict[str, Any]:
     page = {"200": {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}}}
-    words = "The page to try requests and watch the queue. Asked for an Upgrade, the WebSocket as at /v1."
-    return {"operationId": "getPage", "summary": words, "responses": page | refusals()} | _OPEN
+    summary = "A page to try requests and watch the queue. With an Upgrade header, the WebSocket as at /v1."
+    return {"operationId": "getPage", "summary": summary, "responses": page | error_responses()} | _NO_KEY
 
 
 def _socket() -> dict[str, Any]:
-    words = "A WebSocket on which requests and answers are messages of JSON. Without Upgrade it is refused."
+    summary = "A WebSocket whose messages are requests and answers in JSON. Refused without an Upgrade header."
     opened = {"101": {"description": "Open."}}
-    return {"operationId": "openSocket", "summary": words, "responses": opened | refusals(400, 405)} | _OPEN
+    return {"operationId": "openSocket", "summary": summary, "responses": opened | error_responses(400, 405)} | _NO_KEY
 
 
 def _audio() -> dict[str, Any]:
-    endings = "|".join(str(name).lower() for name in api.get("outputFormat").choices)
-    types = {formats.get(name).media_type: {} for name in endings.split("|")}
-    name = {"type": "string", "pattern": rf"^{_UUID}\.(?:{endings})$"}
+    extensions = [str(name).lower() for name in api.get("outputFormat").choices]
+    types = {formats.get(extension).media_type: {} for extension in extensions}
+    name = {"type": "string", "pattern": rf"^{_UUID}\.(?:{'|'.join(extensions)})$"}
     return {
         "operationId": "getAudio",
-        "summary": "The sound of a result, until its time is over. Range and conditional requests are answered.",
+        "summary": "The audio of a result, until it expires. Supports Range and conditional requests.",
         "parameters": [{"name": "name", "in": "path", "required": True, "schema": name}],
         "responses": {
-            "200": {"description": "All of it.", "content": types},
-            "206": {"description": "The part asked for.", "content": types},
+            "200": {"description": "The whole file.", "content": types},
+            "206": {"description": "The requested range.", "content": types},
             "304": {"description": "It has not changed."},
-            "416": {"description": "There is no such part."},
+            "416": {"description": "The range is not satisfiable."},
         }
-        | refusals(404),
-    } | _OPEN
+        | error_responses(404),
+    } | _NO_KEY
 
 
 PATHS: dict[str, dict[str, Any]] = {
@@ -124,7 +128,7 @@ PATHS: dict[str, dict[str, Any]] = {
     "/audio/{name}": {"get": _audio},
     "/queue": {"get": lambda: _get("getQueue", "Unfinished tasks and their progress.", "Queue", 401)},
     "/health": {
-        "get": lambda: _get("getHealth", "That the server lives, and whether it wants a key.", "Health") | _OPEN
+        "get": lambda: _get("getHealth", "Whether the server runs, and whether it requires a key.", "Health") | _NO_KEY
     },
-    "/openapi.json": {"get": lambda: _get("getOpenapi", "This description.", "Description") | _OPEN},
+    "/openapi.json": {"get": lambda: _get("getOpenapi", "This description.", "Description") | _NO_KEY},
 }

@@ -1,4 +1,4 @@
-"""What the server answers, as JSON Schema and as responses of the OpenAPI description."""
+"""The server's answers, as JSON Schema and as responses of the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 from ...parameters import api
 
 
-def answer(status: int, description: str, schema: str) -> dict[str, Any]:
-    """A response of JSON by its status."""
+def response(status: int, description: str, schema: str) -> dict[str, Any]:
+    """A JSON response by its status."""
     content = {"application/json": {"schema": ref(schema)}}
     return {str(status): {"description": description, "content": content}}
 
 
-def refusals(*statuses: int) -> dict[str, Any]:
-    """Responses that hold errors and nothing else. Every route may answer with those of EVERYWHERE."""
-    found: dict[str, Any] = {}
-    for status in sorted({*statuses, *EVERYWHERE}):
-        found |= answer(status, WORDS.get(status, HTTPStatus(status).phrase), "Refusal")
-    return found
+def error_responses(*statuses: int) -> dict[str, Any]:
+    """Responses that hold only errors: those of these statuses, and those that any route can answer with."""
+    responses: dict[str, Any] = {}
+    for status in sorted({*statuses, *ANY_ROUTE}):
+        responses |= response(status, DESCRIPTIONS.get(status, HTTPStatus(status).phrase), "Refusal")
+    return responses
 
 
 def ref(name: str) -> dict[str, str]:
@@ -27,58 +27,58 @@ def ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _object(required: dict[str, Any], optional: dict[str, Any] | None = None, words: str = "") -> dict[str, Any]:
-    made = {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required)}
-    return made | ({"description": words} if words else {})
+def _object(required: dict[str, Any], optional: dict[str, Any] | None = None, description: str = "") -> dict[str, Any]:
+    schema = {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required)}
+    return schema | ({"description": description} if description else {})
 
 
-def _list(name: str, least: int = 0) -> dict[str, Any]:
-    return {"type": "array", "items": ref(name)} | ({"minItems": least} if least else {})
+def _array(name: str, min_items: int = 0) -> dict[str, Any]:
+    return {"type": "array", "items": ref(name)} | ({"minItems": min_items} if min_items else {})
 
 
-EVERYWHERE = (403, 429, 500)
-WORDS = {
+ANY_ROUTE = (403, 429, 500)
+DESCRIPTIONS = {
     400: "Every task was refused, or the body holds no tasks.",
-    401: "The server wants an API key, and this is none.",
-    403: "A page of another site asked, or the server was called by a name that isn't its own.",
+    401: "The server requires an API key, and the request has none that it accepts.",
+    403: "The request comes from a page of another site, or names a host that is not the server's.",
     404: "No such task or file.",
-    429: "Too much is being worked on; try again.",
+    429: "The server is busy; try again later.",
     503: "The server is stopping, or lacks what the task needs.",
 }
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _UUID = {"type": "string", "format": "uuid"}
-_KIND = {"type": "string", "description": "The taskType of the task that is answered."}
-_SOUND = {
+_TASK_TYPE = {"type": "string", "description": "The taskType of the task."}
+_AUDIO = {
     "audioURL": {"type": "string", "format": "uri", "description": "outputType URL."},
     "audioBase64Data": {"type": "string", "description": "outputType base64Data."},
     "audioDataURI": {"type": "string", "description": "outputType dataURI."},
 }
 _SEED = {key: api.get("seed").schema()[key] for key in ("type", "minimum", "maximum")}
-_TASK = {"taskType": _KIND, "taskUUID": _UUID}
+_TASK = {"taskType": _TASK_TYPE, "taskUUID": _UUID}
 
-# Answers of later versions may have more keys.
+# No schema forbids further keys: later versions may add some.
 ANSWERS: dict[str, dict[str, Any]] = {
     "Answer": {
         "type": "object",
-        "properties": {"data": {"type": "array", "items": ref("Item")}, "errors": _list("Error", 1)},
+        "properties": {"data": {"type": "array", "items": ref("Item")}, "errors": _array("Error", 1)},
         "anyOf": [{"required": ["data"]}, {"required": ["errors"]}],
     },
-    "Refusal": _object({"errors": _list("Error", 1)}),
+    "Refusal": _object({"errors": _array("Error", 1)}),
     "Item": {"anyOf": [ref(name) for name in ("Result", "Accepted", "Media", "Details", "Pong", "Session")]},
     "Result": _object(
         {"taskType": {"const": "audioInference"}, "taskUUID": _UUID, "audioUUID": _UUID, "seed": _SEED},
         {
-            **_SOUND,
+            **_AUDIO,
             "cost": {
                 "type": "number",
                 "minimum": 0,
-                "description": "By the server's price per hour; with includeCost.",
+                "description": "By the server's price per hour; only with includeCost.",
             },
             "costDetails": ref("CostDetails"),
             "status": {"const": "success", "description": "In answers to getResponse."},
         },
-        "One finished result. Exactly one of the three forms of sound is there.",
+        "One finished result, with exactly one of the three forms of audio.",
     ),
     "Accepted": _object(
         _TASK,
@@ -86,7 +86,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
             "status": {"const": "processing", "description": "In answers to getResponse."},
             "progress": {"type": "number", "minimum": 0, "maximum": 100},
         },
-        "A task that was taken on, is still being worked on, or was cancelled.",
+        "A task that was accepted, is in progress, or was cancelled.",
     ),
     "CostDetails": _object(
         {
@@ -96,9 +96,9 @@ ANSWERS: dict[str, dict[str, Any]] = {
         },
         {
             "peakMemoryBytes": {"type": "integer", "minimum": 0},
-            "energyJoules": {"type": "number", "description": "What the device drew, by whomever."},
+            "energyJoules": {"type": "number", "description": "Drawn by the whole device, other programs included."},
         },
-        "What the result used; what the device does not tell is absent.",
+        "The resources the result used, as far as the device reports them.",
     ),
     "Media": _object({"taskType": {"const": "mediaStorage"}, "taskUUID": _UUID, "mediaUUID": _UUID}),
     "Details": _object({"taskType": {"const": "getTaskDetails"}, "taskUUID": _UUID, "request": {}, "response": {}}),
@@ -112,15 +112,15 @@ ANSWERS: dict[str, dict[str, Any]] = {
         {
             "parameter": {
                 "anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 2}],
-                "description": "Dotted, such as settings.bpm; several where they do not go together.",
+                "description": "Dotted, such as settings.bpm; a list of parameters that do not go together.",
             },
             "taskType": _TEXT,
-            "taskUUID": {"type": "string", "description": "As the task gave it."},
-            "allowedValues": {"type": "array", "description": "Every value that would do."},
+            "taskUUID": {"type": "string", "description": "As the task spelt it."},
+            "allowedValues": {"type": "array", "description": "Every value that is allowed."},
             "documentation": {"type": "string", "format": "uri-reference"},
         },
     ),
-    "Queue": _object({"data": _list("Waiting")}),
+    "Queue": _object({"data": _array("Waiting")}),
     "Waiting": _object(
         {
             "taskUUID": _UUID,
@@ -128,7 +128,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
             "progress": {"type": "number", "minimum": 0, "maximum": 100},
         },
         None,
-        "A task that is unfinished, or whose deliveries are.",
+        "A task that is unfinished or has unfinished deliveries.",
     ),
     "Health": _object({"status": {"const": "ok"}, "demo": {"type": "boolean"}, "apiKey": {"type": "boolean"}}),
     "Description": _object({"openapi": _TEXT, "info": {"type": "object"}, "paths": {"type": "object"}}),

@@ -1,4 +1,4 @@
-"""WebSocket sessions: what each client is still owed, kept for a while when its connection breaks."""
+"""WebSocket sessions: the undelivered results of each client, kept for a while after a disconnect."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from aiohttp import WSCloseCode, web
 
 from .context import ServerContext
 
-KEPT_SECONDS = 120.0
+RESUME_SECONDS = 120.0  # a disconnected client can resume its session for so long
 
 
 @dataclass
-class Owed:
-    """One task whose results a client waits for.
+class PendingResults:
+    """The results of one task that a client waits for.
 
-    polled: it asked with getResponse, whose results carry a status. delivered: audio UUIDs, and places of errors.
+    polled: it asked with getResponse, whose results have a status. delivered: audio UUIDs of results and indices of
+    errors that it got.
     """
 
     polled: bool
@@ -31,19 +32,23 @@ class Client(Protocol):
     socket: web.WebSocketResponse
 
     async def push(self, session: Session, task_uuid: str) -> None:
-        """Send what is finished of a task and was not sent yet."""
+        """Send the results of a task that are finished and were not sent yet."""
         ...
 
 
 @dataclass
 class Session:
-    """A client, by the connectionSessionUUID it was given. owed: by the task's UUID in lower case."""
+    """A client by its connectionSessionUUID.
+
+    connection: None while it is disconnected. pending: by task UUID in lower case. lock: held while results are looked
+    up and sent. expiry: the timer that ends a disconnected session.
+    """
 
     uuid: str
     connection: Client | None
-    owed: dict[str, Owed] = field(default_factory=dict)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while results are looked up and sent
-    forgetting: asyncio.TimerHandle | None = None
+    pending: dict[str, PendingResults] = field(default_factory=dict)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    expiry: asyncio.TimerHandle | None = None
 
 
 class Sessions:
@@ -63,43 +68,43 @@ class Sessions:
         self._connections.add(connection)
 
     def remove(self, connection: Client) -> None:
-        """Keep the sessions of a connection that is gone, for a while and only where something is owed."""
+        """Forget a closed connection. Its sessions with pending results stay for RESUME_SECONDS, the others end."""
         self._connections.discard(connection)
-        for session in [one for one in self._sessions.values() if one.connection is connection]:
+        for session in [session for session in self._sessions.values() if session.connection is connection]:
             session.connection = None
-            if session.owed:
+            if session.pending:
                 loop = asyncio.get_running_loop()
-                session.forgetting = loop.call_later(KEPT_SECONDS, self._sessions.pop, session.uuid, None)
+                session.expiry = loop.call_later(RESUME_SECONDS, self._sessions.pop, session.uuid, None)
             else:
                 del self._sessions[session.uuid]
 
-    def session_for(self, connection: Client, wanted: str | None) -> Session:
-        """The session of UUID `wanted`, taken over by this connection, or a new one where there is none."""
-        session = self._sessions.get(wanted or "")
+    def resume(self, connection: Client, session_uuid: str | None) -> Session:
+        """The session of this UUID, taken over by the connection; a new one if there is none."""
+        session = self._sessions.get(session_uuid or "")
         if session is None:
             session = Session(str(uuid.uuid4()), connection)
             self._sessions[session.uuid] = session
-        if session.forgetting is not None:
-            session.forgetting.cancel()
+        if session.expiry is not None:
+            session.expiry.cancel()
         session.connection = connection
         return session
 
     def notify(self, task_uuid: str) -> None:
-        """Something of this task is finished: send it to those who wait for it."""
+        """Push the new results of a task to the clients that wait for them."""
         task_uuid = task_uuid.lower()
         for session in self._sessions.values():
-            if task_uuid in session.owed and session.connection is not None:
+            if task_uuid in session.pending and session.connection is not None:
                 push = asyncio.ensure_future(session.connection.push(session, task_uuid))
                 self._pushes.add(push)
                 push.add_done_callback(self._pushes.discard)
 
     async def close(self) -> None:
-        """Ask every client to come back. Clients reconnect by themselves after the code 1012, and not after 1001."""
+        """Close all connections with the code 1012, after which clients reconnect; after 1001 they do not."""
         closing = (one.socket.close(code=WSCloseCode.SERVICE_RESTART, message=b"stopping") for one in self._connections)
         await asyncio.gather(*closing, return_exceptions=True)
         for session in self._sessions.values():
-            if session.forgetting is not None:
-                session.forgetting.cancel()
+            if session.expiry is not None:
+                session.expiry.cancel()
 
 
 SESSIONS = web.AppKey("acestep_xl_sessions", Sessions)

@@ -1,1 +1,1 @@
-"""What a request may say, and the errors that tell what is wrong with it."""
+"""Requests: what they may hold, and the errors of those that are invalid."""

@@ -1,4 +1,4 @@
-"""Which encodings the output formats of the API have: the tables of the audio folder, as rules for a task."""
+"""The sample rates and bitrates of each output format, from the tables of `audio.formats`, as rules for a task."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from ... import parameters
 from ...audio import formats
 from ...parameters import api
 
-Ranges = Mapping[int, tuple[int, int]]  # Hz -> lowest and highest kbps
+Ranges = Mapping[int, tuple[int, int]]  # Hz -> lowest and highest kbit/s
 
 
 def ranges(output_format: str, channels: int) -> Ranges | None:
-    """The bitrates of a format by sample rate; None if it is lossless and has none."""
+    """The bitrates of a format by sample rate; None if it is lossless."""
     table = formats.get(output_format.lower()).bitrates
     return None if table is None else table[channels]
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of which audioSettings go with which outputFormat."""
+    """JSON Schema: which audioSettings go with which outputFormat."""
     default = api.get("outputFormat").default
     lossless = {
         "properties": {"outputFormat": {"enum": list(LOSSLESS)}, "audioSettings": False},
@@ -27,14 +27,14 @@ def schema() -> dict[str, Any]:
     }
     variants = [lossless]
     for name in LOSSY:
-        fits = {"properties": {"outputFormat": {"const": name}, "audioSettings": {"anyOf": _encodings(name)}}}
-        variants.append(fits if name == default else fits | {"required": ["outputFormat"]})
+        lossy = {"properties": {"outputFormat": {"const": name}, "audioSettings": {"anyOf": _encodings(name)}}}
+        variants.append(lossy if name == default else lossy | {"required": ["outputFormat"]})
     return {"anyOf": variants}
 
 
 def _encodings(output_format: str) -> list[dict[str, Any]]:
     """One schema for each number of channels and range of bitrates."""
-    found = []
+    schemas = []
     for channels in api.get("audioSettings.channels").choices:
         grouped: dict[tuple[int, int], list[int]] = {}
         for rate, limits in (ranges(output_format, int(channels)) or {}).items():
@@ -45,10 +45,10 @@ def _encodings(output_format: str) -> list[dict[str, Any]]:
                 "sampleRate": {"enum": rates},
                 "bitrate": {"minimum": low, "maximum": high},
             }
-            needed = ["channels"] * (channels != api.get("audioSettings.channels").default)
-            needed += ["sampleRate"] * (parameters.SAMPLE_RATE not in rates)
-            found.append({"properties": properties} | ({"required": needed} if needed else {}))
-    return found
+            required = ["channels"] * (channels != api.get("audioSettings.channels").default)
+            required += ["sampleRate"] * (parameters.SAMPLE_RATE not in rates)
+            schemas.append({"properties": properties} | ({"required": required} if required else {}))
+    return schemas
 
 
 _NAMES = tuple(str(name) for name in api.get("outputFormat").choices)

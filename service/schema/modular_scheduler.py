@@ -1,4 +1,4 @@
-"""advancedFeatures.modularScheduler, judged by the node that will read it."""
+"""advancedFeatures.modularScheduler, validated by the node that will read it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ...parameters import ids
 from ...runner.node_table import NodeTable
 
 NAME = "advancedFeatures.modularScheduler"
-MOST_ENTRIES = 1000  # of one list or object; a legal recipe has no more than 301
+MAX_ENTRIES = 1000  # of one list or object; a valid scheduler has at most 301
 
 
 def problems(value: object) -> Iterator[tuple[str, str]]:
-    """What is wrong with a scheduler: the dotted name of the part to blame, and a message that starts with it."""
+    """The problems of a scheduler: the dotted name of the part that is wrong, and a message that starts with it."""
     for name, size in _sizes(value):
-        if size > MOST_ENTRIES:
-            yield name, f"{name} has {size} entries, more than any scheduler needs; {MOST_ENTRIES} are the limit"
+        if size > MAX_ENTRIES:
+            yield name, f"{name} has {size} entries, more than any scheduler needs; the limit is {MAX_ENTRIES}"
             return
     for path, message in _node().problems(value):
-        # The node says modularScheduler, as the root of what it reads.
+        # The node's names and messages start with "modularScheduler".
         _, _, rest = path.partition(".")
         yield (f"{NAME}.{rest}" if rest else NAME), f"advancedFeatures.{message}"
 
@@ -34,9 +34,9 @@ def _sizes(value: object) -> Iterator[tuple[str, int]]:
     if isinstance(value, (dict, list)):
         yield NAME, len(value)
     for part in value.values() if isinstance(value, dict) else ():
-        for inner in (part, *part.values()) if isinstance(part, dict) else (part,):
-            if isinstance(inner, (dict, list)):
-                yield NAME, len(inner)
+        for item in (part, *part.values()) if isinstance(part, dict) else (part,):
+            if isinstance(item, (dict, list)):
+                yield NAME, len(item)
 
 
 @cache

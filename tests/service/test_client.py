@@ -164,7 +164,7 @@ async def test_a_broken_connection_loses_no_result(local: Local) -> None:
     asking = await client(local)
     waiting = asyncio.create_task(asking.audioInference(song(steps=40, seed=21)))
     server, sessions = local.runner.app[CONTEXT], local.runner.app[SESSIONS]
-    while not any(one.owed for one in sessions._sessions.values()):
+    while not any(one.pending for one in sessions._sessions.values()):
         await asyncio.sleep(0.01)
     loop = server._tasks._loop  # type: ignore[union-attr]  # it is open
     await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(sessions.close(), loop))

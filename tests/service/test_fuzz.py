@@ -222,7 +222,7 @@ def test_ten_thousand_random_requests(tmp_path: Path) -> None:
             assert runs.runs > 100, "some were right"
             assert sizes[-1] - sizes[0] < GROWTH, [size / 2**20 for size in sizes]
             await asyncio.sleep(0.1)
-            assert server.answering == 0 and not sessions._connections and not sessions._pushes
+            assert server.active_requests == 0 and not sessions._connections and not sessions._pushes
 
     asyncio.run(run())
 

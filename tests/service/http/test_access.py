@@ -17,7 +17,7 @@ from service_tools import body, in_loop
 from yarl import URL
 
 from acestep_xl.service.http import json_body
-from acestep_xl.service.http.access import Door, is_loopback
+from acestep_xl.service.http.access import Access, is_loopback
 from acestep_xl.service.http.context import CONTEXT
 
 KEY = "a-key-of-some-length"
@@ -281,7 +281,7 @@ def test_names_of_this_machine(host: str, local: bool) -> None:
 
 
 def test_keys_in_any_letters() -> None:
-    door = Door(["schlüssel", "b"])
-    assert door.locked and door.opens("schlüssel") and door.opens("b")
-    assert not door.opens("schlussel") and not door.opens("") and not door.opens(None) and not door.opens("\udcff")
-    assert Door().opens(None) and not Door().locked
+    access = Access(["schlüssel", "b"])
+    assert access.requires_key and access.accepts_key("schlüssel") and access.accepts_key("b")
+    assert not any(access.accepts_key(key) for key in ("schlussel", "", None, "\udcff"))
+    assert Access().accepts_key(None) and not Access().requires_key

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from local_service import Gate, new_uuid, serving
-from service_tools import TinyEngine, body, in_loop, sound, until
+from service_tools import TinyEngine, body, in_loop, audio_bytes, until
 
 from acestep_xl.service.http.context import CONTEXT
 
@@ -30,7 +30,7 @@ async def test_a_sync_task_is_answered_with_its_results(tmp_path: Path) -> None:
             assert set(entry) == {"taskType", "taskUUID", "audioUUID", "audioURL", "seed"}, "a status is for polling"
             assert (entry["taskType"], entry["taskUUID"]) == ("audioInference", task["taskUUID"])
             assert entry["audioURL"] == f"{local.url}/audio/{entry['audioUUID']}.mp3"
-            assert (await local.get(f"/audio/{entry['audioUUID']}.mp3"))[2] == sound(entry["seed"])
+            assert (await local.get(f"/audio/{entry['audioUUID']}.mp3"))[2] == audio_bytes(entry["seed"])
 
 
 @pytest.mark.parametrize("path", ["/", "/v1"])
@@ -182,7 +182,7 @@ async def test_a_stopping_server_lets_its_clients_go_and_keeps_their_tasks(tmp_p
         task = body()
         asking = asyncio.create_task(local.send(task))
         server = local.runner.app[CONTEXT]
-        await until(lambda: server.answering == 1)
+        await until(lambda: server.active_requests == 1)
         await asyncio.sleep(0.1)
         await local.runner.app.shutdown()
         status, answer = await asyncio.wait_for(asking, 5)
@@ -212,7 +212,7 @@ async def test_more_requests_than_allowed_wait_for_another_time(tmp_path: Path) 
     gate = Gate()
     async with serving(tmp_path, TinyEngine(tmp_path / "work", act=gate), max_connections=2) as local:
         asking = [asyncio.create_task(local.send(body())) for _ in range(2)]
-        await until(lambda: local.runner.app[CONTEXT].answering == 2)
+        await until(lambda: local.runner.app[CONTEXT].active_requests == 2)
         async with local.client.get(f"{local.url}/health") as answer:
             assert answer.status == 429 and answer.headers["Retry-After"] == "1"
         gate.let(2)

@@ -224,14 +224,14 @@ async def test_a_session_gets_what_it_is_owed_when_it_comes_back(tmp_path: Path)
 
 @in_loop
 async def test_a_session_is_forgotten_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "KEPT_SECONDS", 0.2)
+    monkeypatch.setattr(session_module, "RESUME_SECONDS", 0.2)
     gate = Gate()
     async with serving(tmp_path, TinyEngine(tmp_path / "work", act=gate)) as local:
         sessions = local.runner.app[SESSIONS]
         async with socket(local) as client:
             await client.login()
             await client.tell(body())
-            await until(lambda: any(one.owed for one in sessions._sessions.values()))
+            await until(lambda: any(one.pending for one in sessions._sessions.values()))
         await until(lambda: not sessions._connections)
         assert sessions._sessions
         await until(lambda: not sessions._sessions, 2)
@@ -286,7 +286,7 @@ async def test_a_connection_without_a_key_is_closed(tmp_path: Path, monkeypatch:
 
 @in_loop
 async def test_connections_and_messages_at_once_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "AT_ONCE", 1)
+    monkeypatch.setattr(connection_module, "MAX_CONCURRENT", 1)
     async with serving(tmp_path, max_websockets=1) as local:
         async with socket(local) as client:
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
