@@ -1,4 +1,4 @@
-"""The acestep-xl command: what the runner offers, and the service, which the runner knows nothing of."""
+"""The acestep-xl command: the runner's commands, and the service's, which the runner does not import."""
 
 from __future__ import annotations
 

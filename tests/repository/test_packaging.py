@@ -1,4 +1,4 @@
-"""What pip installs: the right packages and data, and dependencies that leave a ComfyUI install as it is."""
+"""What pip installs: all packages and data files, and dependencies that leave a ComfyUI installation unchanged."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ else:  # pytest brings it where Python does not
 ROOT = Path(__file__).parents[2]
 NOT_SHIPPED = {"tests", "benchmarks", "docs", "training", "build", "dist"}
 DATA_FOLDERS = ("model", "workflows", "web", "locales", "service/page")
-IMPORT_NAMES = {"PIL": "pillow", "pynvml": "nvidia-ml-py"}  # where they are not the names on PyPI
-COMFYUI_ITSELF = {"comfy", "comfy-execution", "folder-paths", "server", "nodes", "execution", "app"}
+PYPI_NAMES = {"PIL": "pillow", "pynvml": "nvidia-ml-py"}  # where they differ from the import names
+COMFYUI_MODULES = {"comfy", "comfy-execution", "folder-paths", "server", "nodes", "execution", "app"}
 
-# The requirements.txt of ComfyUI 0.20, without its own comfyui-* packages and those that only single features need, and
-# with what transformers itself requires of these.
-COMFYUI_BRINGS = set(
+# The requirements.txt of ComfyUI 0.20 without its own comfyui-* packages and those that only single features need, plus
+# what transformers requires.
+COMFYUI_REQUIREMENTS = set(
     "torch torchsde torchvision torchaudio numpy einops transformers tokenizers sentencepiece safetensors aiohttp yarl "
     "pyyaml pillow scipy tqdm psutil alembic sqlalchemy filelock av requests simpleeval blake3 pydantic".split()
 ) | {"huggingface-hub"}
@@ -41,30 +41,30 @@ def pyproject() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
-def normal(name: str) -> str:
+def normalise(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def named(requirements: list[str]) -> dict[str, Requirement]:
-    return {normal(entry.name): entry for entry in map(Requirement, requirements)}
+def by_name(requirements: list[str]) -> dict[str, Requirement]:
+    return {normalise(entry.name): entry for entry in map(Requirement, requirements)}
 
 
 def source_files(suffix: str) -> list[Path]:
-    """Files of the pack below the root, relative to it; folders that begin with a dot or hold a venv are not."""
-    found = []
-    for place, folders, files in os.walk(ROOT):
-        inside = Path(place).relative_to(ROOT)
-        skipped = NOT_SHIPPED if Path(place) == ROOT else set()
+    """Files of the pack, relative to the root, outside hidden folders and virtual environments."""
+    paths = []
+    for parent, folders, files in os.walk(ROOT):
+        folder = Path(parent).relative_to(ROOT)
+        skipped = NOT_SHIPPED if Path(parent) == ROOT else set()
         folders[:] = [
             name
             for name in folders
             if name not in skipped
             and not name.startswith((".", "__"))
             and not name.endswith(".egg-info")
-            and not (Path(place) / name / "pyvenv.cfg").exists()
+            and not (Path(parent) / name / "pyvenv.cfg").exists()
         ]
-        found += [inside / name for name in files if name.endswith(suffix)]
-    return found
+        paths += [folder / name for name in files if name.endswith(suffix)]
+    return paths
 
 
 def test_every_folder_with_python_files_is_a_package(pyproject: dict[str, Any]) -> None:
@@ -74,44 +74,44 @@ def test_every_folder_with_python_files_is_a_package(pyproject: dict[str, Any]) 
     assert [str(folder) for folder in folders if not (ROOT / folder / "__init__.py").is_file()] == []
 
 
-def test_dependencies_are_what_comfyui_brings_anyway(pyproject: dict[str, Any]) -> None:
-    wanted = named(pyproject["project"]["dependencies"])
-    assert set(wanted) <= COMFYUI_BRINGS
-    assert not {"torch", "torchaudio", "torchvision"} & set(wanted), "ComfyUI brings the build that fits the card"
-    capped = [
-        str(entry) for entry in wanted.values() if any(s.operator in ("==", "<", "<=", "~=") for s in entry.specifier)
-    ]
-    assert capped == [], "an upper bound would make pip change a ComfyUI install"
+def test_dependencies_are_requirements_of_comfyui(pyproject: dict[str, Any]) -> None:
+    dependencies = by_name(pyproject["project"]["dependencies"])
+    assert set(dependencies) <= COMFYUI_REQUIREMENTS
+    assert not {"torch", "torchaudio", "torchvision"} & set(dependencies), (
+        "ComfyUI brings the build for the user's card"
+    )
+    operators = {clause.operator for entry in dependencies.values() for clause in entry.specifier}
+    assert not operators & {"==", "<", "<=", "~="}, "an upper bound would make pip change a ComfyUI installation"
 
 
 def test_dependencies_are_imported_and_imports_are_dependencies(pyproject: dict[str, Any]) -> None:
-    imported = {IMPORT_NAMES.get(name, name) for path in source_files(".py") for name in imports_of(ROOT / path)}
-    imported = {normal(name) for name in imported}
+    imported = {PYPI_NAMES.get(name, name) for path in source_files(".py") for name in imports_of(ROOT / path)}
+    imported = {normalise(name) for name in imported}
     extras = pyproject["project"]["optional-dependencies"]
-    core, standalone = set(named(pyproject["project"]["dependencies"])), set(named(extras["standalone"]))
+    core, standalone = set(by_name(pyproject["project"]["dependencies"])), set(by_name(extras["standalone"]))
     assert core | standalone <= imported
-    optional = {name for extra in ("pictures", "ogg", "energy") for name in named(extras[extra])}
-    third_party = imported - {normal(name) for name in sys.stdlib_module_names} - COMFYUI_ITSELF
+    optional = {name for extra in ("pictures", "ogg", "energy") for name in by_name(extras[extra])}
+    third_party = imported - {normalise(name) for name in sys.stdlib_module_names} - COMFYUI_MODULES
     assert third_party == core | standalone | optional
 
 
 def imports_of(path: Path) -> set[str]:
-    """The top-level names of what a file imports from outside the pack."""
-    found: set[str] = set()
+    """The top-level modules that a file imports from outside the pack."""
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            modules |= {alias.name.split(".")[0] for alias in node.names}
         if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found.add(node.module.split(".")[0])
-    return found
+            modules.add(node.module.split(".")[0])
+    return modules
 
 
 def test_standalone_pins_a_torch_and_a_torchaudio_that_load_together(pyproject: dict[str, Any]) -> None:
-    pair = named(pyproject["project"]["optional-dependencies"]["standalone"])
+    pair = by_name(pyproject["project"]["optional-dependencies"]["standalone"])
     assert set(pair) == {"torch", "torchaudio"}
     assert pair["torch"].specifier == pair["torchaudio"].specifier
     (pin,) = pair["torch"].specifier
-    assert pin.operator == "==" and pin.version.endswith(".*"), "a whole minor version, so that fixes arrive"
+    assert pin.operator == "==" and pin.version.endswith(".*"), "any patch release of one minor version"
     assert len(Version(pin.version.removesuffix(".*")).release) == 2
 
 
@@ -130,19 +130,19 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return heavy | {name for name in names if (Path(folder) / name / "pyvenv.cfg").exists()}
 
     shutil.copytree(ROOT, tree, ignore=skip)
-    assert list(tree.glob("tests/**/test_*.py")), "the check for tests in the wheel would see nothing"
+    assert list(tree.glob("tests/**/test_*.py")), "the copy needs tests that the wheel could wrongly include"
     build = f"from setuptools import build_meta; build_meta.build_wheel({str(out)!r})"
-    done = subprocess.run([sys.executable, "-c", build], cwd=tree, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run([sys.executable, "-c", build], cwd=tree, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
     (built,) = out.glob("*.whl")
     return built
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_the_pack_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_only_the_pack(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    inside = {name.removeprefix("acestep_xl/") for name in names if name.startswith("acestep_xl/")}
+    packed = {name.removeprefix("acestep_xl/") for name in names if name.startswith("acestep_xl/")}
     sources = {path.as_posix() for path in source_files(".py")}
     data = {
         path.relative_to(ROOT).as_posix()
@@ -151,7 +151,7 @@ def test_the_wheel_holds_the_pack_and_nothing_else(wheel: Path) -> None:
         if path.is_file() and path.suffix not in (".py", ".pyc")
     }
     assert "workflows/text_to_music.json" in data
-    assert inside == sources | data
+    assert packed == sources | data
     assert {name.split("/")[0] for name in names} - {"acestep_xl"} == {f"{wheel.name.rsplit('-', 3)[0]}.dist-info"}
 
 
@@ -162,13 +162,13 @@ def test_the_wheel_runs_from_where_it_is_unpacked(wheel: Path, tmp_path: Path) -
     script = (
         "import acestep_xl.runner.cli as cli, sys; print(cli.__file__); sys.exit(cli.main(['run', 'no-such-workflow']))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert Path(done.stdout.strip()).is_relative_to(tmp_path)
-    assert "text_to_music" in done.stderr, "the message lists the shipped workflows"
+    command, environment = [sys.executable, "-c", script], {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert Path(result.stdout.strip()).is_relative_to(tmp_path)
+    assert "text_to_music" in result.stderr, "the message lists the shipped workflows"
 
 
-def test_the_registry_gets_what_it_asks_for(pyproject: dict[str, Any]) -> None:
+def test_the_metadata_meets_the_rules_of_the_registry(pyproject: dict[str, Any]) -> None:
     project, comfy = pyproject["project"], pyproject["tool"]["comfy"]
     assert re.fullmatch(r"[a-z][a-z0-9-]{2,99}", project["name"]) and "comfyui" not in project["name"]
     assert Version(project["version"]).release == tuple(map(int, project["version"].split(".")))
@@ -183,7 +183,7 @@ def test_the_registry_gets_what_it_asks_for(pyproject: dict[str, Any]) -> None:
             assert key != "Icon" or picture.width <= 400
 
 
-def test_the_published_pack_holds_what_runs_and_nothing_else() -> None:
+def test_the_published_pack_holds_only_what_runs() -> None:
     lines = (ROOT / ".comfyignore").read_text("utf-8").splitlines()
     entries = [line for line in lines if line and not line.startswith("#")]
     assert [line for line in entries if line.endswith("/") and not line.startswith("/")] == [], (
