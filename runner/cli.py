@@ -31,7 +31,7 @@ class Command:
 def main(argv: Sequence[str] | None = None, table: NodeTable | None = None, commands: Sequence[Command] = ()) -> int:
     """Run the command line and return its exit code.
 
-    table: node classes in place of the shipped ones, for tests. commands: further commands, from other folders.
+    table: node classes in place of the shipped ones, for tests. commands: added to the runner's own.
     """
     arguments = build_parser(commands, table).parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None, table: NodeTable | None = None, comm
 
 
 def build_parser(commands: Sequence[Command] = (), table: NodeTable | None = None) -> argparse.ArgumentParser:
-    """The parser of the runner's commands and the given ones."""
+    """The parser of the runner's commands, followed by `commands`."""
     parser = argparse.ArgumentParser(
         prog="acestep-xl", description="Turn captions and lyrics into songs with ACE-Step 1.5 XL."
     )

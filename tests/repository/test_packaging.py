@@ -77,9 +77,7 @@ def test_every_folder_with_python_files_is_a_package(pyproject: dict[str, Any]) 
 def test_dependencies_are_requirements_of_comfyui(pyproject: dict[str, Any]) -> None:
     dependencies = by_name(pyproject["project"]["dependencies"])
     assert set(dependencies) <= COMFYUI_REQUIREMENTS
-    assert not {"torch", "torchaudio", "torchvision"} & set(dependencies), (
-        "ComfyUI brings the build for the user's card"
-    )
+    assert not {"torch", "torchaudio", "torchvision"} & set(dependencies), "ComfyUI brings the build for the card"
     operators = {clause.operator for entry in dependencies.values() for clause in entry.specifier}
     assert not operators & {"==", "<", "<=", "~="}, "an upper bound would make pip change a ComfyUI installation"
 
@@ -172,15 +170,27 @@ def test_the_metadata_meets_the_rules_of_the_registry(pyproject: dict[str, Any])
     project, comfy = pyproject["project"], pyproject["tool"]["comfy"]
     assert re.fullmatch(r"[a-z][a-z0-9-]{2,99}", project["name"]) and "comfyui" not in project["name"]
     assert Version(project["version"]).release == tuple(map(int, project["version"].split(".")))
-    assert comfy["PublisherId"] and comfy["DisplayName"] and project["urls"]["Repository"]
-    assert re.fullmatch(r">=\d+\.\d+\.\d+", comfy["requires-comfyui"])
-    for key, wide, high in (("Icon", 1, 1), ("Banner", 21, 9)):
-        repository, branch = project["urls"]["Repository"], "main"
-        base = repository.replace("github.com", "raw.githubusercontent.com")
-        path = ROOT / comfy[key].removeprefix(f"{base}/{branch}/")
-        with Image.open(path) as picture:
-            assert picture.width * high == picture.height * wide, key
-            assert key != "Icon" or picture.width <= 400
+    assert comfy["DisplayName"] and re.fullmatch(r">=\d+\.\d+\.\d+", comfy["requires-comfyui"])
+    for name, wide, high in (("icon", 1, 1), ("banner", 21, 9)):
+        with Image.open(ROOT / f"docs/images/{name}.png") as picture:
+            assert picture.width * high == picture.height * wide, name
+            assert name != "icon" or picture.width <= 400
+
+
+def test_addresses_are_real_or_listed_as_missing(pyproject: dict[str, Any]) -> None:
+    """Either all of them are filled in and fit together, or the note about publishing names each one."""
+    urls, comfy = pyproject["project"].get("urls", {}), pyproject["tool"]["comfy"]
+    addresses = {
+        **{key: urls.get(key) for key in ("Repository", "Documentation", "Bug Tracker")},
+        **{key: comfy.get(key) for key in ("PublisherId", "Icon", "Banner")},
+    }
+    if any(addresses.values()):
+        assert all(addresses.values()), addresses
+        assert comfy["Icon"].endswith("/docs/images/icon.png") and comfy["Banner"].endswith("/docs/images/banner.png")
+        assert urls["Documentation"].startswith(urls["Repository"])
+    else:
+        note = (ROOT / "pyproject.toml").read_text("utf-8").split("# Before publishing: ")[1].split("\n[")[0]
+        assert [key for key in addresses if key not in note] == []
 
 
 def test_the_published_pack_holds_only_what_runs() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_nodes import Sample
+from toy_nodes import Sample, Save
 
 from acestep_xl.runner.api_format import to_api
 from acestep_xl.runner.graph import Link, WorkflowError
@@ -44,11 +44,7 @@ class Polish:
         return {"required": {"amount": ("FLOAT", {"default": 0.5}), "latent": ("LATENT",)}}
 
 
-class Save:
-    RETURN_TYPES = ()
-    FUNCTION = "run"
-    OUTPUT_NODE = True
-
+class SaveFile(Save):
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {"required": {"latent": ("LATENT",), "vae": ("VAE",), "prefix": ("STRING", {"default": "out"})}}
@@ -56,7 +52,7 @@ class Save:
 
 @pytest.fixture
 def table() -> NodeTable:
-    classes = {"Source": Source, "Sample": Sample, "Polish": Polish, "Save": Save}
+    classes = {"Source": Source, "Sample": Sample, "Polish": Polish, "Save": SaveFile}
     return NodeTable(classes, {"Source": "Load It", "Sample": "Sample It"})
 
 

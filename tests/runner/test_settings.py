@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from toy_nodes import Loader, SampleInModes, graph_of
+from toy_nodes import Loader, SampleInModes, Save, graph_of
 
 from acestep_xl.runner.graph import Graph
 from acestep_xl.runner.node_table import NodeTable
@@ -17,14 +17,6 @@ from acestep_xl.runner.settings import (
     resolve_assignments,
     use_demo,
 )
-
-
-class Save:
-    RETURN_TYPES = ()
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"latent": ("LATENT",)}}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_nodes import Loader, SampleInModes, graph_of
+from toy_nodes import Loader, SampleInModes, Save, graph_of
 
 from acestep_xl.runner.graph import Graph, Link, NodeCall
 from acestep_xl.runner.node_table import InputSpec, NodeTable, types_match
@@ -16,16 +16,6 @@ from acestep_xl.runner.order import execution_order
 from acestep_xl.runner.read import read_workflow
 from acestep_xl.runner.validate import validate
 from acestep_xl.runner.values import convert
-
-
-class Save:
-    RETURN_TYPES = ()
-    FUNCTION = "run"
-    OUTPUT_NODE = True
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"latent": ("LATENT",)}, "optional": {"anything": ("*",)}}
 
 
 class Checked:

@@ -69,6 +69,16 @@ class SampleInModes(Sample):
         return inputs
 
 
+class Save:
+    RETURN_TYPES = ()
+    FUNCTION = "run"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"latent": ("LATENT",)}, "optional": {"anything": ("*",)}}
+
+
 def graph_of(table: NodeTable, **nodes: tuple[str, dict[str, Any]]) -> Graph:
     """A graph by node id, class and inputs: n1=("Loader", {...}) is the node "1"."""
     api = {name.removeprefix("n"): {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
