@@ -1,6 +1,7 @@
 """Writes everything that is generated from the code: python docs/generate
 
-A single script of this folder can also be run alone.
+The scripts of this folder can also be run alone. make_example.py, draw_icon.py and node_snapshot.py only run alone: the
+first two make files that rarely change, the last one records a decision.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import complete_workflows
 import draw_workflow
 import make_api_docs
-import make_example
 import make_help
 import make_locales
 import make_node_docs
@@ -25,4 +25,3 @@ if __name__ == "__main__":
     make_node_docs.main()
     make_scheduler_docs.main()
     make_thumbnails.main()
-    make_example.main()

@@ -286,7 +286,7 @@ def test_each_attempt_asks_for_more_and_other_errors_pass(tmp_path: Path) -> Non
     assert [attempt.together for attempt in single] == [False] * 3
 
 
-def test_the_readme_tells_these_plans() -> None:
+def test_the_memory_page_lists_these_plans() -> None:
     words = {
         memory_plan.WHOLE: "everything stays",
         memory_plan.TURNS: "one part at a time",
@@ -298,7 +298,7 @@ def test_the_readme_tells_these_plans() -> None:
         kind = words.get(found.kind, f"{found.layers[0]} of {found.layers[1]} layers")
         return kind + (", 8-bit whole" if found.eight_bit else "")
 
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs/memory.md").read_text("utf-8")
     for gib in (4, 6, 8, 10, 12, 16, 24):
         row = " | ".join(cell(gib, frames) for frames in (1500, 6000, 15000))
-        assert f"| {gib} GiB | {row} |" in readme
+        assert f"| {gib} GiB | {row} |" in page
