@@ -11,7 +11,6 @@ from pathlib import Path
 from ...host import use
 from ...host.headless import HeadlessHost, Interrupted
 from ...host.protocol import Progress
-from ...parameters import ids
 from ...runner.execute import NodeError, execute
 from ...runner.graph import Graph
 from ...runner.node_table import NodeTable
@@ -19,19 +18,18 @@ from ...runner.order import execution_order
 from ...runner.plan_command import announce
 from ...runner.result_cache import ResultCache
 from ...runner.validate import output_nodes
-from .protocol import DiskFull, OnProgress, RunError, ShouldStop, Stopped, table_on
+from .progress import RunProgress
+from .protocol import DiskFull, OnProgress, RunError, ShouldStop, Stopped, node_table
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-# Shares of a run's time: the sampler is nearly all of it. Any other node counts as one.
-WEIGHTS = {ids.SAMPLER: 100.0, ids.DECODE: 8.0, ids.LOADER: 4.0}
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class HeadlessEngine:
     """Runs graphs on one device.
 
-    folder: for sources on their way in and files on their way out; nothing in it outlives a run. models: folders with
-    ComfyUI's subfolders, searched in order. device: a torch device name, or None for the best one present, in which
-    case ValueError is raised for one that isn't there.
+    folder: for sources and output files; nothing in it outlives a run. models: folders with ComfyUI's subfolders,
+    searched in order. device: a torch device name, None for the best one present. Raises ValueError for a device that
+    is absent.
     """
 
     def __init__(self, folder: Path, models: Sequence[Path], device: str | None = None) -> None:
@@ -41,10 +39,10 @@ class HeadlessEngine:
         self.device = str(self._host.compute_device())
 
     def table(self) -> NodeTable:
-        return table_on(self._host)
+        return node_table(self._host)
 
-    def take_in(self, source: Path) -> str:
-        """A second name of the same file, or a copy where the system has no such names."""
+    def import_source(self, source: Path) -> str:
+        """Hard-link the file, or copy it where the file system has no hard links."""
         shutil.rmtree(self._input, ignore_errors=True)
         self._input.mkdir(parents=True)
         target = self._input / source.name
@@ -57,41 +55,43 @@ class HeadlessEngine:
     def run(self, graph: Graph, on_progress: OnProgress, should_stop: ShouldStop) -> list[Path]:
         shutil.rmtree(self._output, ignore_errors=True)
         table = self.table()
-        follower = _Follower(graph, table, on_progress)
-        self._host.begin(follower, should_stop)
+        progress = RunProgress(graph, execution_order(graph, output_nodes(graph, table)).nodes, on_progress)
+        self._host.begin_run(progress, should_stop)
         try:
             with use(self._host):
                 announce(graph, table, self._host)
-            said = execute(graph, table, self._host, on_node=follower.on_node, cache=self._cache)
+            outputs = execute(
+                graph, table, self._host, on_node=lambda node, *_: progress.start(node), cache=self._cache
+            )
         except Interrupted:
             raise Stopped from None
         except NodeError as error:
-            raise self._explained(error) from error
-        saved = [entry for shown in said.values() for entry in shown.get("audio", [])]
+            raise self._convert(error) from error
+        saved = [entry for output in outputs.values() for entry in output.get("audio", [])]
         return [self._output / entry["subfolder"] / entry["filename"] for entry in saved]
 
     def close(self) -> None:
         self._cache.clear()
 
-    def _explained(self, error: NodeError) -> RunError | DiskFull:
+    def _convert(self, error: NodeError) -> RunError | DiskFull:
         cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno in FULL:
+        if isinstance(cause, OSError) and cause.errno in NO_SPACE:
             return DiskFull(f"no room for the result: {cause}")
-        # Where the service keeps its files is nobody's business outside.
+        # Clients must not learn where the service keeps its files.
         return RunError(error.class_type, type(cause).__name__, str(cause).replace(f"{self._input}{os.sep}", ""))
 
 
 class _Host(HeadlessHost):
-    """A host whose folders are the service's, which asks its run whether to go on."""
+    """A host with the service's folders, which passes on progress and stops for one run at a time."""
 
     def __init__(self, folder: Path, models: Sequence[Path], device: str | None) -> None:
-        super().__init__(models, folder / "output", self._bar, device)
+        super().__init__(models, folder / "output", self._progress_bar, device)
         self._input = folder / "input"
-        self._follower: _Follower | None = None
+        self._run_progress: RunProgress | None = None
         self._should_stop: ShouldStop = bool
 
-    def begin(self, follower: _Follower, should_stop: ShouldStop) -> None:
-        self._follower, self._should_stop = follower, should_stop
+    def begin_run(self, progress: RunProgress, should_stop: ShouldStop) -> None:
+        self._run_progress, self._should_stop = progress, should_stop
 
     def input_directory(self) -> Path:
         return self._input
@@ -101,50 +101,24 @@ class _Host(HeadlessHost):
             self.interrupt()
         super().check_interrupted()
 
-    def _bar(self, total: int) -> Progress:
-        assert self._follower is not None, "bars are shown in runs only"
-        return _Bar(self._follower, total)
+    def _progress_bar(self, total: int) -> Progress:
+        assert self._run_progress is not None, "progress bars exist during a run only"
+        return _ProgressBar(self._run_progress, total)
 
 
-class _Follower:
-    """Adds the progress of nodes up to that of a run, by their weights in the order they run in."""
+class _ProgressBar:
+    """A node's progress bar."""
 
-    def __init__(self, graph: Graph, table: NodeTable, on_progress: OnProgress) -> None:
-        weights = {
-            node_id: WEIGHTS.get(graph[node_id].class_type, 1.0)
-            for node_id in execution_order(graph, output_nodes(graph, table)).nodes
-        }
-        self._total = sum(weights.values())
-        self._before: dict[str, float] = {}
-        done = 0.0
-        for node_id, weight in weights.items():
-            self._before[node_id] = done
-            done += weight
-        self._weights, self._tell = weights, on_progress
-        self._node = ""
-
-    def on_node(self, node_id: str, title: str, index: int, total: int) -> None:
-        self._node = node_id
-        self.share(0.0)
-
-    def share(self, done: float) -> None:
-        """Share of the running node that is done."""
-        self._tell((self._before[self._node] + done * self._weights[self._node]) / self._total)
-
-
-class _Bar:
-    """A node's bar."""
-
-    def __init__(self, follower: _Follower, total: int) -> None:
-        self._follower, self._steps = follower, max(total, 1)
+    def __init__(self, progress: RunProgress, total: int) -> None:
+        self._progress, self._total = progress, max(total, 1)
 
     def update(self, value: int, preview: object | None = None) -> None:
-        self._follower.share(min(value / self._steps, 1.0))
+        self._progress.advance(min(value / self._total, 1.0))
 
     def close(self) -> None:
-        """The next node's start closes it."""
+        """The start of the next node closes it."""
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> _ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:

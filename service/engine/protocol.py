@@ -1,4 +1,4 @@
-"""What the service asks of the place where graphs run: without ComfyUI, or in its own queue."""
+"""What the service requires of an engine, which runs graphs in this process or in ComfyUI."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ ShouldStop = Callable[[], bool]
 
 
 class Engine(Protocol):
-    """Runs one graph at a time, in the thread that asks for it."""
+    """Runs one graph at a time, in the caller's thread."""
 
     @property
     def device(self) -> str:
-        """Where it computes, as a torch device name such as "cuda:0"."""
+        """The torch device it computes on, such as "cuda:0"."""
         ...
 
     def table(self) -> NodeTable:
-        """The nodes as they are now, with the files there are to choose from."""
+        """The nodes, with the files that are there now as their choices."""
         ...
 
-    def take_in(self, source: Path) -> str:
-        """Make a file available to the node that loads audio; returns its name there."""
+    def import_source(self, source: Path) -> str:
+        """Make a file available to the node that loads audio, in place of the previous one. Returns its name there."""
         ...
 
     def run(self, graph: Graph, on_progress: OnProgress, should_stop: ShouldStop) -> list[Path]:
-        """Run a graph in which `validate` found nothing and return the files it saved, in order.
+        """Run a graph that `validate` accepts, and return the files it saved, in order.
 
-        on_progress is told the share done, 0 to 1. Stops within a step of should_stop answering yes.
+        on_progress: called with the share done, 0 to 1. should_stop: a True stops the run within a step.
         Raises Stopped, RunError, and DiskFull.
         """
         ...
 
     def close(self) -> None:
-        """Let go of models and memory."""
+        """Free models and memory."""
         ...
 
 
-class Stopped(Exception):  # noqa: N818 - no error
-    """The run ended because it was asked to."""
+class Stopped(Exception):  # noqa: N818 - not an error
+    """The run ended because it was asked to stop."""
 
 
 class RunError(RuntimeError):
-    """A node failed. node_class: its class, or "". kind: the name of the error's class. reason: the error's words."""
+    """A node failed. node_class: its class, or "". kind: the error's class name. reason: its message."""
 
     def __init__(self, node_class: str, kind: str, reason: str) -> None:
         super().__init__(f"{node_class}: {kind}: {reason}" if node_class else f"{kind}: {reason}")
@@ -60,8 +60,8 @@ class DiskFull(RuntimeError):  # noqa: N818
     """There was no room for the result; the same run may succeed later."""
 
 
-def table_on(host: Host) -> NodeTable:
-    """The pack's nodes, with the files that this host has to choose from."""
+def node_table(host: Host) -> NodeTable:
+    """The pack's nodes, with the files of this host as their choices."""
     table = NodeTable.shipped()
     with use(host):
         for name in table.classes:

@@ -1,4 +1,4 @@
-"""What a run used: seconds, device, memory, energy where the device tells, and money where an hour has a price."""
+"""What a run used: seconds, device, memory, energy where the device reports it, and its price."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ DIGITS = 6  # of a price in USD
 
 @dataclass(frozen=True)
 class Usage:
-    """seconds: of wall-clock time. device: its name. peak_memory: bytes allocated on it at most. energy: joules it
-    drew, by whomever. The last two are None where the device does not tell."""
+    """seconds: wall-clock. device: its name. peak_memory: most bytes allocated on it at once. energy: joules it drew,
+    other processes included. The last two are None if the device does not report them."""
 
     seconds: float
     device: str
@@ -25,18 +25,18 @@ class Usage:
         return round(self.seconds / SECONDS_PER_HOUR * price_per_hour, DIGITS)
 
     def to_json(self) -> dict[str, Any]:
-        """What is known, under names with their units."""
-        found = {
+        """The values that are known, under names with their units."""
+        values = {
             "seconds": round(self.seconds, 3),
             "device": self.device,
             "peakMemoryBytes": self.peak_memory,
             "energyJoules": None if self.energy is None else round(self.energy, 1),
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class Meter:
-    """Measures from its making to `read`. device: a torch device name."""
+    """Measures from its creation to `read`. device: a torch device name."""
 
     def __init__(self, device: str) -> None:
         self._device = device
@@ -61,8 +61,8 @@ class Meter:
 
 
 def _energy(device: str) -> float | None:
-    """Joules that an NVIDIA device has drawn since its driver was loaded; None where NVML or the device has no such
-    counter."""
+    """Joules that an NVIDIA device has drawn since its driver was loaded; None if NVML is missing or the device has no
+    such counter."""
     if not device.startswith("cuda"):
         return None
     try:
@@ -74,7 +74,7 @@ def _energy(device: str) -> float | None:
     try:
         pynvml.nvmlInit()
         try:
-            # By its UUID, for CUDA_VISIBLE_DEVICES renumbers the devices.
+            # By UUID, since CUDA_VISIBLE_DEVICES renumbers the devices.
             handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
             return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000
         finally:

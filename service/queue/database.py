@@ -1,7 +1,7 @@
-"""The database of tasks, results and deliveries: one connection, used by one thread of its own.
+"""The database of tasks, results and deliveries: one connection, used by one thread.
 
-What a call has written is on the disk when the call returns (WAL with synchronous=FULL). The connection holds the file
-for itself, so a second server on the same folder is refused and a killed one leaves nothing locked.
+A transaction is on the disk when its call returns (WAL with synchronous=FULL). The connection locks the file, so a
+second server on the same folder is refused, and a killed server leaves no lock behind.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Connection = sqlite3.Connection
 
-NAME = "tasks.sqlite3"
+FILE_NAME = "tasks.sqlite3"
 VERSION = 1
-# A server that is just stopping is waited for.
-PATIENCE = 2.0  # seconds
+LOCK_TIMEOUT = 2.0  # seconds; a server that is stopping may still hold the lock
 
-# number: the order of acceptance. source: inputs.audio as given; source_file: where it lies, relative to the server's
-# folder, once it is there. A delivery waits while the one named by `after` waits.
+# number: the order of acceptance. place: a result's index in its task. source: inputs.audio as sent; source_file: its
+# path relative to the service's folder, NULL until it is there. answer: the result object without audio, or the error.
+# after: the delivery that must end before this one starts. The states are explained in status.py.
 SCHEMA = """
 CREATE TABLE tasks (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -73,44 +73,44 @@ CREATE INDEX delivered ON deliveries (task, place);
 """
 
 
-class FolderInUse(RuntimeError):  # noqa: N818 - says what the folder is
-    """Another server works in this folder."""
+class FolderInUse(RuntimeError):  # noqa: N818 - names the condition
+    """Another server uses this folder."""
 
 
-class StoreDamaged(RuntimeError):  # noqa: N818
+class DatabaseDamaged(RuntimeError):  # noqa: N818
     """The database cannot be read."""
 
 
 class StorageFull(OSError):  # noqa: N818
-    """There is no room to write down what happened."""
+    """The disk is full; nothing was written."""
 
 
-class Store:
-    """An open database. Work is a function of the connection and further arguments, done as one transaction."""
+class TaskDatabase:
+    """An open database. A transaction is a function of the connection and its arguments."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the database of a folder, made where it is missing.
+        """Open the database in a folder; either is created if missing.
 
-        Raises FolderInUse, StoreDamaged, and ValueError for a database of a later version.
+        Raises FolderInUse, DatabaseDamaged, and ValueError for a database of a later version.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self._thread = ThreadPoolExecutor(1, "acestep-xl-store")
+        self._thread = ThreadPoolExecutor(1, "acestep-xl-database")
         try:
-            self._connection = self._thread.submit(_open, folder / NAME).result()
+            self._connection = self._thread.submit(_open, folder / FILE_NAME).result()
         except BaseException:
             self._thread.shutdown()
             raise
 
-    async def call(self, work: Callable[..., T], *args: Any) -> T:
-        """Do the work from an event loop, without holding it up. What was begun is also done when the caller leaves."""
+    async def transact(self, work: Callable[..., T], *args: Any) -> T:
+        """Run a transaction without blocking the event loop. It completes even if the caller is cancelled."""
         return await asyncio.wrap_future(self._thread.submit(self._transact, work, *args))
 
-    def ask(self, work: Callable[..., T], *args: Any) -> T:
-        """Do the work from any other thread."""
+    def transact_sync(self, work: Callable[..., T], *args: Any) -> T:
+        """Run a transaction from a worker thread. Blocks."""
         return self._thread.submit(self._transact, work, *args).result()
 
     def close(self) -> None:
-        """Wait for the work begun, and close."""
+        """Wait for running transactions, and close."""
         self._thread.submit(self._connection.close).result()
         self._thread.shutdown()
 
@@ -122,39 +122,37 @@ class Store:
             return result
         except BaseException as error:
             if self._connection.in_transaction:
-                with suppress(sqlite3.Error):  # SQLite has rolled back by itself after some faults
+                with suppress(sqlite3.Error):  # after some errors SQLite has already rolled back
                     self._connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError) and _no_room(error):
-                raise StorageFull(f"the disk of the service's folder is full or failing: {error}") from error
+            if isinstance(error, sqlite3.OperationalError) and _is_disk_full(error):
+                raise StorageFull(f"the disk that holds the service's folder is full or failing: {error}") from error
             raise
 
 
 def _open(path: Path) -> Connection:
-    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     try:
-        # In this order: with the lock held first, WAL needs no memory shared between processes.
+        # The lock comes first: with it held, WAL needs no memory shared between processes.
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         _prepare(connection, path)
-    except sqlite3.OperationalError as error:
+    except BaseException as error:
         connection.close()
-        if "locked" in str(error):
-            raise FolderInUse(
-                f"another server works in {path.parent}: stop it, or give this one a folder of its own"
-            ) from error
-        raise StoreDamaged(f"cannot open {path}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise StoreDamaged(
-            f"{path} is damaged ({error}): restore it, or move it away to begin with an empty queue"
-        ) from error
-    except BaseException:
-        connection.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            raise _open_error(error, path) from error
         raise
     return connection
+
+
+def _open_error(error: sqlite3.DatabaseError, path: Path) -> Exception:
+    if not isinstance(error, sqlite3.OperationalError):
+        return DatabaseDamaged(f"{path} is damaged ({error}): restore it, or move it away to start with an empty queue")
+    if "locked" in str(error):
+        return FolderInUse(f"another server uses {path.parent}: stop it, or give this one a folder of its own")
+    return DatabaseDamaged(f"cannot open {path}: {error}")
 
 
 def _prepare(connection: Connection, path: Path) -> None:
@@ -169,5 +167,5 @@ def _prepare(connection: Connection, path: Path) -> None:
     connection.execute("COMMIT")
 
 
-def _no_room(error: sqlite3.OperationalError) -> bool:
-    return any(words in str(error) for words in ("disk is full", "disk I/O error"))
+def _is_disk_full(error: sqlite3.OperationalError) -> bool:
+    return any(message in str(error) for message in ("disk is full", "disk I/O error"))

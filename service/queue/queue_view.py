@@ -1,70 +1,68 @@
-"""The queue as people look at it: what is unfinished, and finished tasks whose deliveries are not."""
+"""The queue as the page shows it: unfinished tasks, and finished ones with open deliveries."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...transfer.errors import redacted
-from . import results
+from . import deliveries
 from .database import Connection
-from .results import Progress, Told
+from .deliveries import DeliveryRecord
+from .status import UNFINISHED, DeliveryStatus, Status
+from .task_record import Progress, TaskRecord, read_task
+from .task_state import delivery_details, iso_time
 
-MOST = 200  # tasks shown
-SHOWN = 120  # characters of a prompt
-LATELY = 24 * 3600.0  # seconds that a delivery which was given up is shown
+MAX_ENTRIES = 200
+PROMPT_LENGTH = 120  # characters of a prompt that are shown
+FAILED_SECONDS = 24 * 3600.0  # how long a failed delivery is shown
 
 
 @dataclass(frozen=True)
-class Found:
-    """A task with its results and deliveries."""
+class QueueEntry:
+    """A task with its deliveries."""
 
-    told: Told
-    deliveries: list[sqlite3.Row]
+    task: TaskRecord
+    deliveries: list[DeliveryRecord]
 
 
-def read(connection: Connection, now: float) -> list[Found]:
-    """Unfinished tasks first, in the order of the queue; then those with deliveries that wait, or that were given up
-    lately, the last first."""
+def read_queue(connection: Connection, now: float) -> list[QueueEntry]:
+    """Unfinished tasks, first in line first, then those with deliveries that wait or failed recently, newest first."""
     unfinished = connection.execute(
-        "SELECT DISTINCT task FROM results WHERE state IN ('queued', 'running') ORDER BY task LIMIT ?", (MOST,)
+        "SELECT DISTINCT task FROM results WHERE state IN (?, ?) ORDER BY task LIMIT ?", (*UNFINISHED, MAX_ENTRIES)
     ).fetchall()
-    troubled = connection.execute(
-        "SELECT DISTINCT task FROM deliveries WHERE state = 'waiting' OR (state = 'failed' AND due > ?) "
-        "ORDER BY task DESC LIMIT ?",
-        (now - LATELY, MOST),
+    undelivered = connection.execute(
+        "SELECT DISTINCT task FROM deliveries WHERE state = ? OR (state = ? AND due > ?) ORDER BY task DESC LIMIT ?",
+        (DeliveryStatus.WAITING, DeliveryStatus.FAILED, now - FAILED_SECONDS, MAX_ENTRIES),
     ).fetchall()
-    wanted = dict.fromkeys(row["task"] for row in (*unfinished, *troubled))
-    return [_found(connection, number) for number in list(wanted)[:MOST]]
+    numbers = list(dict.fromkeys(row["task"] for row in (*unfinished, *undelivered)))[:MAX_ENTRIES]
+    return [QueueEntry(read_task(connection, n), deliveries.list_of_task(connection, n)) for n in numbers]
 
 
-def entry(found: Found, progress: Progress, problems: Sequence[str]) -> dict[str, Any]:
-    """One line of the overview. problems: why nothing is being made just now."""
-    task, rows = found.told.task, found.told.results
-    states = [row["state"] for row in rows]
-    running, status = "running" in states, results.status(found.told)
-    open_deliveries = [row for row in found.deliveries if row["state"] != "done"]
-    missing = status == "processing" and task["source"] is not None and task["source_file"] is None
-    held = [f"its source is fetched from {redacted(task['source'])}"] if missing else []
+def entry_object(entry: QueueEntry, progress: Progress, problems: Sequence[str]) -> dict[str, Any]:
+    """One entry in the API's shape. problems: why no job can run at present."""
+    task = entry.task
     shown = {
-        "taskUUID": task["uuid"],
-        "status": "queued" if status == "processing" and not (running or "done" in states) else status,
-        "progress": results.percent(found.told, progress),
-        "accepted": results.moment(task["accepted"]),
-        "positivePrompt": json.loads(task["request"])["positivePrompt"][:SHOWN],
-        "numberResults": len(rows),
-        "finishedResults": sum(state in results.ENDS for state in states),
-        "deliveries": [results.delivery_details(row) for row in open_deliveries],
-        "problem": "; ".join([*held, *(problems if status == "processing" else ())]) or None,
+        "taskUUID": task.uuid,
+        "status": _status(task),
+        "progress": task.percent(progress),
+        "accepted": iso_time(task.accepted),
+        "positivePrompt": task.request["positivePrompt"][:PROMPT_LENGTH],
+        "numberResults": len(task.results),
+        "finishedResults": sum(result.status.is_final for result in task.results),
+        "deliveries": [delivery_details(d) for d in entry.deliveries if d.status is not DeliveryStatus.DONE],
+        "problem": None if task.is_finished else "; ".join([*_source_problem(task), *problems]) or None,
     }
     return {name: value for name, value in shown.items() if value not in (None, [])}
 
 
-def _found(connection: Connection, number: int) -> Found:
-    task = connection.execute("SELECT * FROM tasks WHERE number = ?", (number,)).fetchone()
-    rows = connection.execute("SELECT * FROM results WHERE task = ? ORDER BY place", (number,)).fetchall()
-    sent = connection.execute("SELECT * FROM deliveries WHERE task = ? ORDER BY number", (number,)).fetchall()
-    return Found(Told(task, rows), sent)
+def _status(task: TaskRecord) -> str:
+    """As in getResponse, but "queued" for a task that has not started."""
+    started = any(result.status in (Status.RUNNING, Status.DONE) for result in task.results)
+    return "queued" if not task.is_finished and not started else task.status
+
+
+def _source_problem(task: TaskRecord) -> list[str]:
+    waits = task.source is not None and task.source_file is None
+    return [f"its source is being fetched from {redacted(task.source or '')}"] if waits else []

@@ -1,4 +1,4 @@
-"""Fetches the sources that tasks name by URL, several at a time, so that a slow one holds up no other task."""
+"""Fetches the sources that tasks name by URL, several at a time, so that a slow one blocks no other task."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from typing import Any, Protocol
 
 from ...transfer.errors import Failed, Refused
 from ..schema.task import Task
-from . import jobs, task_errors
-from .database import StorageFull, Store
-from .jobs import Source
+from . import jobs, sources, task_errors
+from .background_pool import BackgroundPool
+from .database import StorageFull, TaskDatabase
+from .sources import PendingSource
 
 _logger = logging.getLogger("acestep_xl")
-AT_ONCE = 4
+CONCURRENCY = 4
 ATTEMPTS = 3
-DELAY = 1.0  # seconds before the second attempt, then doubling
+RETRY_SECONDS = 1.0  # before the second attempt, then doubling
 
 
-class Media(Protocol):
-    """What is asked of the place where uploads lie."""
+class RecordingStore(Protocol):
+    """Where recordings are kept: uploads, and sources fetched by URL."""
 
     async def store(self, request: Task) -> dict[str, Any]: ...
 
@@ -33,68 +34,63 @@ class Media(Protocol):
     def clean(self) -> None: ...
 
 
-class Sources:
-    """Fetches in the event loop that runs it. changed: called with the UUID of a task whose source has come, or which
-    has failed for the lack of it."""
+class SourceFetcher:
+    """Fetches in the event loop that runs it. on_change: called with the UUID of a task whose source has arrived, or
+    which has failed without it."""
 
-    def __init__(self, store: Store, media: Media, folder: Path, changed: Callable[[str], None]) -> None:
-        self._store, self._media, self._folder, self._changed = store, media, folder, changed
-        self._news = asyncio.Event()
-        self._underway: dict[int, asyncio.Task[None]] = {}
+    def __init__(
+        self, database: TaskDatabase, recordings: RecordingStore, folder: Path, on_change: Callable[[str], None]
+    ) -> None:
+        self._database, self._recordings, self._folder = database, recordings, folder
+        self._on_change = on_change
+        self._wake = asyncio.Event()
+        self._pool = BackgroundPool(CONCURRENCY, self._wake.set)
 
     def wake(self) -> None:
-        """There may be something new to fetch."""
-        self._news.set()
+        """Look for sources to fetch now."""
+        self._wake.set()
 
     async def run(self) -> None:
-        """Fetch until cancelled; what is then underway is fetched again after the next start."""
+        """Fetch until cancelled; the next start fetches again what was not complete."""
         try:
             while True:
-                self._news.clear()
-                for source in await self._store.call(jobs.missing_sources, AT_ONCE + len(self._underway)):
-                    if source.task not in self._underway and len(self._underway) < AT_ONCE:
-                        self._begin(source)
-                await self._news.wait()
+                self._wake.clear()
+                limit = CONCURRENCY + len(self._pool.keys)
+                for source in await self._database.transact(sources.list_pending, limit):
+                    if source.task_number not in self._pool.keys and self._pool.free > 0:
+                        self._pool.start(source.task_number, self._process(source))
+                await self._wake.wait()
         finally:
-            for fetching in self._underway.values():
-                fetching.cancel()
-            await asyncio.gather(*self._underway.values(), return_exceptions=True)
+            await self._pool.close()
 
-    def _begin(self, source: Source) -> None:
-        fetching = asyncio.create_task(self._carry_out(source))
-        self._underway[source.task] = fetching
-        fetching.add_done_callback(lambda _: self._ended(source.task))
-
-    def _ended(self, task: int) -> None:
-        del self._underway[task]
-        self._news.set()
-
-    async def _carry_out(self, source: Source) -> None:
+    async def _process(self, source: PendingSource) -> None:
+        """Fetch a source, or fail its task."""
         while True:
             try:
-                await self._settle(source)
-                self._changed(source.task_uuid)
+                file_or_reason = await self._fetch(source)
+                await self._commit(source, file_or_reason)
+                self._on_change(source.task_uuid)
                 return
             except StorageFull as error:
-                _logger.error("sources rest: %s", error)
-                await asyncio.sleep(DELAY * 2**ATTEMPTS)
+                _logger.error("cannot store a source: %s", error)
+                await asyncio.sleep(RETRY_SECONDS * 2**ATTEMPTS)
 
-    async def _settle(self, source: Source) -> None:
-        """Fetch a source, or fail its task."""
-        found = await self._fetch(source)
-        if isinstance(found, Path):
-            file = found.relative_to(self._folder).as_posix()
-            await self._store.call(jobs.source_found, source.task, file)
-            return
-        error = task_errors.of_source(found, source.task_uuid).to_json()
-        await self._store.call(jobs.fail_task, source.task, error, time.time())
+    async def _commit(self, source: PendingSource, file_or_reason: Path | str) -> None:
+        if isinstance(file_or_reason, Path):
+            file = file_or_reason.relative_to(self._folder).as_posix()
+            await self._database.transact(sources.set_file, source.task_number, file)
+        else:
+            error = task_errors.source_error(file_or_reason, source.task_uuid).to_json()
+            await self._database.transact(jobs.fail_queued, source.task_number, error, time.time())
 
-    async def _fetch(self, source: Source) -> Path | str:
-        """The file, or why there is none."""
+    async def _fetch(self, source: PendingSource) -> Path | str:
+        """The file, or why it cannot be fetched. Raises StorageFull."""
         reason = ""
         for attempt in range(ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(RETRY_SECONDS * 2 ** (attempt - 1))
             try:
-                return await self._media.fetch(source.url)
+                return await self._recordings.fetch(source.url)
             except (Refused, ValueError) as error:
                 return error.reason if isinstance(error, Refused) else str(error)
             except Failed as error:
@@ -104,6 +100,4 @@ class Sources:
             except Exception as error:
                 _logger.exception("the source of task %s", source.task_uuid)
                 reason = f"{type(error).__name__}: {error}"
-            if attempt + 1 < ATTEMPTS:
-                await asyncio.sleep(DELAY * 2**attempt)
         return f"{reason}; tried {ATTEMPTS} times"

@@ -1,17 +1,17 @@
-"""Why a result was not made, in the API's shape."""
+"""Why a task was refused or a result failed, in the API's shape."""
 
 from __future__ import annotations
 
 from ...parameters import ids
-from ..engine.graphs import GraphError
+from ..engine.graph_builder import GraphError
 from ..engine.protocol import RunError
 from ..schema.errors import ApiError
 from ..schema.task import Task
 from .jobs import ATTEMPTS
+from .task_record import TASK_TYPE
 
-TASK_TYPE = "audioInference"
 AUDIO, REGION = "inputs.audio", ("settings.repaintingStart", "settings.repaintingEnd")
-# What the nodes refuse that only they can know, by the node: code, and the parameters to blame.
+# Values that only a node can check, by its class: the error code, and the parameters to blame.
 BLAMED: dict[str, tuple[str, tuple[str, ...]]] = {
     ids.LOAD_AUDIO: ("invalidAudio", (AUDIO,)),
     ids.COVER: ("invalidAudio", (AUDIO,)),
@@ -23,58 +23,63 @@ BLAMED: dict[str, tuple[str, tuple[str, ...]]] = {
 REFUSALS = ("ValueError", "UnreadableAudio", "RecipeError")
 
 
-def of_run(error: RunError, task: Task) -> ApiError:
-    """The error of a run that failed in a node."""
+def run_error(error: RunError, task: Task) -> ApiError:
+    """For a node that failed."""
     if error.kind == "OutOfMemoryError":
-        words = "the device has not enough memory for this song: make it shorter, or free memory on the device"
-        return _error("outOfMemory", f"{words} ({error.reason.splitlines()[0][:200]})", task)
+        message = "the device has not enough memory for this song: make it shorter, or free memory on the device"
+        return _error("outOfMemory", f"{message} ({error.reason.splitlines()[0][:200]})", task)
     if error.kind == "FileNotFoundError" and error.node_class == ids.LOADER:
         return _error("modelUnavailable", error.reason, task)
     if error.node_class in BLAMED and error.kind in REFUSALS:
         code, names = BLAMED[error.node_class]
-        given = tuple(name for name in names if task.value(name) is not None)
-        return _error(code, error.reason, task, given)
+        return _error(code, error.reason, task, tuple(name for name in names if task.value(name) is not None))
     return _error("inferenceFailed", str(error), task)
 
 
-def of_graph(error: GraphError, task: Task) -> ApiError:
-    """The error of a request that this installation cannot run."""
-    remedy = "acestep-xl models says which model files are there, acestep-xl download fetches them"
+def graph_error(error: GraphError, task: Task) -> ApiError:
+    """For a task that this installation cannot run."""
+    remedy = "`acestep-xl models` lists the model files that are present, `acestep-xl download` fetches them"
     return _error("modelUnavailable", f"this server cannot run the task: {error}; {remedy}", task)
 
 
-def of_program(error: Exception, task_uuid: str) -> ApiError:
-    """The error of a fault in the program itself."""
-    words = f"something went wrong in the server ({type(error).__name__}: {error}); its log says where"
-    return ApiError("internalError", words, None, TASK_TYPE, task_uuid)
+def internal_error(error: Exception, task_uuid: str) -> ApiError:
+    """For a bug."""
+    message = f"internal error in the server ({type(error).__name__}: {error}); its log has the details"
+    return ApiError("internalError", message, None, TASK_TYPE, task_uuid)
 
 
-def of_source(reason: str, task_uuid: str) -> ApiError:
-    """The error of a source that cannot be had."""
+def source_error(reason: str, task_uuid: str) -> ApiError:
+    """For a source that cannot be fetched or does not exist."""
     return ApiError("invalidAudio", f"{AUDIO} cannot be used: {reason}", AUDIO, TASK_TYPE, task_uuid)
 
 
-def duplicate(task: Task) -> ApiError:
-    words = f"taskUUID {task.task_uuid} was given to an earlier task; give each task a UUID of its own"
-    return _error("conflictTaskUUID", words, task, ("taskUUID",))
+def duplicate_error(task: Task) -> ApiError:
+    message = f"taskUUID {task.task_uuid} belongs to an earlier task; give each task a UUID of its own"
+    return _error("conflictTaskUUID", message, task, ("taskUUID",))
 
 
-def full(most: int, task: Task) -> ApiError:
-    return _error("queueFull", f"{most} tasks are unfinished, which is the limit; try again later", task)
+def queue_full_error(limit: int, task: Task) -> ApiError:
+    return _error("queueFull", f"{limit} tasks are unfinished, which is the limit; try again later", task)
 
 
-def no_room(error: Exception, task: Task) -> ApiError:
+def storage_full_error(error: Exception, task: Task) -> ApiError:
     return _error("storageFull", f"the task was not accepted: {error}", task)
 
 
-def cancelled(task_uuid: str | None = None) -> ApiError:
+def cancelled_error(task_uuid: str | None = None) -> ApiError:
     return ApiError("taskCancelled", "the task was cancelled", None, TASK_TYPE, task_uuid)
 
 
-def crashed() -> ApiError:
-    """For a result during which the process ended again and again."""
-    words = f"the server's process died {ATTEMPTS} times while it worked on this result, so it is not tried again"
-    return ApiError("taskCrashed", words, None, TASK_TYPE)
+def expired_error(task_uuid: str) -> ApiError:
+    """For a result that is to carry its audio, whose file has been deleted."""
+    message = "the audio of this result is no longer kept; request it before it expires"
+    return ApiError("resultExpired", message, None, TASK_TYPE, task_uuid)
+
+
+def crashed_error() -> ApiError:
+    """For a result during which the process died too often."""
+    message = f"the server's process died {ATTEMPTS} times during this result, so it is not tried again"
+    return ApiError("taskCrashed", message, None, TASK_TYPE)
 
 
 def _error(code: str, message: str, task: Task, names: tuple[str, ...] = ()) -> ApiError:

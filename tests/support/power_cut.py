@@ -1,4 +1,4 @@
-"""A server process for the power cut test: started in a moment, killed at any."""
+"""A server process for the power cut test: starts fast, and can be killed at any time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from service_tools import NoMedia, TinyEngine, read
+from service_tools import FakeRecordings, TinyEngine, read
 
 from acestep_xl.runner.graph import Graph
 from acestep_xl.service.engine.protocol import OnProgress, ShouldStop
@@ -22,7 +22,7 @@ PRELOAD = ["power_cut", "acestep_xl.nodes.table", "acestep_xl.service.queue.task
 
 
 class ChancyEngine(TinyEngine):
-    """Saves other bytes in each run, so that a result that was made again can be told from itself."""
+    """Saves different bytes in each run, so that a repeated run shows."""
 
     def run(self, graph: Graph, on_progress: OnProgress, should_stop: ShouldStop) -> list[Path]:
         (path,) = super().run(graph, on_progress, should_stop)
@@ -33,21 +33,21 @@ class ChancyEngine(TinyEngine):
 class Server:
     """A process that serves the queue of a folder.
 
-    It is sent lists of tasks and answers ("accepted", task UUID, error code or None) for each; sent "tell", it answers
-    ("told", {task UUID: (status, results, attempts, states of deliveries)}); unasked, it says ("ready",) and
+    Sent a list of tasks, it answers ("accepted", task UUID, error code or None) for each. Sent "report", it answers
+    ("report", {task UUID: (status, results, attempts, states of deliveries)}). On its own it sends ("ready",), and
     ("finished", task UUID, results so far).
     """
 
     def __init__(self, folder: Path) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOAD)
-        self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(folder, theirs), daemon=True)
+        self.pipe, remote = context.Pipe()
+        self._process = context.Process(target=_serve, args=(folder, remote), daemon=True)
         self._process.start()
-        theirs.close()
+        remote.close()
 
     def kill(self) -> None:
-        """As a power cut does: nothing is finished, nothing is told."""
+        """As a power cut does: nothing is finished, nothing is sent."""
         self._process.kill()
         self._process.join()
         self.pipe.close()
@@ -58,17 +58,17 @@ def _serve(folder: Path, pipe: Connection) -> None:
 
 
 async def _live(folder: Path, pipe: Connection) -> None:
-    loop, orders = asyncio.get_running_loop(), asyncio.Queue[Any]()
+    loop, commands = asyncio.get_running_loop(), asyncio.Queue[Any]()
 
     def listen() -> None:
         while True:
-            order = pipe.recv()
-            loop.call_soon_threadsafe(orders.put_nowait, order)
+            command = pipe.recv()
+            loop.call_soon_threadsafe(commands.put_nowait, command)
 
     settings = ServiceSettings(demo=True, allow_private=True)
     engine = ChancyEngine(folder / "work", SECONDS)
-    async with Tasks.open(folder, engine, settings, NoMedia(folder)) as tasks:
-        known: set[str] = set()
+    async with Tasks.open(folder, engine, settings, FakeRecordings(folder)) as tasks:
+        accepted: set[str] = set()
         reports: set[asyncio.Task[None]] = set()
 
         async def report(task_uuid: str) -> None:
@@ -77,25 +77,25 @@ async def _live(folder: Path, pipe: Connection) -> None:
             pipe.send(("finished", task_uuid, state.results))
 
         def finished(task_uuid: str) -> None:
-            made = asyncio.ensure_future(report(task_uuid))
-            reports.add(made)
-            made.add_done_callback(reports.discard)
+            task = asyncio.ensure_future(report(task_uuid))
+            reports.add(task)
+            task.add_done_callback(reports.discard)
 
         tasks.subscribe(finished)
         threading.Thread(target=listen, daemon=True).start()
         pipe.send(("ready",))
         while True:
-            order = await orders.get()
-            if order == "tell":
-                pipe.send(("told", {uuid: await _told(tasks, uuid) for uuid in known}))
+            command = await commands.get()
+            if command == "report":
+                pipe.send(("report", {uuid: await _report(tasks, uuid) for uuid in accepted}))
                 continue
-            known |= {task["taskUUID"] for task in order}
-            for task in order:
+            accepted |= {task["taskUUID"] for task in command}
+            for task in command:
                 (refused,) = await tasks.submit([read(task)])
                 pipe.send(("accepted", task["taskUUID"], refused and refused[0].code))
 
 
-async def _told(tasks: Tasks, uuid: str) -> tuple[Any, ...] | None:
+async def _report(tasks: Tasks, uuid: str) -> tuple[Any, ...] | None:
     state, details = await tasks.state(uuid), await tasks.details(uuid)
     if state is None or details is None:
         return None

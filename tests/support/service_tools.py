@@ -1,4 +1,4 @@
-"""Parts of the task API for its tests: requests, a fast engine, and a receiver of deliveries."""
+"""Parts for tests of the task API: requests, a fast engine, recordings, and a receiver of deliveries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODEL = "runware:ace-step@v1.5-xl-sft"
 
 
 def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """A test that is a coroutine, in an event loop of its own."""
+    """Run a test that is a coroutine in its own event loop."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -35,28 +35,28 @@ def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     return run
 
 
-async def until(happened: Callable[[], Any], seconds: float = 10.0) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
+async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
         await asyncio.sleep(0.005)
 
 
 def inference(**values: Any) -> Task:
-    """A valid task with a UUID of its own; values under the page's names."""
+    """A valid task with its own UUID. values: by the API's names."""
     return read(body(**values))
 
 
 def body(**values: Any) -> dict[str, Any]:
-    """The same as the object that a client sends."""
-    basis = {
+    """The same, as the object that a client sends."""
+    required = {
         "taskType": "audioInference",
         "taskUUID": str(uuid.uuid4()),
         "model": MODEL,
         "positivePrompt": "slow waltz",
     }
-    return {**basis, **values}
+    return {**required, **values}
 
 
 def read(task: dict[str, Any]) -> Task:
@@ -66,9 +66,9 @@ def read(task: dict[str, Any]) -> Task:
 
 
 class TinyEngine(HeadlessEngine):
-    """Saves a few bytes that tell the graph's seed instead of making music. Fails as it is told to.
+    """Saves a few bytes that depend on the graph's seed instead of making music.
 
-    seconds: of each run. act: called in each run with the graph; what it raises, the run raises.
+    seconds: how long a run takes. act: called in each run with the graph; it may raise.
     """
 
     def __init__(self, folder: Path, seconds: float = 0.0, act: Callable[[Graph], object] | None = None) -> None:
@@ -91,7 +91,7 @@ class TinyEngine(HeadlessEngine):
             self._act(graph)
         path = self._folder / "output" / "song_00001_.mp3"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(sound(seed_of(graph)))
+        path.write_bytes(audio_bytes(seed_of(graph)))
         return [path]
 
     def close(self) -> None:
@@ -102,13 +102,13 @@ def seed_of(graph: Graph) -> int:
     return next(call.inputs["seed"] for call in graph.values() if call.class_type == SAMPLER)
 
 
-def sound(seed: int) -> bytes:
+def audio_bytes(seed: int) -> bytes:
     """What TinyEngine saves."""
     return f"seed {seed} ".encode() + hashlib.sha256(str(seed).encode()).digest() * 8
 
 
-class NoMedia:
-    """A place for uploads in which nothing lies. files: by UUID or URL, relative to the folder."""
+class FakeRecordings:
+    """Recordings in memory, written to the folder when used. files: data or error by UUID or URL."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -118,19 +118,19 @@ class NoMedia:
         raise AssertionError("these tests upload nothing")
 
     async def fetch(self, url: str) -> Path:
-        found = self.files[url]
-        if isinstance(found, Exception):
-            raise found
-        return self._kept(found)
+        data = self.files[url]
+        if isinstance(data, Exception):
+            raise data
+        return self._write(data)
 
     def find(self, media_uuid: str) -> Path | None:
-        found = self.files.get(media_uuid)
-        return self._kept(found) if isinstance(found, bytes) else None
+        data = self.files.get(media_uuid)
+        return self._write(data) if isinstance(data, bytes) else None
 
     def clean(self) -> None:
-        """Everything stays."""
+        """Delete nothing."""
 
-    def _kept(self, data: bytes) -> Path:
+    def _write(self, data: bytes) -> Path:
         path = self.folder / "media" / f"{hashlib.sha256(data).hexdigest()[:16]}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -138,10 +138,9 @@ class NoMedia:
 
 
 class Receiver:
-    """A server of other people. calls: (method, path, body, content type, time) in the order they came.
+    """A client's server. calls: (method, path, body, content type, time), in order.
 
-    answers: by path, the status to answer with, or a function of the number of calls so far that gives it. files: what
-    lies at a path.
+    answers: the status by path, or a function that returns it for the number of calls so far. files: the data by path.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The engine that hands graphs to ComfyUI, against a server that says what ComfyUI says."""
+"""The engine that queues graphs in ComfyUI, against a fake ComfyUI."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from service_tools import inference
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.parameters.ids import SAMPLER
 from acestep_xl.runner.graph import Graph
-from acestep_xl.service.engine import comfyui
+from acestep_xl.service.engine import comfyui_run
 from acestep_xl.service.engine.comfyui import SOURCES, ComfyEngine
-from acestep_xl.service.engine.graphs import build
+from acestep_xl.service.engine.graph_builder import build_graph
 from acestep_xl.service.engine.protocol import DiskFull, RunError, Stopped
 from acestep_xl.service.http.server import bind
 
 
 class FakeComfy:
-    """ComfyUI's routes. script: what happens to a prompt once it is queued, as a coroutine."""
+    """ComfyUI's routes. script: a coroutine that runs once a prompt is queued."""
 
     def __init__(self, script: Callable[[FakeComfy], Any]) -> None:
         self.script = script
@@ -34,8 +34,8 @@ class FakeComfy:
         self.posts: list[tuple[str, Any]] = []
         self.refusal: dict[str, Any] | None = None
         self.socket: web.WebSocketResponse | None = None
-        self.gone = asyncio.Event()
-        self.told_the_end = False
+        self.cancelled = asyncio.Event()
+        self.reported_end = False
 
     @property
     def prompt_id(self) -> str:
@@ -60,33 +60,33 @@ class FakeComfy:
 
     async def post_other(self, request: web.Request) -> web.Response:
         self.posts.append((request.path, await request.json()))
-        self.gone.set()
+        self.cancelled.set()
         return web.Response()
 
     async def get_queue(self, request: web.Request) -> web.Response:
-        self.told_the_end |= not self.queue
+        self.reported_end |= not self.queue
         return web.json_response({"queue_running": [], "queue_pending": self.queue})
 
     async def get_history(self, request: web.Request) -> web.Response:
-        found = {k: v for k, v in self.history.items() if k == request.match_info["id"]}
-        self.told_the_end |= bool(found)
-        return web.json_response(found)
+        entry = {k: v for k, v in self.history.items() if k == request.match_info["id"]}
+        self.reported_end |= bool(entry)
+        return web.json_response(entry)
 
-    async def say(self, kind: str, prompt_id: str | None = None, **data: Any) -> None:
+    async def send(self, kind: str, prompt_id: str | None = None, **data: Any) -> None:
         assert self.socket is not None
         await self.socket.send_json({"type": kind, "data": {"prompt_id": prompt_id or self.prompt_id, **data}})
 
     async def end(self, *messages: tuple[str, dict[str, Any]], files: tuple[str, ...] = ()) -> None:
-        told = [{"filename": name, "subfolder": "service", "type": "output"} for name in files]
+        saved = [{"filename": name, "subfolder": "service", "type": "output"} for name in files]
         status = {"messages": [list(message) for message in messages]}
         self.queue = []
-        self.history[self.prompt_id] = {"status": status, "outputs": {"9": {"audio": told}}}
+        self.history[self.prompt_id] = {"status": status, "outputs": {"9": {"audio": saved}}}
         if self.socket is not None and not self.socket.closed:
-            await self.say(messages[-1][0], **messages[-1][1])
+            await self.send(messages[-1][0], **messages[-1][1])
 
     def app(self) -> web.Application:
-        made = web.Application()
-        made.add_routes(
+        app = web.Application()
+        app.add_routes(
             [
                 web.get("/ws", self.ws),
                 web.post("/prompt", self.post_prompt),
@@ -96,12 +96,12 @@ class FakeComfy:
                 web.get("/history/{id}", self.get_history),
             ]
         )
-        return made
+        return app
 
 
 @contextmanager
 def running(fake: FakeComfy, delay: float = 0.0) -> Iterator[str]:
-    """Its URL, which answers after a delay."""
+    """The URL of a fake that starts to listen after a delay."""
     listening = bind("127.0.0.1", 0)
     port = listening.getsockname()[1]
     done = threading.Event()
@@ -127,7 +127,7 @@ def running(fake: FakeComfy, delay: float = 0.0) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comfyui, "LISTEN_SECONDS", 0.1)
+    monkeypatch.setattr(comfyui_run, "POLL_SECONDS", 0.1)
 
 
 def engine_of(url: str, folder: Path) -> ComfyEngine:
@@ -135,14 +135,14 @@ def engine_of(url: str, folder: Path) -> ComfyEngine:
 
 
 def graph_of(engine: ComfyEngine) -> Graph:
-    return build(inference(), seed=3, prefix="service/song", table=engine.table(), demo=True)
+    return build_graph(inference(), seed=3, prefix="service/song", table=engine.table(), demo=True)
 
 
 def run(fake: FakeComfy, folder: Path, stop: Callable[[], bool] = bool, delay: float = 0.0) -> tuple[Any, list[float]]:
-    told: list[float] = []
+    shares: list[float] = []
     with running(fake, delay) as url:
         engine = engine_of(url, folder)
-        return engine.run(graph_of(engine), told.append, stop), told
+        return engine.run(graph_of(engine), shares.append, stop), shares
 
 
 def test_progress_and_files(tmp_path: Path) -> None:
@@ -150,17 +150,17 @@ def test_progress_and_files(tmp_path: Path) -> None:
         graph = fake.prompt["prompt"]
         sampler = next(key for key, node in graph.items() if node["class_type"] == SAMPLER)
         assert graph[sampler]["inputs"]["seed"] == 3
-        await fake.say("execution_cached", nodes=["unknown", next(iter(graph))])
+        await fake.send("execution_cached", nodes=["unknown", next(iter(graph))])
         for step in range(5):
-            await fake.say(
+            await fake.send(
                 "progress_state", nodes={sampler: {"value": step, "max": 4}, "unknown": {"value": 1, "max": 1}}
             )
-            await fake.say("progress_state", prompt_id="another", nodes={sampler: {"value": 4, "max": 4}})
+            await fake.send("progress_state", prompt_id="another", nodes={sampler: {"value": 4, "max": 4}})
         await fake.end(("execution_success", {}), files=("song_00001_.mp3",))
 
-    files, told = run(FakeComfy(script), tmp_path)
+    files, shares = run(FakeComfy(script), tmp_path)
     assert files == [tmp_path / "output" / "service" / "song_00001_.mp3"]
-    assert told == sorted(told) and 0 < told[0] < 0.2 and 0.8 < told[-1] <= 1 and len(set(told)) == 5
+    assert shares == sorted(shares) and 0 < shares[0] < 0.2 and 0.8 < shares[-1] <= 1 and len(set(shares)) == 5
 
 
 def test_a_server_that_is_still_starting_is_waited_for(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_lost_socket_loses_no_result(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("messages", "expected", "words"),
+    ("messages", "expected", "message"),
     [
         (
             [("execution_error", {"node_type": "AceStepXLCover", "exception_type": "ValueError",
@@ -204,15 +204,15 @@ def test_a_lost_socket_loses_no_result(tmp_path: Path) -> None:
         ([("execution_interrupted", {})], RunError, "interrupted in ComfyUI"),
     ],
 )  # fmt: skip
-def test_what_goes_wrong(tmp_path: Path, messages: Any, expected: type[Exception], words: str) -> None:
+def test_failed_runs(tmp_path: Path, messages: Any, expected: type[Exception], message: str) -> None:
     async def script(fake: FakeComfy) -> None:
         await fake.end(("execution_start", {}), *messages)
 
-    with pytest.raises(expected, match=words):
+    with pytest.raises(expected, match=message):
         run(FakeComfy(script), tmp_path)
 
 
-def test_a_refused_graph(tmp_path: Path) -> None:
+def test_a_graph_that_comfyui_refuses(tmp_path: Path) -> None:
     async def script(fake: FakeComfy) -> None: ...
 
     fake = FakeComfy(script)
@@ -221,12 +221,12 @@ def test_a_refused_graph(tmp_path: Path) -> None:
         run(fake, tmp_path)
 
 
-def test_a_stop_takes_it_off_the_queue_or_interrupts_it(tmp_path: Path) -> None:
+def test_a_stop_removes_the_prompt_or_interrupts_it(tmp_path: Path) -> None:
     stop = threading.Event()
 
     async def script(fake: FakeComfy) -> None:
         stop.set()
-        await fake.gone.wait()
+        await fake.cancelled.wait()
         await asyncio.sleep(0.1)
         await fake.end(("execution_interrupted", {}))
 
@@ -236,41 +236,41 @@ def test_a_stop_takes_it_off_the_queue_or_interrupts_it(tmp_path: Path) -> None:
     assert fake.posts == [("/queue", {"delete": [fake.prompt_id]}), ("/interrupt", {"prompt_id": fake.prompt_id})]
 
 
-@pytest.mark.parametrize("asked", [True, False])
-def test_a_prompt_that_is_gone(tmp_path: Path, asked: bool) -> None:
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_prompt_that_was_removed(tmp_path: Path, stopped: bool) -> None:
     stop = threading.Event()
 
     async def script(fake: FakeComfy) -> None:
-        if asked:
+        if stopped:
             stop.set()
         fake.queue = []
 
-    with pytest.raises(Stopped if asked else RunError, match=None if asked else "taken off"):
+    with pytest.raises(Stopped if stopped else RunError, match=None if stopped else "removed from"):
         run(FakeComfy(script), tmp_path, stop.is_set)
 
 
-@pytest.mark.parametrize("gone", [True, False])
-def test_a_stop_that_comes_while_comfyui_answers_is_one(tmp_path: Path, gone: bool) -> None:
-    """Nobody has asked to stop until ComfyUI tells the end; from then on somebody has."""
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_stop_counts_even_while_comfyui_answers(tmp_path: Path, removed: bool) -> None:
+    """The stop is requested at the moment when ComfyUI reports the end."""
 
     async def script(fake: FakeComfy) -> None:
-        if gone:
+        if removed:
             fake.queue = []
         else:
             await fake.end(("execution_interrupted", {}))
 
     fake = FakeComfy(script)
     with pytest.raises(Stopped):
-        run(fake, tmp_path, lambda: fake.told_the_end)
+        run(fake, tmp_path, lambda: fake.reported_end)
     assert fake.posts == []
 
 
-def test_a_source_lies_where_the_node_lists_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_node_lists_an_imported_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     source = tmp_path / "one.wav"
     source.write_bytes(b"RIFF")
     engine = engine_of("http://127.0.0.1:9", tmp_path)
-    name = engine.take_in(source)
+    name = engine.import_source(source)
     assert name == f"{SOURCES}/one.wav" and (tmp_path / "input" / name).read_bytes() == b"RIFF"
     node = engine.table().spec("AceStepXLLoadAudio")
     assert node is not None and name in node.inputs["audio"].choices

@@ -1,7 +1,7 @@
-"""A request as a graph: one of the shipped workflows with the request's values filled in.
+"""Builds the graph of a task: one of the shipped workflows with the task's values filled in.
 
-Without a source it is text to music; with one it is a cover, or a repaint where a region is given. Nodes are found by
-their class, so the workflows stay what people open and change.
+Without a source it is text to music; with one it is a cover, or a repaint if a region is given. Nodes are found by
+their class, so these are the same workflows that people open and edit.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ SHARPS = str.maketrans("♯♭", "#b")
 
 
 class GraphError(ValueError):
-    """A request that cannot be run here; ``problems`` are all the reasons."""
+    """A task that this installation cannot run; ``problems`` are all the reasons."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = tuple(problems)
 
 
-def workflow_of(task: Task) -> str:
-    """The shipped workflow that a request runs."""
+def workflow_name(task: Task) -> str:
+    """The shipped workflow that a task runs."""
     if task.value("inputs.audio") is None:
         return "text_to_music"
     region = (task.value("settings.repaintingStart"), task.value("settings.repaintingEnd"))
     return "cover" if region == (None, None) else "repaint"
 
 
-def build(
+def build_graph(
     task: Task,
     *,
     seed: int,
@@ -53,12 +53,12 @@ def build(
     model: str = "",
     demo: bool = False,
 ) -> Graph:
-    """The graph of one result, in which `validate` finds nothing.
+    """The graph of one result, already validated.
 
-    seed: of this result. prefix: of its file's name. source: name of the source among the inputs. model: checkpoint in
-    place of the workflow's. demo: use the demo network. Raises GraphError.
+    seed: of this result. prefix: of its file's name. source: its name in the engine. model: replaces
+    the workflow's checkpoint. demo: use the demo network. Raises GraphError.
     """
-    workflow = read_workflow(load_json(WORKFLOWS / f"{workflow_of(task)}.json"), table)
+    workflow = read_workflow(load_json(WORKFLOWS / f"{workflow_name(task)}.json"), table)
     graph = workflow.graph
     values = _values(task, seed, prefix) | (_source_values(task, source) if source else {})
     if model:
@@ -79,41 +79,41 @@ def build(
     return graph
 
 
-def problems(table: NodeTable, model: str = "", demo: bool = False) -> list[str]:
-    """What keeps even the plainest request from running here."""
+def installation_problems(table: NodeTable, model: str = "", demo: bool = False) -> list[str]:
+    """What keeps even the simplest task from running here, such as a missing checkpoint."""
     required = {"taskType": "audioInference", "taskUUID": str(uuid.uuid4()), "model": api.MODEL}
-    plain = Task.from_json({**required, "positivePrompt": "music"})
+    simplest = Task.from_json({**required, "positivePrompt": "music"})
     try:
-        build(plain, seed=0, prefix="plain", table=table, model=model, demo=demo)
+        build_graph(simplest, seed=0, prefix="simplest", table=table, model=model, demo=demo)
     except GraphError as error:
         return list(error.problems)
     return []
 
 
-def region_text(start: float | None, end: float | None) -> str:
-    """The text of a region for the repaint node: from the source's start or to its end where a bound is absent."""
-    first = "start" if start is None else _seconds(start)
-    return f"{first}-{'end' if end is None else _seconds(end)}"
+def format_region(start: float | None, end: float | None) -> str:
+    """A region as the repaint node reads it. A missing bound is the start or end of the source."""
+    first = "start" if start is None else _format_seconds(start)
+    return f"{first}-{'end' if end is None else _format_seconds(end)}"
 
 
-def _seconds(value: float) -> str:
-    """Without an exponent, which the node does not read; a millionth of a second is less than a sample."""
+def _format_seconds(value: float) -> str:
+    """Without an exponent, which the node does not accept; a microsecond is less than a sample."""
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def _values(task: Task, seed: int, prefix: str) -> dict[str, Any]:
-    """What every kind of request sets, as {"class.input": value}.
+    """What every task sets, as {"class.input": value}.
 
-    Each value of the music is set, for the workflow's own are those of its example.
+    Every musical value is set, since those in the workflow belong to its example song.
     """
-    key_scale = task.value("settings.keyScale")
+    key_scale, time_signature = task.value("settings.keyScale"), task.value("settings.timeSignature")
     values = {
         f"{ids.ENCODE}.caption": task.value("positivePrompt"),
         f"{ids.ENCODE}.lyrics": task.value("settings.lyrics") or INSTRUMENTAL,
         f"{ids.ENCODE}.language": task.value("settings.vocalLanguage"),
         f"{ids.ENCODE}.bpm": task.value("settings.bpm") or 0,
         f"{ids.ENCODE}.key_scale": key_scale.translate(SHARPS) if key_scale else AUTO,
-        f"{ids.ENCODE}.time_signature": task.value("settings.timeSignature") or AUTO,
+        f"{ids.ENCODE}.time_signature": str(time_signature) if time_signature else AUTO,
         f"{ids.SCHEDULE}.steps": task.value("steps"),
         f"{ids.GUIDER}.type": task.value("settings.guidanceType"),
         f"{ids.GUIDER}.scale": task.value("CFGScale"),
@@ -127,7 +127,7 @@ def _values(task: Task, seed: int, prefix: str) -> dict[str, Any]:
         values[f"{ids.EMPTY_LATENT}.seconds"] = task.value("duration")
     if task.value("outputFormat") not in LOSSLESS:
         encoding = {name: task.value(f"audioSettings.{key}") for name, key in ENCODING.items()}
-        # Sample rate and channels are choices among texts; only the bitrate is a number.
+        # Sample rate and channels are choices of the node, which are text; only the bitrate is a number.
         values |= {
             f"{ids.SAVE}.{name}": value if name == "bitrate" else str(value)
             for name, value in encoding.items()
@@ -138,9 +138,9 @@ def _values(task: Task, seed: int, prefix: str) -> dict[str, Any]:
 
 def _source_values(task: Task, source: str) -> dict[str, Any]:
     strength = task.value("strength")
-    if workflow_of(task) == "cover":
+    if workflow_name(task) == "cover":
         return {f"{ids.LOAD_AUDIO}.audio": source, f"{ids.COVER}.strength": strength}
-    region = region_text(task.value("settings.repaintingStart"), task.value("settings.repaintingEnd"))
+    region = format_region(task.value("settings.repaintingStart"), task.value("settings.repaintingEnd"))
     return {f"{ids.LOAD_AUDIO}.audio": source, f"{ids.REPAINT}.strength": strength, f"{ids.REPAINT}.regions": region}
 
 
@@ -150,30 +150,36 @@ def _setting(name: str, value: Any) -> Setting:
 
 
 def _add_negative(graph: Graph, caption: str) -> None:
-    """Encode the negative prompt as the positive one but for its caption: what else differs would be steered away
-    from too."""
-    positive = graph[_only(graph, ids.ENCODE)]
-    new = _free(graph, "negative")
-    graph[new] = NodeCall(ids.ENCODE, {**positive.inputs, "caption": caption}, "Negative prompt")
-    graph[_only(graph, ids.GUIDER)].inputs["negative"] = Link(new, 0)
+    """Encode the negative prompt like the positive one except for its caption: guidance would also steer away from any
+    other difference."""
+    positive = graph[_find_node(graph, ids.ENCODE)]
+    negative = _unused_id(graph, "negative")
+    graph[negative] = NodeCall(ids.ENCODE, {**positive.inputs, "caption": caption}, "Negative prompt")
+    graph[_find_node(graph, ids.GUIDER)].inputs["negative"] = Link(negative, 0)
 
 
 def _add_recipe(graph: Graph, recipe: str, seed: int) -> None:
-    """Let a recipe take the place of the schedule node and give the sampler its solver and noise."""
-    schedule, sampler = _only(graph, ids.SCHEDULE), graph[_only(graph, ids.SAMPLER)]
-    own = graph.pop(schedule).inputs
-    new = _free(graph, "scheduler")
-    values = {"guider": sampler.inputs["guider"], "recipe": recipe, "steps": own["steps"], "shift": own["shift"]}
-    graph[new] = NodeCall(ids.RECIPE, {**values, "seed": seed}, "Modular scheduler")
+    """Replace the schedule node by a recipe node, which also gives the sampler its solver and noise."""
+    sampler = graph[_find_node(graph, ids.SAMPLER)]
+    schedule = graph.pop(_find_node(graph, ids.SCHEDULE)).inputs
+    inputs = {
+        "guider": sampler.inputs["guider"],
+        "recipe": recipe,
+        "steps": schedule["steps"],
+        "shift": schedule["shift"],
+        "seed": seed,
+    }
+    scheduler = _unused_id(graph, "scheduler")
+    graph[scheduler] = NodeCall(ids.RECIPE, inputs, "Modular scheduler")
     for slot, name in enumerate(("guider", "sigmas", "sampler", "noise")):
-        sampler.inputs[name] = Link(new, slot)
+        sampler.inputs[name] = Link(scheduler, slot)
 
 
-def _only(graph: Graph, class_type: str) -> str:
-    """The one node of a class. The shipped workflows have one each, which a test makes sure of."""
-    (found,) = (node_id for node_id, call in graph.items() if call.class_type == class_type)
-    return found
+def _find_node(graph: Graph, class_type: str) -> str:
+    """The only node of a class; a test checks that the shipped workflows have one each."""
+    (node_id,) = (node_id for node_id, call in graph.items() if call.class_type == class_type)
+    return node_id
 
 
-def _free(graph: Graph, name: str) -> str:
-    return next(free for number in range(len(graph) + 1) if (free := f"{name}{number or ''}") not in graph)
+def _unused_id(graph: Graph, name: str) -> str:
+    return next(node_id for number in range(len(graph) + 1) if (node_id := f"{name}{number or ''}") not in graph)

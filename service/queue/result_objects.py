@@ -1,0 +1,73 @@
+"""Result objects as the hosted API has them, for answers and webhooks."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...audio import formats
+from ..engine.usage import Usage
+from ..schema.task import Task
+from .jobs import Job
+from .status import Status
+from .task_record import API_STATUS, PROCESSING, TASK_TYPE
+
+AUDIO_BASE64, AUDIO_DATA_URI = "audioBase64Data", "audioDataURI"
+
+
+def result_object(task: Task, job: Job, file: str, usage: Usage, price_per_hour: float) -> dict[str, Any]:
+    """A finished result. Audio that belongs into the object itself is None, to be added with `with_audio`."""
+    audio = {
+        "URL": {"audioURL": f"{job.base_url}/audio/{file}"},
+        "base64Data": {AUDIO_BASE64: None},
+        "dataURI": {AUDIO_DATA_URI: None},
+    }[task.value("outputType")]
+    cost: dict[str, Any] = {}
+    if task.value("includeCost"):
+        cost = {"cost": usage.cost(price_per_hour), "costDetails": usage.to_json() | {"pricePerHour": price_per_hour}}
+    return {
+        "taskType": task.task_type,
+        "taskUUID": task.task_uuid,
+        "status": API_STATUS[Status.DONE],
+        "audioUUID": job.audio_uuid,
+        **audio,
+        "seed": job.seed,
+        **cost,
+    }
+
+
+def failure_object(error: Mapping[str, Any]) -> dict[str, Any]:
+    """A failed result, as a webhook receives it."""
+    names = {key: error[key] for key in ("taskType", "taskUUID") if key in error}
+    return {**names, "status": API_STATUS[Status.FAILED], **error}
+
+
+def processing_object(task_uuid: str, share: float) -> dict[str, Any]:
+    """A result that is queued or running. share: done, 0 to 1."""
+    return {"taskType": TASK_TYPE, "taskUUID": task_uuid, "status": PROCESSING, "progress": int(100 * share)}
+
+
+def with_audio(payload: dict[str, Any], file: Path) -> dict[str, Any]:
+    """A result object with the audio of its file, where it carries audio. Raises OSError if the file is gone."""
+    key = next((key for key in (AUDIO_BASE64, AUDIO_DATA_URI) if key in payload), None)
+    if key is None:
+        return payload
+    text = base64.b64encode(file.read_bytes()).decode()
+    return {**payload, key: text if key == AUDIO_BASE64 else f"data:{media_type(file.name)};base64,{text}"}
+
+
+def without_audio(payload: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in payload.items() if name not in (AUDIO_BASE64, AUDIO_DATA_URI)}
+
+
+def to_bytes(payload: dict[str, Any]) -> bytes:
+    """An object as it is sent; equal objects give equal bytes."""
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def media_type(file: str) -> str:
+    """The media type of a result's file, by its name."""
+    return formats.get(Path(file).suffix[1:]).media_type
