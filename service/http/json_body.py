@@ -73,7 +73,7 @@ def parse(text: bytes | str) -> Any:
 
 
 def _check_nested(value: Any) -> None:
-    """Check, level by level, what json.loads accepts: any depth, and halves of surrogate pairs, which are not text."""
+    """Check, level by level, what json.loads accepts: any depth, and unpaired surrogates."""
     level = [value]
     for _ in range(MAX_DEPTH):
         children: list[Any] = []
@@ -83,7 +83,7 @@ def _check_nested(value: Any) -> None:
             elif isinstance(item, list):
                 children += item
             elif isinstance(item, str) and not is_encodable(item):
-                raise BodyError(400, "the body holds half of a surrogate pair, which is not text")
+                raise BodyError(400, "the body holds an unpaired surrogate, which is not valid text")
         if not children:
             return
         level = children

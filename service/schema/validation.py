@@ -23,7 +23,7 @@ def check(parameter: ApiParameter, value: object) -> ApiError | None:
     if not _has_type(parameter, value):
         return ApiError(code, message, name, allowed_values=choices or None)
     if isinstance(value, str) and not is_encodable(value):
-        return ApiError(code, f"{name} holds half of a surrogate pair, which is not text", name)
+        return ApiError(code, f"{name} holds an unpaired surrogate, which is not valid text", name)
     if choices and value not in choices:
         return ApiError(code, message + did_you_mean(value, choices), name, allowed_values=choices)
     if isinstance(value, (str, int, float)) and not _in_range(parameter, value):

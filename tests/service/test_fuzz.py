@@ -1,4 +1,4 @@
-"""Requests that nobody would write: drawn from the OpenAPI description, and at random. No 5xx, no hang, flat memory."""
+"""Requests from the OpenAPI description and at random: no 5xx, no hang, constant memory."""
 
 from __future__ import annotations
 
@@ -31,46 +31,46 @@ EXAMPLES = 30  # of each operation and mode
 REQUESTS = 10_000
 ANSWER_SECONDS = 20
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example)
-GROWTH = 16 * 2**20  # bytes of resident memory, of the allocator's and the page cache's making
-HERE = "http://127.0.0.1:9/"  # an address the policy refuses, so that no test reaches the network
+MAX_GROWTH = 16 * 2**20  # bytes of resident memory, for the allocator and SQLite's page cache
+PRIVATE_URL = "http://127.0.0.1:9/"  # the policy refuses it, so that no test reaches the network
 
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
-    with threaded(tmp_path_factory.mktemp("fuzz"), max_queue=100_000) as found:
-        yield found
+    with threaded(tmp_path_factory.mktemp("fuzz"), max_queue=100_000) as local:
+        yield local
 
 
 def operations() -> list[tuple[str, str]]:
-    """Each operation with requests as described and, where it takes anything, with others."""
+    """Each operation with valid requests and, if it has any input, with invalid ones."""
     from acestep_xl.service.http import openapi
 
     paths = openapi.document()["paths"]
-    found = [(f"{method.upper()} {path}", paths[path][method]) for path in paths for method in paths[path]]
-    found = [(name, told) for name, told in found if name != "POST /"]  # the handler of POST /v1
-    takes = [name for name, told in found if "requestBody" in told or "parameters" in told]
-    return [(name, "positive") for name, _ in found] + [(name, "negative") for name in takes]
+    entries = {f"{method.upper()} {path}": entry for path in paths for method, entry in paths[path].items()}
+    del entries["POST /"]  # the handler of POST /v1
+    with_input = [name for name, entry in entries.items() if "requestBody" in entry or "parameters" in entry]
+    return [(name, "positive") for name in entries] + [(name, "negative") for name in with_input]
 
 
-def keep_here(value: Any) -> Any:
-    """The same without addresses of other machines."""
+def without_urls(value: Any) -> Any:
+    """The value with every URL replaced by PRIVATE_URL."""
     if isinstance(value, dict):
-        return {key: keep_here(entry) for key, entry in value.items()}
+        return {key: without_urls(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [keep_here(entry) for entry in value]
-    return HERE if isinstance(value, str) and "://" in value else value
+        return [without_urls(entry) for entry in value]
+    return PRIVATE_URL if isinstance(value, str) and "://" in value else value
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("operation", "mode"), operations())
-def test_what_the_description_says_is_what_happens(local: Local, operation: str, mode: str) -> None:
+def test_the_server_behaves_as_described(local: Local, operation: str, mode: str) -> None:
     from schemathesis import GenerationMode
     from schemathesis.checks import not_a_server_error
     from schemathesis.specs.openapi import checks
 
     method, path = operation.split(" ")
     described = schemathesis.openapi.from_url(f"{local.url}/openapi.json")[path][method]
-    looked_at = [
+    response_checks = [
         not_a_server_error,
         checks.status_code_conformance,
         checks.content_type_conformance,
@@ -89,14 +89,14 @@ def test_what_the_description_says_is_what_happens(local: Local, operation: str,
     @given(case=described.as_strategy(generation_mode=GenerationMode(mode)))
     def run(case: Any) -> None:
         if isinstance(case.body, (list, dict)):
-            case.body = keep_here(case.body)
-        case.validate_response(case.call(timeout=ANSWER_SECONDS), checks=looked_at)
+            case.body = without_urls(case.body)
+        case.validate_response(case.call(timeout=ANSWER_SECONDS), checks=response_checks)
 
     run()
 
 
 class Chaos:
-    """Requests at random: valid tasks with some values spoilt, tasks of random values, JSON that is none, and bytes."""
+    """Random requests: valid tasks with some invalid values, tasks of random values, truncated JSON, and bytes."""
 
     def __init__(self, seed: int) -> None:
         self.draw = random.Random(seed)
@@ -119,35 +119,35 @@ class Chaos:
 
     def task(self) -> dict[str, Any]:
         kind = self.draw.choice(list(self.names))
-        made: dict[str, Any] = {"taskType": kind, "taskUUID": self.draw.choice([*self.used, str(uuid.uuid4())])}
+        task: dict[str, Any] = {"taskType": kind, "taskUUID": self.draw.choice([*self.used, str(uuid.uuid4())])}
         if kind == "audioInference":
-            made = body(deliveryMethod="async", taskUUID=made["taskUUID"])
+            task = body(deliveryMethod="async", taskUUID=task["taskUUID"])
         for name in self.draw.sample(self.names[kind], k=min(self.draw.randrange(4), len(self.names[kind]))):
-            self.put(made, name, self.right(name, kind) if self.draw.random() < 0.6 else self.value(2))
+            self.put(task, name, self.edge_value(name, kind) if self.draw.random() < 0.6 else self.value(2))
         if self.draw.random() < 0.1:
-            made[self.word()] = self.value(1)
+            task[self.word()] = self.value(1)
         if self.draw.random() < 0.1:
-            made.pop(self.draw.choice(list(made)))
-        return made
+            task.pop(self.draw.choice(list(task)))
+        return task
 
-    def put(self, made: dict[str, Any], name: str, value: Any) -> None:
+    def put(self, task: dict[str, Any], name: str, value: Any) -> None:
         parent, _, key = name.rpartition(".")
-        place = made.setdefault(parent, {}) if parent else made
-        if isinstance(place, dict):
-            place[key] = value
+        group = task.setdefault(parent, {}) if parent else task
+        if isinstance(group, dict):
+            group[key] = value
 
-    def right(self, name: str, kind: str) -> Any:
+    def edge_value(self, name: str, kind: str) -> Any:
         """A value of the right type, at or near the edge of its range."""
-        known = api.get(name, kind)
-        if known.choices:
-            return self.draw.choice(known.choices)
-        if known.type in ("integer", "number"):
-            edges = [known.minimum or 0, known.maximum or 2**31]
+        parameter = api.get(name, kind)
+        if parameter.choices:
+            return self.draw.choice(parameter.choices)
+        if parameter.type in ("integer", "number"):
+            edges = [parameter.minimum or 0, parameter.maximum or 2**31]
             return self.draw.choice([*edges, edges[0] - 1, edges[1] + 1, (edges[0] + edges[1]) / 2])
-        if known.type == "string":
-            lengths = [int(known.minimum or 0), int(known.maximum or 50), 20]
-            return self.draw.choice([self.word(n) for n in lengths] + [self.draw.choice(self.used), HERE])
-        return {"boolean": self.draw.random() < 0.5}.get(known.type, {})
+        if parameter.type == "string":
+            lengths = [int(parameter.minimum or 0), int(parameter.maximum or 50), 20]
+            return self.draw.choice([self.word(n) for n in lengths] + [self.draw.choice(self.used), PRIVATE_URL])
+        return {"boolean": self.draw.random() < 0.5}.get(parameter.type, {})
 
     def value(self, depth: int) -> Any:
         plain = [
@@ -155,7 +155,9 @@ class Chaos:
             True,
             self.draw.choice([0, -1, 1, 2**31, 2**63, 10**31, 0.5, -0.0, 1e308]),
             self.word(self.draw.randrange(30)),
-            self.draw.choice(["", "\x00", "é" * 5, "\U0001f3b5", "‮", "a" * 5000, HERE, "data:audio/wav;base64,AAAA"]),
+            self.draw.choice(
+                ["", "\x00", "é" * 5, "\U0001f3b5", "‮", "a" * 5000, PRIVATE_URL, "data:audio/wav;base64,AAAA"]
+            ),
             base64.b64encode(self.draw.randbytes(30)).decode(),
         ]
         if depth and self.draw.random() < 0.3:
@@ -168,7 +170,7 @@ class Chaos:
 
 
 def resident() -> int:
-    """Bytes of memory in use now, where the system tells; else the most there ever were."""
+    """Resident memory in bytes; the peak where the system does not report the current value."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:
@@ -181,13 +183,13 @@ async def over_http(local: Local, chaos: Chaos, count: int, statuses: Counter[in
         headers = {"Content-Type": "application/json"}
         request = local.client.post(f"{local.url}/v1", data=sent, headers=headers)
         async with await asyncio.wait_for(request, ANSWER_SECONDS) as answer:
-            told = await answer.json()
-            assert answer.status < 500, (sent, told)
-            assert set(told) <= {"data", "errors"} and told, sent
+            content = await answer.json()
+            assert answer.status < 500, (sent, content)
+            assert set(content) <= {"data", "errors"} and content, sent
             statuses[answer.status] += 1
 
 
-async def over_socket(local: Local, chaos: Chaos, count: int, heard: Counter[str]) -> None:
+async def over_socket(local: Local, chaos: Chaos, count: int, received: Counter[str]) -> None:
     async with local.client.ws_connect(local.socket_url) as socket:
         for _ in range(count):
             await socket.send_str(chaos.request().decode("utf-8", "replace"))
@@ -195,10 +197,10 @@ async def over_socket(local: Local, chaos: Chaos, count: int, heard: Counter[str
             while True:
                 message = await socket.receive(ANSWER_SECONDS)
                 assert message.type == WSMsgType.TEXT, message
-                told = json.loads(message.data)
-                heard.update(list(told))
-                assert not any(error["code"] == "internalError" for error in told.get("errors", []))
-                if told.get("data") == [{"taskType": "ping", "pong": True}]:
+                content = json.loads(message.data)
+                received.update(list(content))
+                assert not any(error["code"] == "internalError" for error in content.get("errors", []))
+                if content.get("data") == [{"taskType": "ping", "pong": True}]:
                     break
 
 
@@ -206,31 +208,31 @@ async def over_socket(local: Local, chaos: Chaos, count: int, heard: Counter[str
 def test_ten_thousand_random_requests(tmp_path: Path) -> None:
     async def run() -> None:
         engine = TinyEngine(tmp_path / "work")
-        runs = engine.graphs = Forgetful()
+        graphs = engine.graphs = CountingList()
         async with serving(tmp_path, engine, max_queue=100_000) as local:
             statuses: Counter[int] = Counter()
-            heard: Counter[str] = Counter()
+            received: Counter[str] = Counter()
             sizes = []
             for part in range(4):
                 works = [over_http(local, Chaos(10 * part + n), REQUESTS // 4 // 8, statuses) for n in range(4)]
-                works += [over_socket(local, Chaos(10 * part + 5 + n), REQUESTS // 4 // 8, heard) for n in range(4)]
+                works += [over_socket(local, Chaos(10 * part + 5 + n), REQUESTS // 4 // 8, received) for n in range(4)]
                 await asyncio.gather(*works)
                 gc.collect()
                 sizes.append(resident())
-            server, sessions = local.runner.app[CONTEXT], local.runner.app[SESSIONS]
-            assert {200, 400, 404} <= set(statuses) and heard["data"] and heard["errors"]
-            assert runs.runs > 100, "some were right"
-            assert sizes[-1] - sizes[0] < GROWTH, [size / 2**20 for size in sizes]
+            context, sessions = local.runner.app[CONTEXT], local.runner.app[SESSIONS]
+            assert {200, 400, 404} <= set(statuses) and received["data"] and received["errors"]
+            assert graphs.appended > 100, "some were valid"
+            assert sizes[-1] - sizes[0] < MAX_GROWTH, [size / 2**20 for size in sizes]
             await asyncio.sleep(0.1)
-            assert server.active_requests == 0 and not sessions._connections and not sessions._pushes
+            assert context.active_requests == 0 and not sessions._connections and not sessions._pushes
 
     asyncio.run(run())
 
 
-class Forgetful(list[Any]):
-    """Counts what is put in and keeps none of it."""
+class CountingList(list[Any]):
+    """Counts appended items and keeps none of them."""
 
-    runs = 0
+    appended = 0
 
     def append(self, item: Any) -> None:
-        self.runs += 1
+        self.appended += 1

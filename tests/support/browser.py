@@ -27,29 +27,29 @@ SWITCHES = (
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Any]:
-    """A selenium driver with a fresh profile and with the browser's log kept."""
+    """A selenium driver with a new profile that records the browser's log."""
     pytest.importorskip("selenium", reason="selenium is not installed")
     from selenium import webdriver
 
     browser = next(filter(None, map(shutil.which, NAMES)), None)
-    driver = shutil.which("chromedriver")
-    if browser is None or driver is None:
+    executable = shutil.which("chromedriver")
+    if browser is None or executable is None:
         pytest.skip("Chromium or chromedriver is not installed")
     options = webdriver.ChromeOptions()
     for switch in (*SWITCHES, f"--user-data-dir={profile}"):
         options.add_argument(switch)
     options.binary_location = browser
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    made = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    made.set_script_timeout(30)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable))
+    driver.set_script_timeout(30)
     try:
-        yield made
+        yield driver
     finally:
-        made.quit()
+        driver.quit()
 
 
 def wait(driver: Any, script: str, seconds: float = 30) -> Any:
-    """What a script returns as soon as that is true. Until then it may fail, as a page is not made at once."""
+    """The value of a script once it is truthy. Until then it may raise, since the page is still loading."""
     from selenium.common.exceptions import JavascriptException
     from selenium.webdriver.support.ui import WebDriverWait
 
@@ -58,7 +58,7 @@ def wait(driver: Any, script: str, seconds: float = 30) -> Any:
 
 
 def drag(driver: Any, selector: str, start: float, end: float) -> None:
-    """Drag with the mouse along the middle of an element, from one share of its width to another."""
+    """Drag along the middle of an element, from one fraction of its width to another."""
     from selenium.webdriver.common.action_chains import ActionChains
 
     left, top, width, height = driver.execute_script(
@@ -70,13 +70,13 @@ def drag(driver: Any, selector: str, start: float, end: float) -> None:
     pointer = chain.w3c_actions.pointer_action
     pointer.move_to_location(left + start * width, top + height / 2)
     pointer.pointer_down()
-    for share in ((start + end) / 2, end):
-        pointer.move_to_location(left + share * width, top + height / 2)
+    for fraction in ((start + end) / 2, end):
+        pointer.move_to_location(left + fraction * width, top + height / 2)
     pointer.pointer_up()
     chain.perform()
 
 
 def press(driver: Any, *keys: str) -> None:
-    """Keys to whatever has the focus."""
+    """Send keys to the focused element."""
     for key in keys:
         driver.switch_to.active_element.send_keys(key)

@@ -35,7 +35,7 @@ START_SECONDS = 60
 
 @dataclass
 class Local:
-    """A server in this process, and a client of it."""
+    """A server in this process with a client."""
 
     url: str
     client: aiohttp.ClientSession
@@ -59,7 +59,7 @@ class Local:
 
 @asynccontextmanager
 async def serving(folder: Path, engine: Engine | None = None, **settings: Any) -> AsyncIterator[Local]:
-    """The service over a folder. engine: TinyEngine where none is given; settings: of ServiceSettings."""
+    """The service on a folder. engine: default TinyEngine. settings: of ServiceSettings."""
     listening = bind("127.0.0.1", 0)
     chosen = ServiceSettings(port=listening.getsockname()[1], demo=True, **settings)
     engine = engine or TinyEngine(folder / "work")
@@ -78,7 +78,7 @@ async def serving(folder: Path, engine: Engine | None = None, **settings: Any) -
 
 @contextmanager
 def threaded(folder: Path, engine: Engine | None = None, **settings: Any) -> Iterator[Local]:
-    """The same in a thread with an event loop of its own, for clients that block. Its client belongs to that loop."""
+    """The same in a thread with its own event loop, to which its client belongs, for clients that block."""
     ready: queue.Queue[Local | BaseException] = queue.Queue()
     done = threading.Event()
 
@@ -97,41 +97,41 @@ def threaded(folder: Path, engine: Engine | None = None, **settings: Any) -> Ite
 
     thread = threading.Thread(target=work, name="service of a test")
     thread.start()
-    found = ready.get(timeout=START_SECONDS)
-    if isinstance(found, BaseException):
-        raise found
+    local = ready.get(timeout=START_SECONDS)
+    if isinstance(local, BaseException):
+        raise local
     try:
-        yield found
+        yield local
     finally:
         done.set()
         thread.join()
 
 
 class Gate:
-    """Holds an engine's runs, as its `act`, until they are let through one by one."""
+    """As the `act` of an engine: holds its runs until they are released."""
 
     def __init__(self) -> None:
-        self._free = threading.Semaphore(0)
+        self._released = threading.Semaphore(0)
 
     def __call__(self, graph: Graph) -> None:
-        assert self._free.acquire(timeout=30)
+        assert self._released.acquire(timeout=30)
 
-    def let(self, runs: int = 1) -> None:
-        self._free.release(runs)
+    def release(self, runs: int = 1) -> None:
+        self._released.release(runs)
 
 
 class Command:
-    """`acestep-xl serve --demo` in a process of its own. Use it as a context manager."""
+    """`acestep-xl serve --demo` in its own process, as a context manager."""
 
     def __init__(self, folder: Path, arguments: Sequence[str] = (), key: str = "") -> None:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port: int = found.getsockname()[1]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "serve.log"
         self._environment = {**os.environ, "ACESTEP_XL_API_KEY": key, "OMP_NUM_THREADS": "1"}
-        own = ["--demo", "--port", str(self.port), "--data", str(folder / "data"), *arguments]
-        self._arguments = [sys.executable, "-m", "acestep_xl", "serve", *own]
+        options = ["--demo", "--port", str(self.port), "--data", str(folder / "data"), *arguments]
+        self._arguments = [sys.executable, "-m", "acestep_xl", "serve", *options]
         self.process: subprocess.Popen[bytes]
 
     def __enter__(self) -> Command:
@@ -150,7 +150,7 @@ class Command:
                 time.sleep(0.1)
 
     def stop(self) -> int:
-        """Ask it to end, as a system does, and return its exit code."""
+        """Terminate it as a service manager does, and return its exit code."""
         self.process.terminate()
         try:
             return self.process.wait(20)

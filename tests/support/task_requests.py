@@ -1,4 +1,4 @@
-"""Requests of the task API: made from dotted names, read, and drawn at random."""
+"""Requests of the task API: built from dotted names, read, and generated at random."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SOURCE = {"inputs.audio": "https://example.com/song.mp3"}
 
 
 def task(changes: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The smallest audioInference task with these values, by dotted names; ... takes a key away."""
-    made: dict[str, Any] = {
+    """A minimal audioInference task with these values, by dotted names; ... removes a key."""
+    element: dict[str, Any] = {
         "taskType": "audioInference",
         "taskUUID": str(uuid.uuid4()),
         "model": MODEL,
@@ -28,41 +28,40 @@ def task(changes: dict[str, Any] | None = None) -> dict[str, Any]:
     }
     for name, value in (changes or {}).items():
         parent, _, key = name.rpartition(".")
-        place = made.setdefault(parent, {}) if parent else made
+        group = element.setdefault(parent, {}) if parent else element
         if value is ...:
-            del place[key]
+            del group[key]
         else:
-            place[key] = value
-    return made
+            group[key] = value
+    return element
 
 
 def accepted(changes: dict[str, Any] | None = None) -> Task:
-    """The task as it is read; fails with its errors where it is refused."""
-    given = task(changes)
-    (read,) = read_tasks([given])
-    assert isinstance(read, Task), [error.message for error in read if isinstance(error, ApiError)]
-    assert read.to_json() == given
-    return read
+    """The task as it is read; fails with its errors if it is refused."""
+    element = task(changes)
+    (result,) = read_tasks([element])
+    assert isinstance(result, Task), [error.message for error in result]
+    assert result.to_json() == element
+    return result
 
 
 def refused(changes: dict[str, Any] | None = None) -> tuple[ApiError, ...]:
-    """Everything that is wrong with the task."""
-    given = task(changes)
-    return errors_of(given)
+    """The errors of the task."""
+    return errors_of(task(changes))
 
 
-def errors_of(given: object) -> tuple[ApiError, ...]:
-    """Everything that is wrong with a request of this one task."""
-    (read,) = read_tasks([given])
-    assert isinstance(read, tuple) and read, f"{given} was accepted"
-    return read
+def errors_of(element: object) -> tuple[ApiError, ...]:
+    """The errors of a request that holds only this element."""
+    (result,) = read_tasks([element])
+    assert isinstance(result, tuple) and result, f"{element} was accepted"
+    return result
 
 
 def the_error(changes: dict[str, Any]) -> ApiError:
-    """The one thing that is wrong with the task."""
-    found = refused(changes)
-    assert len(found) == 1, [error.message for error in found]
-    return found[0]
+    """The only error of the task."""
+    errors = refused(changes)
+    assert len(errors) == 1, [error.message for error in errors]
+    return errors[0]
 
 
 # Random requests
@@ -70,7 +69,7 @@ def the_error(changes: dict[str, Any]) -> ApiError:
 SCHEDULERS: list[Any] = [{}, "Euler", {"solver": {"type": "unipc"}}, {"schedule": {"type": "karras", "rho": 5}}]
 ADDRESSES = ["https://example.com/a?b=1", "http://example.com:8080/", "https://[2606:4700::1111]/a.mp3"]
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=10, max_size=40)
-ANY_TEXT = st.text(st.characters(), max_size=12)  # with halves of surrogate pairs
+ANY_TEXT = st.text(st.characters(), max_size=12)  # with unpaired surrogates
 NAMES = list(api.of("audioInference"))
 LEAVES = [name for name in NAMES if api.get(name).type != "object"]
 
@@ -88,7 +87,7 @@ JSON = st.recursive(
 
 
 def values(name: str) -> st.SearchStrategy[Any]:
-    """Values that are right for a parameter, taken for itself."""
+    """Valid values of a parameter, apart from rules between parameters."""
     parameter = api.get(name)
     if name in ("webhookURL", "uploadEndpoint"):
         return st.sampled_from(ADDRESSES)
@@ -105,35 +104,35 @@ def values(name: str) -> st.SearchStrategy[Any]:
     if parameter.type in ("boolean", "string"):
         return st.booleans() if parameter.type == "boolean" else TEXT
     low, high = parameter.minimum or 0, parameter.maximum or 320
-    whole = st.integers(math.ceil(low), math.floor(high))
-    return whole if parameter.type == "integer" else whole | st.floats(low, high)
+    integers = st.integers(math.ceil(low), math.floor(high))
+    return integers if parameter.type == "integer" else integers | st.floats(low, high)
 
 
 @st.composite
 def tasks(draw: st.DrawFn) -> dict[str, Any]:
-    """An audioInference task in which each value is right for itself; a few break rules between them."""
+    """An audioInference task whose single values are valid; a few tasks break rules between them."""
     names = draw(st.lists(st.sampled_from(LEAVES), unique=True, max_size=12))
     if draw(st.integers(0, 9)):
-        without = {"duration"} if draw(st.booleans()) else {"inputs.audio", "strength", *REPAINT}
-        without |= {"ttl", "audioSettings.bitrate"}
-        names = [name for name in names if name not in without]
+        excluded = {"duration"} if draw(st.booleans()) else {"inputs.audio", "strength", *REPAINT}
+        excluded |= {"ttl", "audioSettings.bitrate"}
+        names = [name for name in names if name not in excluded]
     chosen = {name: draw(values(name)) for name in names if name not in ("taskType", "model")}
     return task({"taskUUID": draw(values("taskUUID")), **chosen})
 
 
 @st.composite
-def nearly(draw: st.DrawFn) -> Any:
-    """A task with a few places replaced, added or taken away."""
-    made = draw(tasks())
+def damaged_tasks(draw: st.DrawFn) -> Any:
+    """A task with a few values replaced, added or removed."""
+    element = draw(tasks())
     for _ in range(draw(st.integers(1, 3))):
-        places = [made, *(value for value in made.values() if isinstance(value, dict))]
-        place = draw(st.sampled_from(places))
-        key = draw(st.sampled_from([*place, *(name.rpartition(".")[2] for name in LEAVES), "x"]))
+        groups = [element, *(value for value in element.values() if isinstance(value, dict))]
+        group = draw(st.sampled_from(groups))
+        key = draw(st.sampled_from([*group, *(name.rpartition(".")[2] for name in LEAVES), "x"]))
         if draw(st.integers(0, 4)):
-            place[key] = draw(JSON | values(draw(st.sampled_from(LEAVES))))
+            group[key] = draw(JSON | values(draw(st.sampled_from(LEAVES))))
         else:
-            place.pop(key, None)
-    return made
+            group.pop(key, None)
+    return element
 
 
 REPAINT = ("settings.repaintingStart", "settings.repaintingEnd")

@@ -1,4 +1,4 @@
-"""What the server refuses before any task is looked at: strangers, other sites, bodies that are no requests."""
+"""What the server refuses before it reads any task: missing keys, other sites, bodies that are not requests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def post(local: Local, data: Any, **headers: str) -> tuple[int, dict[str, 
 
 
 BAD_BODIES: dict[str, tuple[bytes, str]] = {
-    "nothing": (b"", "not JSON"),
+    "empty": (b"", "not JSON"),
     "half an object": (b'[{"taskType": ', "not JSON"),
     "NaN": (b'[{"duration": NaN}]', "NaN"),
     "infinity": (b'[{"duration": -Infinity}]', "Infinity"),
@@ -40,7 +40,7 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
     "a key twice": (b'[{"steps": 1, "steps": 2}]', "'steps' twice"),
     "half a surrogate pair": (b'[{"positivePrompt": "\\ud800"}]', "surrogate"),
     "a surrogate in a key": (b'[{"\\udfff": 1}]', "surrogate"),
-    "no UTF-8": (b'[{"positivePrompt": "\xff"}]', "not JSON"),
+    "not UTF-8": (b'[{"positivePrompt": "\xff"}]', "not JSON"),
     "depth": (b"[" * 50 + b"]" * 50, "nested"),
     "great depth": (b"[" * 500_000, "nested"),
     "an object": (b"{}", "array"),
@@ -49,22 +49,22 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_BODIES)
-def test_bodies_that_hold_no_tasks(tmp_path: Path, name: str) -> None:
+def test_bodies_that_are_not_requests(tmp_path: Path, name: str) -> None:
     @in_loop
     async def run() -> None:
         async with serving(tmp_path) as local:
-            data, words = BAD_BODIES[name]
+            data, reason = BAD_BODIES[name]
             status, answer = await post(local, data)
             assert status == 400 and [error["code"] for error in answer["errors"]] == ["invalidRequest"]
-            assert words in answer["errors"][0]["message"]
+            assert reason in answer["errors"][0]["message"]
             assert (await local.get("/health"))[0] == 200
 
     run()
 
 
 @in_loop
-async def test_a_page_of_another_site_cannot_post_without_asking_the_browser(tmp_path: Path) -> None:
-    """Only JSON makes a browser ask first; forms and plain text go out unasked."""
+async def test_another_site_cannot_post_without_a_preflight(tmp_path: Path) -> None:
+    """Browsers send a preflight request only for JSON, not for forms and plain text."""
     async with serving(tmp_path) as local:
         for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
             status, answer = await post(local, json.dumps([PING]), Content_Type=kind)
@@ -73,14 +73,14 @@ async def test_a_page_of_another_site_cannot_post_without_asking_the_browser(tmp
 
 
 @in_loop
-async def test_compressed_bodies_are_refused_unopened(tmp_path: Path) -> None:
+async def test_compressed_bodies_are_refused(tmp_path: Path) -> None:
     async with serving(tmp_path) as local:
         bomb = gzip.compress(b"[" + b" " * 10_000_000 + b"]")
         assert (await post(local, bomb, Content_Encoding="gzip"))[0] == 415
 
 
 @in_loop
-async def test_long_bodies_are_refused_by_their_length_and_while_they_come(tmp_path: Path) -> None:
+async def test_long_bodies_are_refused_by_their_length_or_while_they_arrive(tmp_path: Path) -> None:
     async def endless() -> Any:
         for _ in range(400):
             yield b" " * 65536
@@ -88,14 +88,14 @@ async def test_long_bodies_are_refused_by_their_length_and_while_they_come(tmp_p
     async with serving(tmp_path, media_mib=1) as local:
         limit = local.runner.app[CONTEXT].settings.max_body_bytes
         assert (await post(local, b" " * (limit + 1)))[0] == 413
-        with suppress(aiohttp.ClientConnectionError):  # closed while still sending: refused all the same
+        with suppress(aiohttp.ClientConnectionError):  # closed while sending: refused as well
             assert (await post(local, endless()))[0] == 413
-        fits = json.dumps([PING]).encode()
-        assert (await post(local, fits + b" " * (limit - len(fits))))[0] == 200
+        ping = json.dumps([PING]).encode()
+        assert (await post(local, ping + b" " * (limit - len(ping))))[0] == 200
 
 
 @in_loop
-async def test_a_body_that_trickles_in_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_body_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_body, "READ_SECONDS", 0.3)
 
     async def slow() -> Any:
@@ -107,8 +107,8 @@ async def test_a_body_that_trickles_in_is_given_up(tmp_path: Path, monkeypatch: 
 
 
 @in_loop
-async def test_without_a_key_only_names_of_this_machine_are_served(tmp_path: Path) -> None:
-    """A page that resolves its own name to 127.0.0.1 sends that name as Host."""
+async def test_without_a_key_only_loopback_hosts_are_served(tmp_path: Path) -> None:
+    """DNS rebinding: a page whose name resolves to 127.0.0.1 sends that name as Host."""
     async with serving(tmp_path) as local:
         for path in ("/", "/queue", "/health", "/openapi.json", "/audio/x.mp3", "/nothing"):
             status, _, answer = await local.get(path, Host="rebind.example:8190")
@@ -121,14 +121,14 @@ async def test_without_a_key_only_names_of_this_machine_are_served(tmp_path: Pat
 
 
 @in_loop
-async def test_pages_of_other_sites_are_refused(tmp_path: Path) -> None:
+async def test_other_origins_are_refused(tmp_path: Path) -> None:
     async with serving(tmp_path, allowed_origins=("https://studio.example",)) as local:
-        ask = json.dumps([PING])
+        ping = json.dumps([PING])
         for origin in ("https://evil.example", "null", "http://127.0.0.1:1", "https://studio.example.evil.example"):
-            assert (await post(local, ask, Origin=origin))[0] == 403, origin
-        assert (await post(local, ask, Sec_Fetch_Site="cross-site"))[0] == 403
-        assert (await post(local, ask, Origin=local.url))[0] == 200
-        assert (await post(local, ask))[0] == 200, "programs send no origin"
+            assert (await post(local, ping, Origin=origin))[0] == 403, origin
+        assert (await post(local, ping, Sec_Fetch_Site="cross-site"))[0] == 403
+        assert (await post(local, ping, Origin=local.url))[0] == 200
+        assert (await post(local, ping))[0] == 200, "programs send no origin"
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await local.client.ws_connect(local.socket_url, origin="https://evil.example")
         assert refused.value.status == 403
@@ -137,11 +137,11 @@ async def test_pages_of_other_sites_are_refused(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_an_allowed_site_may_ask_and_read(tmp_path: Path) -> None:
+async def test_an_allowed_origin_can_send_and_read(tmp_path: Path) -> None:
     async with serving(tmp_path, allowed_origins=("https://studio.example/",)) as local:
         for origin, allowed in (("https://studio.example", True), ("https://evil.example", False)):
-            asking = {"Origin": origin, "Access-Control-Request-Method": "POST"}
-            async with local.client.options(f"{local.url}/v1", headers=asking) as answer:
+            preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+            async with local.client.options(f"{local.url}/v1", headers=preflight) as answer:
                 assert answer.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
                 assert (answer.status == 204) == allowed
         headers = {"Origin": "https://studio.example"}
@@ -150,7 +150,7 @@ async def test_an_allowed_site_may_ask_and_read(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_a_key_is_asked_for_where_there_is_one(tmp_path: Path) -> None:
+async def test_a_server_with_keys_requires_one(tmp_path: Path) -> None:
     async with serving(tmp_path, api_keys=(KEY, "another-key")) as local:
         for tasks, key, code in (
             ([PING], None, "missingApiKey"),
@@ -171,11 +171,11 @@ async def test_a_key_is_asked_for_where_there_is_one(tmp_path: Path) -> None:
         assert (await local.get("/queue", Authorization="Bearer wrong"))[0] == 401
         assert (await local.get("/queue", Authorization=f"bearer  {KEY}"))[0] == 200
         for path in ("/", "/health", "/openapi.json"):
-            assert (await local.get(path))[0] == 200, "the page has to load before it can ask for the key"
+            assert (await local.get(path))[0] == 200, "the page must load before it can ask for the key"
 
 
 @in_loop
-async def test_a_refused_request_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_a_refused_request_has_no_effect(tmp_path: Path) -> None:
     async with serving(tmp_path, api_keys=(KEY,)) as local:
         task = body()
         await local.send(task)
@@ -184,7 +184,7 @@ async def test_a_refused_request_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_secrets_reach_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_secrets_are_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with serving(tmp_path, api_keys=(KEY,)) as local:
         await local.send(PING, key=KEY)
@@ -197,11 +197,11 @@ async def test_secrets_reach_no_log(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 
 @in_loop
-async def test_every_answer_is_guarded_and_json_where_it_is_no_file(tmp_path: Path) -> None:
+async def test_every_answer_has_security_headers_and_errors_are_json(tmp_path: Path) -> None:
     async with serving(tmp_path) as local:
         for path, status in (("/", 200), ("/health", 200), ("/nothing", 404), ("/v1", 405), ("/page/none.js", 404)):
-            found, headers, data = await local.get(path)
-            assert found == status
+            actual, headers, data = await local.get(path)
+            assert actual == status
             assert headers["X-Content-Type-Options"] == "nosniff" and headers["Referrer-Policy"] == "no-referrer"
             assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
             assert "unsafe" not in headers["Content-Security-Policy"]
@@ -212,7 +212,7 @@ async def test_every_answer_is_guarded_and_json_where_it_is_no_file(tmp_path: Pa
 
 
 @in_loop
-async def test_files_are_found_by_uuid_and_nothing_else(tmp_path: Path) -> None:
+async def test_audio_is_served_by_uuid_only(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     async with serving(tmp_path) as local:
         _, answer = await local.send(body())
@@ -234,25 +234,25 @@ async def test_files_are_found_by_uuid_and_nothing_else(tmp_path: Path) -> None:
             "/etc/passwd",
         ):
             url = URL(f"{local.url}/audio/{path}", encoded=True)
-            async with local.client.get(url) as found:
-                assert found.status == 404, path
-                assert b"SQLite" not in await found.read()
+            async with local.client.get(url) as response:
+                assert response.status == 404, path
+                assert b"SQLite" not in await response.read()
 
 
 @in_loop
-async def test_parts_of_a_file_are_served(tmp_path: Path) -> None:
+async def test_ranges_of_a_file_are_served(tmp_path: Path) -> None:
     async with serving(tmp_path) as local:
         _, answer = await local.send(body())
         path = f"/audio/{answer['data'][0]['audioUUID'].upper()}.mp3"
-        status, headers, whole = await local.get(path)
+        status, headers, data = await local.get(path)
         assert status == 200 and headers["Content-Type"] == "audio/mpeg" and headers["Accept-Ranges"] == "bytes"
         status, headers, part = await local.get(path, Range="bytes=10-19")
-        assert (status, part) == (206, whole[10:20]) and headers["Content-Range"] == f"bytes 10-19/{len(whole)}"
-        assert (await local.get(path, Range="bytes=-5"))[2] == whole[-5:]
+        assert (status, part) == (206, data[10:20]) and headers["Content-Range"] == f"bytes 10-19/{len(data)}"
+        assert (await local.get(path, Range="bytes=-5"))[2] == data[-5:]
         assert (await local.get(path, Range="bytes=99999999-"))[0] == 416
         assert (await local.get(path, **{"If-None-Match": headers["ETag"]}))[0] == 304
         async with local.client.head(local.url + path) as answer_head:
-            assert answer_head.status == 200 and int(answer_head.headers["Content-Length"]) == len(whole)
+            assert answer_head.status == 200 and int(answer_head.headers["Content-Length"]) == len(data)
 
 
 @pytest.mark.parametrize(
@@ -276,11 +276,11 @@ async def test_parts_of_a_file_are_served(tmp_path: Path) -> None:
         ("127.0.0.1\n", False),
     ],
 )
-def test_names_of_this_machine(host: str, local: bool) -> None:
+def test_loopback_hosts(host: str, local: bool) -> None:
     assert is_loopback(host) is local
 
 
-def test_keys_in_any_letters() -> None:
+def test_keys_in_any_script() -> None:
     access = Access(["schlüssel", "b"])
     assert access.requires_key and access.accepts_key("schlüssel") and access.accepts_key("b")
     assert not any(access.accepts_key(key) for key in ("schlussel", "", None, "\udcff"))

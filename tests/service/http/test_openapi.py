@@ -1,4 +1,4 @@
-"""The OpenAPI description: valid, complete, and of one mind with what reads requests and with what answers."""
+"""The OpenAPI description: valid, complete, and in agreement with the request reader and the answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator, validators
-from task_requests import SOURCE, accepted, nearly, task, tasks, the_error
+from task_requests import SOURCE, accepted, damaged_tasks, task, tasks, the_error
 
 from acestep_xl.parameters import api
 from acestep_xl.service.http import openapi
@@ -24,17 +24,17 @@ DOCUMENT = openapi.document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 DOCS = Path(__file__).parents[3] / "docs"
 UUID = "a770f077-f413-47de-9dac-be0b26a35da6"
-SLOW_TO_MAKE = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large)
+SLOW_GENERATION = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large)
 CAREFUL = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:
-    """JSON Schema's patterns are JavaScript's, where $ is the end of the text alone."""
+    """JSON Schema has JavaScript's patterns, in which $ matches only at the end of the text."""
     yield from Draft202012Validator.VALIDATORS["pattern"](validator, pattern.replace("$", r"\Z"), value, schema)
 
 
 def validator(name: str) -> Any:
-    """A validator of one of the description's schemas, whose references lead into the description."""
+    """A validator of one schema of the description, which resolves references into it."""
     kind = validators.extend(Draft202012Validator, {"pattern": _pattern})
     return kind({"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]})
 
@@ -65,12 +65,12 @@ def test_the_document_is_valid_openapi():
     assert json.loads(json.dumps(DOCUMENT)) == DOCUMENT
 
 
-def test_every_reference_leads_somewhere_and_every_schema_is_used():
+def test_every_reference_resolves_and_every_schema_is_used():
     used = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(DOCUMENT)))
     assert used == set(SCHEMAS)
 
 
-def test_the_document_is_made_anew_each_time():
+def test_each_document_is_a_new_object():
     openapi.document()["paths"].clear()
     assert openapi.document() == DOCUMENT
 
@@ -78,9 +78,9 @@ def test_the_document_is_made_anew_each_time():
 def test_every_route_of_the_server_is_described():
     routes = pytest.importorskip("acestep_xl.service.http.routes")
     served = {(route.method.lower(), re.sub(r"\{uuid.*", "{name}", route.path)) for route in routes.ROUTES}
-    described = {(method, path) for path, found in DOCUMENT["paths"].items() for method in found}
-    inner = {entry for entry in served if entry[1].startswith("/page/")}  # what the page itself consists of
-    assert served - inner == described
+    described = {(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods}
+    page_files = {entry for entry in served if entry[1].startswith("/page/")}
+    assert served - page_files == described
 
 
 def test_every_task_and_parameter_is_described():
@@ -115,12 +115,12 @@ def test_schemas_have_no_parameters_beside_the_table():
 
 def test_every_status_of_an_error_is_described():
     described = set(DOCUMENT["paths"]["/"]["post"]["responses"])
-    for code, (status, words) in CODES.items():
+    for code, (status, description) in CODES.items():
         assert str(status) in described or code == "fileNotFound", code
-        assert words.endswith(".")
+        assert description.endswith(".")
 
 
-# Requests: the schema and the reader are of one mind
+# Requests: the schema and the reader agree
 
 BEYOND_THE_SCHEMA = {
     ("settings.cfgIntervalStart", "settings.cfgIntervalEnd"),
@@ -129,7 +129,7 @@ BEYOND_THE_SCHEMA = {
 
 
 def beyond_the_schema(error: ApiError) -> bool:
-    """Whether JSON Schema cannot say what the error says."""
+    """Whether JSON Schema cannot express what the error reports."""
     rule = error.parameter in BEYOND_THE_SCHEMA and error.code == "incompatibleParameters"
     return rule or "cannot be used" in error.message or "surrogate" in error.message
 
@@ -145,8 +145,8 @@ def is_json(value: Any) -> bool:
 def check_agreement(element: Any) -> None:
     if not is_json(element):
         return
-    (read,) = read_tasks([element])
-    errors = read if isinstance(read, tuple) else ()
+    (result,) = read_tasks([element])
+    errors = result if isinstance(result, tuple) else ()
     schema_agrees = TASK.is_valid(element)
     if any(not beyond_the_schema(error) and error.code != "invalidModularScheduler" for error in errors):
         assert not schema_agrees, [error.message for error in errors]
@@ -154,20 +154,20 @@ def check_agreement(element: Any) -> None:
         assert schema_agrees, [problem.message for problem in TASK.iter_errors(element)]
 
 
-@given(nearly())
+@given(damaged_tasks())
 @CAREFUL
-def test_schema_and_reader_agree_on_tasks_that_are_nearly_right(element):
+def test_schema_and_reader_agree_on_damaged_tasks(element):
     if element.get("taskType") == "audioInference":
         check_agreement(element)
 
 
 @given(tasks())
 @CAREFUL
-def test_schema_and_reader_agree_on_tasks_of_right_values(element):
+def test_schema_and_reader_agree_on_tasks_of_valid_values(element):
     check_agreement(element)
 
 
-def test_rules_without_a_schema_are_those_that_compare():
+def test_only_rules_that_compare_values_have_no_schema():
     assert [rule.description for rule in RULES if rule.schema is None] == [
         "`settings.cfgIntervalStart` must not be larger than `settings.cfgIntervalEnd`.",
         "`settings.repaintingEnd` must be larger than `settings.repaintingStart`, or than 0 without one.",
@@ -234,8 +234,8 @@ def test_requests_of_all_kinds_of_tasks():
         {"taskType": "ping", "ping": True},
     ]
     assert REQUEST.is_valid(request)
-    assert not any(isinstance(read, tuple) for read in read_tasks(request))
-    for wrong in (
+    assert not any(isinstance(result, tuple) for result in read_tasks(request))
+    for invalid in (
         [],
         [{}],
         {},
@@ -243,17 +243,18 @@ def test_requests_of_all_kinds_of_tasks():
         [*request, {"taskType": "imageInference"}],
         [{"taskType": "ping", "x": 1}],
     ):
-        assert not REQUEST.is_valid(wrong)
+        assert not REQUEST.is_valid(invalid)
 
 
 # Answers
 
 
 def answers() -> Iterator[dict[str, Any]]:
-    known = {"taskType": "audioInference", "taskUUID": UUID}
-    done = {**known, "audioUUID": UUID, "audioURL": f"http://127.0.0.1:8190/audio/{UUID}.mp3", "seed": 2**31 - 1}
-    yield {"data": [known]}
-    yield {"data": [done, {**done, "status": "success", "cost": 0.0}, {**known, "status": "processing", "progress": 5}]}
+    accepted = {"taskType": "audioInference", "taskUUID": UUID}
+    result = {**accepted, "audioUUID": UUID, "audioURL": f"http://127.0.0.1:8190/audio/{UUID}.mp3", "seed": 2**31 - 1}
+    running = {**accepted, "status": "processing", "progress": 5}
+    yield {"data": [accepted]}
+    yield {"data": [result, {**result, "status": "success", "cost": 0.0}, running]}
     yield {"data": [{"taskType": "mediaStorage", "taskUUID": UUID, "mediaUUID": UUID}]}
     yield {"data": [{"taskType": "ping", "pong": True}], "errors": [the_error({"steps": 0}).to_json()]}
     yield {"errors": [the_error({"strength": 1}).to_json()]}
@@ -263,63 +264,63 @@ def test_answers_fit_their_schema():
     schema = validator("Answer")
     for answer in answers():
         assert schema.is_valid(answer), answer
-    for wrong in ({}, {"data": [{"audioUUID": UUID}]}, {"errors": []}, {"errors": [{"code": "x"}]}, {"data": "x"}):
-        assert not schema.is_valid(wrong), wrong
+    for invalid in ({}, {"data": [{"audioUUID": UUID}]}, {"errors": []}, {"errors": [{"code": "x"}]}, {"data": "x"}):
+        assert not schema.is_valid(invalid), invalid
 
 
-@given(nearly())
+@given(damaged_tasks())
 @CAREFUL
 def test_every_refusal_fits_its_schema(element):
-    (read,) = read_tasks([element])
-    if isinstance(read, tuple):
-        assert validator("Refusal").is_valid({"errors": [error.to_json() for error in read]})
+    (result,) = read_tasks([element])
+    if isinstance(result, tuple):
+        assert validator("Refusal").is_valid({"errors": [error.to_json() for error in result]})
 
 
-# The page
+# The documentation page
 
 
-def test_the_page_is_what_the_tables_say():
+def test_the_page_is_up_to_date():
     for path, text in runpy.run_path(str(DOCS / "generate" / "make_api_docs.py"))["files"]().items():
         assert path.read_text("utf-8") == text, f"run python docs/generate/make_api_docs.py: {path.name} is stale"
 
 
-def test_the_requests_in_the_page_are_what_it_says_of_them():
+def test_the_examples_of_the_page_are_valid_or_have_the_errors_it_shows():
     names = runpy.run_path(str(DOCS / "generate" / "make_api_docs.py"))
     for changes in ({}, names["COVER"], names["REPAINT"]):
-        given = {key: value for key, value in names["TASK"].items() if not changes or key != "duration"} | changes
-        (read,) = read_tasks([given])
-        assert not isinstance(read, tuple), given
-    (read,) = read_tasks([names["MISTAKES"]])
-    assert isinstance(read, tuple) and len(read) == 6
+        element = {key: value for key, value in names["TASK"].items() if not changes or key != "duration"} | changes
+        (result,) = read_tasks([element])
+        assert not isinstance(result, tuple), element
+    (result,) = read_tasks([names["MISTAKES"]])
+    assert isinstance(result, tuple) and len(result) == 6
 
 
-# Requests made from the description by a tool that knows nothing else
+# Requests that a tool generates from the description alone
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["positive", "negative"])
-def test_requests_made_from_the_description(kind):
+def test_requests_generated_from_the_description(kind):
     schemathesis = pytest.importorskip("schemathesis")
     mode = schemathesis.GenerationMode(kind)
     operation = schemathesis.openapi.from_dict(DOCUMENT)["/v1"]["POST"]
     seen = {"accepted": 0, "refused": 0}
 
     @given(operation.as_strategy(generation_mode=mode))
-    @settings(deadline=None, max_examples=25, database=None, suppress_health_check=SLOW_TO_MAKE)
+    @settings(deadline=None, max_examples=25, database=None, suppress_health_check=SLOW_GENERATION)
     def check(case: Any) -> None:
         try:
-            reads = read_tasks(case.body)
+            results = read_tasks(case.body)
         except RequestError:
-            reads = [(ApiError("invalidRequest", ""),)]
-        seen["accepted"] += sum(not isinstance(read, tuple) for read in reads)
-        seen["refused"] += sum(isinstance(read, tuple) for read in reads)
-        wrong = [error for read in reads if isinstance(read, tuple) for error in read]
+            results = [(ApiError("invalidRequest", ""),)]
+        seen["accepted"] += sum(not isinstance(result, tuple) for result in results)
+        seen["refused"] += sum(isinstance(result, tuple) for result in results)
+        errors = [error for result in results if isinstance(result, tuple) for error in result]
         if kind == "negative":
-            assert wrong, case.body
-        for error in wrong if kind == "positive" else ():
-            # What the schema cannot say: two values, a UUID that is new, levels that fall.
-            inside = str(error.parameter).startswith("advancedFeatures.modularScheduler.schedule")
-            assert beyond_the_schema(error) or error.code == "conflictTaskUUID" or inside, error
+            assert errors, case.body
+        for error in errors if kind == "positive" else ():
+            # JSON Schema can express neither comparisons of values, nor unique UUIDs, nor descending levels.
+            in_schedule = str(error.parameter).startswith("advancedFeatures.modularScheduler.schedule")
+            assert beyond_the_schema(error) or error.code == "conflictTaskUUID" or in_schedule, error
 
     check()
     assert seen["accepted" if kind == "positive" else "refused"] > 20

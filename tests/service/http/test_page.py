@@ -1,4 +1,4 @@
-"""The page at / in a real browser: a request by form and by JSON, the queue, results that can be heard and seen."""
+"""The page at / in a real browser: requests by form and as JSON, the queue, results to listen to."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from audio_files import write
 from browser import chromium, drag, press, wait
 from local_service import Local, threaded
 from service_tools import TinyEngine
 
-from acestep_xl.audio.files import write
 from acestep_xl.nodes.load_audio import example
 from acestep_xl.parameters import api
 from acestep_xl.service.engine.in_process import HeadlessEngine
@@ -26,15 +26,15 @@ OPEN = "document.querySelectorAll('details.group').forEach(group => group.open =
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with chromium(tmp_path_factory.mktemp("profile")) as found:
-        yield found
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     folder = tmp_path_factory.mktemp("page")
-    with threaded(folder, HeadlessEngine(folder / "work", [], "cpu")) as found:
-        yield found
+    with threaded(folder, HeadlessEngine(folder / "work", [], "cpu")) as local:
+        yield local
 
 
 def load(driver: Any, local: Local, fresh: bool = True) -> None:
@@ -48,22 +48,23 @@ def load(driver: Any, local: Local, fresh: bool = True) -> None:
 
 def fill(driver: Any, name: str, text: str) -> None:
     driver.execute_script(OPEN)
-    found = driver.find_element("name", name)
-    found.clear() if found.tag_name != "select" else None
-    found.send_keys(text)
+    control = driver.find_element("name", name)
+    if control.tag_name != "select":
+        control.clear()
+    control.send_keys(text)
 
 
 def tasks(driver: Any) -> list[dict[str, Any]]:
-    """What would be sent."""
+    """The tasks that would be sent."""
     return json.loads(driver.execute_script("return document.getElementById('json').value"))
 
 
 def log(driver: Any) -> list[str]:
-    """What the browser complained of."""
+    """The browser's errors and warnings."""
     return [entry["message"] for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
 
 
-def test_a_song_is_made_seen_and_heard(driver: Any, local: Local) -> None:
+def test_a_song_is_created_and_played(driver: Any, local: Local) -> None:
     load(driver, local)
     fill(driver, "positivePrompt", "slow waltz")
     fill(driver, "duration", "30")
@@ -82,16 +83,16 @@ def test_a_song_is_made_seen_and_heard(driver: Any, local: Local) -> None:
     wait(driver, f"(() => {{ {script} }})() > 0.15")
     driver.find_elements("css selector", ".play")[1].click()
     wait(driver, "document.querySelectorAll('audio')[1].currentTime > 0.1")
-    assert driver.execute_script("return document.querySelector('audio').paused"), "one sounds at a time"
+    assert driver.execute_script("return document.querySelector('audio').paused"), "only one plays at a time"
     assert "seed" in driver.find_element("css selector", ".foot").text
     wait(driver, "document.querySelectorAll('#queue li').length === 0")
     assert log(driver) == []
     load(driver, local, fresh=False)
     wait(driver, "document.querySelectorAll('.player').length === 2")
-    assert "slow waltz" in driver.find_element("id", "results").text, "a reload loses nothing"
+    assert "slow waltz" in driver.find_element("id", "results").text, "a reload keeps the results"
 
 
-def test_a_source_is_uploaded_and_a_part_of_it_made_new(driver: Any, local: Local, tmp_path: Path) -> None:
+def test_a_source_is_uploaded_and_a_region_repainted(driver: Any, local: Local, tmp_path: Path) -> None:
     path = write(tmp_path / "song.wav", example()[0], 48000, format="wav", bit_depth=16)
     load(driver, local)
     fill(driver, "positivePrompt", "bright brass")
@@ -107,13 +108,13 @@ def test_a_source_is_uploaded_and_a_part_of_it_made_new(driver: Any, local: Loca
     driver.find_element("id", "send").click()
     wait(driver, "document.querySelectorAll('.player').length === 1", 60)
     wait(driver, f"Math.abs(document.querySelector('.player audio').duration - {seconds}) < 0.1")
-    used = driver.find_element("css selector", ".player a").get_attribute("download").partition(".")[0]
+    audio_uuid = driver.find_element("css selector", ".player a").get_attribute("download").partition(".")[0]
     driver.find_element("xpath", "//button[text()='Use as source']").click()
-    assert tasks(driver)[0]["inputs"]["audio"] == used
+    assert tasks(driver)[0]["inputs"]["audio"] == audio_uuid
     assert log(driver) == []
 
 
-def test_what_is_wrong_is_said_beside_its_field(driver: Any, local: Local) -> None:
+def test_errors_are_shown_at_their_fields(driver: Any, local: Local) -> None:
     load(driver, local)
     fill(driver, "positivePrompt", "x")
     fill(driver, "settings.bpm", "20")
@@ -122,12 +123,12 @@ def test_what_is_wrong_is_said_beside_its_field(driver: Any, local: Local) -> No
     wait(driver, "document.querySelector('[name=\"settings.bpm\"]').getAttribute('aria-invalid')")
     shown = driver.find_element("id", "f-settings-bpm-problem")
     assert shown.is_displayed() and "30 to 300" in shown.text
-    assert driver.switch_to.active_element.get_attribute("name") == "positivePrompt", "the first of them has the focus"
+    assert driver.switch_to.active_element.get_attribute("name") == "positivePrompt", "the first one has the focus"
     fill(driver, "settings.bpm", "90")
     assert not shown.is_displayed()
 
 
-def test_the_form_and_the_json_are_one_request(driver: Any, local: Local) -> None:
+def test_the_form_and_the_json_edit_the_same_request(driver: Any, local: Local) -> None:
     load(driver, local)
     fill(driver, "positivePrompt", "slow waltz")
     fill(driver, "settings.vocalLanguage", "de")
@@ -156,24 +157,24 @@ def test_the_form_and_the_json_are_one_request(driver: Any, local: Local) -> Non
 
 def test_every_parameter_has_a_control_with_the_ranges_of_the_description(driver: Any, local: Local) -> None:
     load(driver, local)
-    for name, known in api.of("audioInference").items():
-        if name in ("taskType", "taskUUID", "model") or (known.type == "object" and "Scheduler" not in name):
+    for name, parameter in api.of("audioInference").items():
+        if name in ("taskType", "taskUUID", "model") or (parameter.type == "object" and "Scheduler" not in name):
             continue
-        found = driver.find_element("name", name)
-        if known.choices:
-            offered = found.find_elements("css selector", "option:not([value=''])")
-            assert [json.loads(one.get_attribute("value")) for one in offered] == list(known.choices)
-        elif known.type in ("integer", "number"):
-            bounds = [found.get_attribute(side) for side in ("min", "max")]
+        control = driver.find_element("name", name)
+        if parameter.choices:
+            options = control.find_elements("css selector", "option:not([value=''])")
+            assert [json.loads(one.get_attribute("value")) for one in options] == list(parameter.choices)
+        elif parameter.type in ("integer", "number"):
+            bounds = [control.get_attribute(side) for side in ("min", "max")]
             assert [float(bound) for bound in bounds if bound] == [
-                b for b in (known.minimum, known.maximum) if b is not None
+                b for b in (parameter.minimum, parameter.maximum) if b is not None
             ]
         if not name.endswith("modularScheduler"):
-            words = driver.find_element("id", f"f-{name.replace('.', '-')}-help").get_attribute("textContent")
-            assert words == known.help
+            help_text = driver.find_element("id", f"f-{name.replace('.', '-')}-help").get_attribute("textContent")
+            assert help_text == parameter.help
 
 
-def test_the_keyboard_is_enough(driver: Any, local: Local) -> None:
+def test_the_page_works_by_keyboard_alone(driver: Any, local: Local) -> None:
     from selenium.webdriver.common.keys import Keys
 
     load(driver, local)
@@ -227,7 +228,7 @@ def test_the_queue_shows_progress_and_cancels(driver: Any, tmp_path: Path) -> No
         assert log(driver) == []
 
 
-def test_a_key_is_asked_for_and_kept_for_the_tab(driver: Any, tmp_path: Path) -> None:
+def test_the_key_is_requested_and_stored_for_the_tab(driver: Any, tmp_path: Path) -> None:
     with threaded(tmp_path, api_keys=(KEY,)) as local:
         load(driver, local)
         assert driver.find_element("id", "key").is_displayed()
@@ -244,7 +245,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(driver: Any, tmp_path: Path) ->
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 768, 1600])
-def test_nothing_overflows_and_everything_can_be_read(driver: Any, local: Local, width: int, scheme: str) -> None:
+def test_nothing_overflows_and_colours_have_contrast(driver: Any, local: Local, width: int, scheme: str) -> None:
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
@@ -268,7 +269,7 @@ def test_nothing_overflows_and_everything_can_be_read(driver: Any, local: Local,
 
 
 def contrast(first: list[float], second: list[float]) -> float:
-    """Of two colours, as WCAG 2.1 defines it."""
+    """The contrast ratio of two colours, as WCAG 2.1 defines it."""
 
     def luminance(colour: list[float]) -> float:
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
@@ -278,10 +279,10 @@ def contrast(first: list[float], second: list[float]) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_the_page_needs_nothing_from_elsewhere() -> None:
+def test_the_page_loads_nothing_from_other_hosts() -> None:
     for name, text in FILES.items():
-        found = set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]+[^\s\"'`<]*", text))
-        assert found <= {"http://www.w3.org/2000/svg"}, name
+        addresses = set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]+[^\s\"'`<]*", text))
+        assert addresses <= {"http://www.w3.org/2000/svg"}, name
         assert "innerHTML" not in text and "eval(" not in text and "style=" not in text, name
     for name in re.findall(r"(?:src|href)=\"page/([^\"]+)\"", FILES["index.html"]):
         assert name in FILES

@@ -1,4 +1,4 @@
-"""`acestep-xl serve` as a user meets it: what it refuses to start with, and how it stops."""
+"""`acestep-xl serve` from the command line: what it refuses to start with, and how it stops."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from acestep_xl.service.settings import ServiceSettings
 KEY = "a-key-of-some-length"
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What the command says when it doesn't start."""
+def startup_error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command prints when it refuses to start."""
     assert main(["serve", "--demo", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -37,42 +37,44 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "music.example"])
-def test_listening_to_others_needs_a_key(
+def test_listening_beyond_this_machine_needs_a_key(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
 ) -> None:
     monkeypatch.delenv(serve_command.KEY_VARIABLE, raising=False)
-    text = said(capsys, "--host", host, "--data", str(tmp_path))
+    text = startup_error(capsys, "--host", host, "--data", str(tmp_path))
     assert host in text and serve_command.KEY_VARIABLE in text and "127.0.0.1" in text
 
 
-def arguments(*given: str) -> Any:
+def parse(*arguments: str) -> Any:
     import argparse
 
     parser = argparse.ArgumentParser()
     serve_command.add_arguments(parser)
     parser.add_argument("--models", default=[])
-    return parser.parse_args(given)
+    return parser.parse_args(arguments)
 
 
 def test_keys_come_from_the_environment_and_the_command_line() -> None:
-    settings = serve_command.read_settings(arguments("--host", "0.0.0.0", "--api-key", "c"), "a, b")
+    settings = serve_command.read_settings(parse("--host", "0.0.0.0", "--api-key", "c"), "a, b")
     assert set(settings.api_keys) == {"a", "b", "c"}
-    assert serve_command.read_settings(arguments("--host", "::1"), "").api_keys == ()
+    assert serve_command.read_settings(parse("--host", "::1"), "").api_keys == ()
 
 
-def test_everything_out_of_range_is_said_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    text = said(capsys, "--port", "70000", "--max-queue", "0", "--data", str(tmp_path))
+def test_every_setting_out_of_range_is_reported(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = startup_error(capsys, "--port", "70000", "--max-queue", "0", "--data", str(tmp_path))
     assert "port is 70000; allowed are 0 to 65535" in text and "max_queue is 0" in text
 
 
-def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        assert f"cannot listen on 127.0.0.1 port {port}" in said(capsys, "--port", port, "--data", str(tmp_path))
+def test_a_port_in_use_is_reported(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server_socket:
+        port = str(server_socket.getsockname()[1])
+        assert f"cannot listen on 127.0.0.1 port {port}" in startup_error(
+            capsys, "--port", port, "--data", str(tmp_path)
+        )
 
 
-def test_an_unknown_device_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert "no device 'abacus'" in said(capsys, "--device", "abacus", "--data", str(tmp_path))
+def test_an_unknown_device_is_reported(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "no device 'abacus'" in startup_error(capsys, "--device", "abacus", "--data", str(tmp_path))
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -82,25 +84,25 @@ def test_help_imports_nothing_heavy() -> None:
     assert imported == set()
 
 
-def test_connections_beyond_the_bound_are_turned_away(tmp_path: Path) -> None:
-    """Before they cost anything: a client that only connects and says nothing holds a place until it is closed."""
+def test_connections_beyond_the_limit_are_refused(tmp_path: Path) -> None:
+    """Before any parsing: an idle client occupies a connection until the keep-alive timeout closes it."""
 
     async def run() -> None:
         settings = ServiceSettings(max_connections=2, max_websockets=1, demo=True)
-        opening = functools.partial(Tasks.open, tmp_path, TinyEngine(tmp_path / "work"), settings)
-        runner = web.AppRunner(build_app(settings, opening), keepalive_timeout=0.5)
+        open_tasks = functools.partial(Tasks.open, tmp_path, TinyEngine(tmp_path / "work"), settings)
+        runner = web.AppRunner(build_app(settings, open_tasks), keepalive_timeout=0.5)
         await runner.setup()
         listening = server.bind("127.0.0.1", 0)
         port = listening.getsockname()[1]
         serving = await server._listen(runner, settings, listening)
-        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert (await reader.readline()).startswith(b"HTTP/1.1 503") and await reader.read() is not None
-        assert [await asyncio.wait_for(one.read(), 5) for one, _ in silent] == [b""] * 3, "the silent ones are closed"
+        assert [await asyncio.wait_for(one.read(), 5) for one, _ in idle] == [b""] * 3, "idle connections are closed"
         reader, again = await asyncio.open_connection("127.0.0.1", port)
         again.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-        for one in (writer, again, *(each for _, each in silent)):
+        for one in (writer, again, *(each for _, each in idle)):
             one.close()
         serving.close()
         await runner.cleanup()
@@ -116,7 +118,7 @@ def call(url: str, *tasks: dict[str, Any], key: str = KEY) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_stop_is_quick_and_quiet(tmp_path: Path) -> None:
+def test_a_stop_is_fast_and_clean(tmp_path: Path) -> None:
     with Command(tmp_path, key=KEY) as command:
         task = body(duration=30, steps=300, deliveryMethod="async")
         call(command.url, task)

@@ -1,480 +1,213 @@
-"""Every row of the API's page: type, range, default and values, stated here as the page states them."""
+"""A request as a whole: its tasks, their UUIDs, keys and addresses, and the shape of errors."""
 
 from __future__ import annotations
 
-import math
-import re
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
-from task_requests import MODEL, SOURCE, accepted, errors_of, refused, task, the_error
+from task_requests import MODEL, accepted, errors_of, refused, task, the_error
 
 from acestep_xl.parameters import api
-from acestep_xl.service.schema.errors import ApiError
+from acestep_xl.service.schema.errors import ApiError, RequestError, http_status
+from acestep_xl.service.schema.request import read_tasks
+from acestep_xl.service.schema.task import Task
+from acestep_xl.transfer.policy import Policy
 
-NO_NUMBERS = ["5", "", True, False, None, [60], {}, {"value": 60}, math.nan, math.inf, -math.inf]
-NO_WHOLE_NUMBERS = [*NO_NUMBERS, 60.5, 1e-9]
-NO_STRINGS = [5, 60.0, True, None, ["text"], {"text": "text"}]
-NO_OBJECTS = ["text", "{}", 5, True, None, [], [{}]]
-
-
-def blamed(name: str, value: Any, context: dict[str, Any] | None = None) -> ApiError:
-    """The one error that a value of a parameter leads to, which blames this parameter."""
-    error = the_error({**(context or {}), name: value})
-    assert error.parameter == name
-    assert error.message.startswith(f"{name} ")
-    return error
+UUID = "a770f077-f413-47de-9dac-be0b26a35da6"
 
 
-def check_numbers(name: str, low: float, high: float, beyond: float, context: dict[str, Any] | None = None) -> None:
-    """A parameter takes numbers from low to high and nothing `beyond` them, and no other type."""
-    context = context or {}
-    for value in (low, high, (low + high) / 2 if beyond < 1 else (int(low) + int(high)) // 2):
-        assert accepted({**context, name: value}).value(name) == value
-    for value in (low - beyond, high + beyond, -(10**30), 10**30, 1e300, -1e300):
-        error = blamed(name, value, context)
-        assert f"{low:.12g}" in error.message and f"{high:.12g}" in error.message
-    whole = beyond == 1
-    for value in NO_WHOLE_NUMBERS if whole else NO_NUMBERS:
-        blamed(name, value, context)
-    # JSON Schema, and so this API, takes a number without a fraction for whole however it is written.
-    assert type(accepted({**context, name: float(high)}).value(name)) is (int if whole else float)
+def test_an_invalid_task_does_not_affect_the_others():
+    good, bad = task(), task({"steps": 0})
+    results = read_tasks([good, bad, "nothing", {"taskType": "ping", "ping": True}, good | {"taskUUID": UUID}])
+    assert [isinstance(result, tuple) for result in results] == [False, True, True, False, False]
+    assert results[0] == read_tasks([good])[0] and results[1] == errors_of(bad)
+    assert results[3] == Task("ping", {"taskType": "ping", "ping": True})
 
 
-def check_text(name: str, low: int, high: int) -> None:
-    for length in (low, high):
-        assert accepted({name: "x" * length}).value(name) == "x" * length
-        assert accepted({name: "😀" * length}).value(name) == "😀" * length  # characters, not bytes or UTF-16
-    for length in (0, low - 1, high + 1, 1_000_000):
-        assert f"{low} to {high} characters" in blamed(name, "x" * length).message
-    for value in NO_STRINGS:
-        blamed(name, value)
-    assert "U+0000" in blamed(name, "x" * low + "\0").message
-    assert "surrogate" in blamed(name, "x" * low + "\ud800").message
-    assert accepted({name: " \n\t" * low}).value(name) == " \n\t" * low
+# The same UUID twice
 
 
-def check_choices(name: str, choices: list[Any], context: dict[str, Any] | None = None) -> None:
-    """A parameter takes exactly these values."""
-    context = context or {}
-    for value in choices:
-        assert accepted({**context, name: value}).value(name) == value
-    strange = ["", "other", None, True, [], {}, [choices[0]], 1e30, math.nan]
-    for value in strange + [value.swapcase() for value in choices if isinstance(value, str) and value != "de"]:
-        error = blamed(name, value, context)
-        assert error.allowed_values == tuple(choices)
-        assert error.code.startswith("invalid")
+def test_a_uuid_can_be_used_once():
+    first, second, third = task({"taskUUID": UUID}), task({"taskUUID": UUID, "steps": 0}), task()
+    results = read_tasks([first, second, third, task({"taskUUID": UUID.upper()})])
+    assert [isinstance(result, tuple) for result in results] == [False, True, False, True]
+    assert [(error.code, error.parameter) for error in results[1]] == [
+        ("invalidSteps", "steps"),
+        ("conflictTaskUUID", "taskUUID"),
+    ]
+    assert [error.code for error in results[3]] == ["conflictTaskUUID"]
+    results = read_tasks([task({"taskUUID": UUID.upper()}), task({"taskUUID": UUID})])
+    assert [isinstance(result, tuple) for result in results] == [False, True]
 
 
-# Platform options
+def test_a_refused_task_uses_its_uuid():
+    # Clients match answers to tasks by the UUID alone.
+    results = read_tasks([task({"taskUUID": UUID, "steps": 0}), task({"taskUUID": UUID})])
+    assert [[error.code for error in result] for result in results] == [["invalidSteps"], ["conflictTaskUUID"]]
 
 
-def test_task_type():
-    assert accepted().task_type == "audioInference"
-    for value in ("audioinference", "imageInference", "", 5, None, ["audioInference"], {}):
-        (error,) = errors_of({**task(), "taskType": value})
-        assert (error.code, error.parameter) == ("invalidTaskType", "taskType")
-        assert error.allowed_values is not None and "audioInference" in error.allowed_values
-    assert "did you mean audioInference?" in errors_of({**task(), "taskType": "audioinference"})[0].message
-    (error,) = errors_of({key: value for key, value in task().items() if key != "taskType"})
-    assert (error.code, error.parameter) == ("missingTaskType", "taskType")
+def test_asking_about_a_task_is_no_conflict():
+    questions = [{"taskType": kind, "taskUUID": UUID} for kind in ("getResponse", "getResponse", "cancelTask")]
+    assert not any(isinstance(result, tuple) for result in read_tasks([task({"taskUUID": UUID}), *questions]))
+
+
+# Keys
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("name", "suggestion"),
     [
-        "a770f077-f413-47de-9dac-be0b26a35da6",
-        "A770F077-F413-47DE-9DAC-BE0B26A35DA6",
-        "00000000-0000-4000-8000-000000000000",
-        "ffffffff-ffff-4fff-bfff-ffffffffffff",
+        ("settings.bmp", "settings.bpm"),
+        ("settings.Lyrics", "settings.lyrics"),
+        ("positive_prompt", "positivePrompt"),
+        ("cfgScale", "CFGScale"),
+        ("webhookUrl", "webhookURL"),
+        ("lyrics", "settings.lyrics"),
+        ("audio", "inputs.audio"),
+        ("settings.steps", "steps"),
+        ("modularScheduler", "advancedFeatures.modularScheduler"),
+        ("audioSettings.sampleRates", "audioSettings.sampleRate"),
     ],
 )
-def test_task_uuid(value):
-    assert accepted({"taskUUID": value}).task_uuid == value  # as it was given: clients look for it in answers
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "",
-        "my-task",
-        "a770f077-f413-17de-9dac-be0b26a35da6",  # version 1
-        "a770f077-f413-77de-9dac-be0b26a35da6",  # version 7
-        "a770f077-f413-47de-7dac-be0b26a35da6",  # another variant
-        "a770f077f41347de9dacbe0b26a35da6",
-        "{a770f077-f413-47de-9dac-be0b26a35da6}",
-        "urn:uuid:a770f077-f413-47de-9dac-be0b26a35da6",
-        "a770f077-f413-47de-9dac-be0b26a35da6\n",
-        " a770f077-f413-47de-9dac-be0b26a35da6",
-        "a770f077-f413-47de-9dac-be0b26a35dag",
-        "٣770f077-f413-47de-9dac-be0b26a35da6",
-        "00000000-0000-0000-0000-000000000000",
-        *NO_STRINGS,
-    ],
-)
-def test_task_uuid_of_another_form(value):
-    error = blamed("taskUUID", value)
-    assert error.code == "invalidTaskUUID" and "UUID of version 4" in error.message
-
-
-def test_task_uuid_is_required():
-    error = the_error({"taskUUID": ...})
-    assert (error.code, error.parameter, error.task_uuid) == ("missingTaskUUID", "taskUUID", None)
-
-
-def test_output_type():
-    check_choices("outputType", ["URL", "base64Data", "dataURI"])
-    assert accepted().value("outputType") == "URL"
-
-
-def test_output_format():
-    check_choices("outputFormat", ["MP3", "WAV", "FLAC", "OGG"])
-    assert accepted().value("outputFormat") == "MP3"
-
-
-def test_audio_settings():
-    assert accepted({"audioSettings": {}}).value("audioSettings") == {}
-    assert accepted().value("audioSettings") is None
-    for value in NO_OBJECTS:
-        assert blamed("audioSettings", value).code == "invalidAudioSettings"
-
-
-def test_bitrate():
-    assert accepted({"audioSettings.bitrate": 320}).value("audioSettings.bitrate") == 320
-    assert accepted().value("audioSettings.bitrate") is None
-    eight = {"audioSettings.sampleRate": 8000}
-    assert accepted({**eight, "audioSettings.bitrate": 8}).value("audioSettings.bitrate") == 8
-    for value in (7, 0, -8, -(10**30)):
-        assert "8 or more" in blamed("audioSettings.bitrate", value, eight).message
-    for value in NO_WHOLE_NUMBERS:
-        blamed("audioSettings.bitrate", value)
-
-
-def test_channels():
-    for value in (1, 2, 2.0):
-        assert accepted({"audioSettings.channels": value}).value("audioSettings.channels") == value
-    for value in (0, 3, -1, 1.5, *NO_WHOLE_NUMBERS):
-        assert blamed("audioSettings.channels", value).allowed_values == (1, 2)
-    assert accepted().value("audioSettings.channels") == 2
-
-
-def test_sample_rate():
-    rates = [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000]
-    for rate in rates:
-        assert accepted({"audioSettings.sampleRate": rate}).value("audioSettings.sampleRate") == rate
-    for value in (0, 7999, 8001, 22051, 44101, 96000, -48000, 48000.5, *NO_WHOLE_NUMBERS):
-        assert blamed("audioSettings.sampleRate", value).allowed_values == tuple(rates)
-    assert accepted().value("audioSettings.sampleRate") is None
-
-
-def check_url(name: str, capital: str) -> None:
-    for value in (
-        "https://example.com",
-        "HTTPS://EXAMPLE.com/a/b?token=1&x=%20#here",
-        "http://example.com:8080/hook",
-        "https://my-bucket.s3.amazonaws.com/content.mp3?X-Amz-Signature=abc123&X-Amz-Expires=3600",
-        "https://example.com/" + "x" * 7980,
-    ):
-        assert accepted({name: value}).value(name) == value
-    for value in (
-        "",
-        "example.com/hook",
-        "//example.com/hook",
-        "ftp://example.com/",
-        "file:///etc/passwd",
-        "javascript:alert(1)",
-        "https://",
-        "https:///path",
-        "https://user:secret@example.com/",
-        "https://example.com:99999/",
-        "https://example.com/a b",
-        "https://example.com/\n",
-        "https://exa\ud800mple.com/",
-        "https://example.com/" + "x" * 7981,
-        *NO_STRINGS,
-    ):
-        error = blamed(name, value)
-        assert error.code == f"invalid{capital}"
-        assert "secret" not in error.message
-    assert accepted().value(name) is None
+def test_an_unknown_key_suggests_the_intended_one(name, suggestion):
+    error = the_error({name: 1})
+    assert (error.code, error.parameter) == ("unsupportedParameter", name)
+    assert f"did you mean {suggestion}?" in error.message
 
 
-def test_webhook_url():
-    check_url("webhookURL", "WebhookURL")
+def test_an_unknown_key_lists_the_allowed_ones():
+    error = the_error({"inputs.referenceImages": []})
+    assert error.allowed_values == ("audio",) and "allowed here: audio" in error.message
+    error = the_error({"zzz": []})
+    assert error.allowed_values is not None and {"taskUUID", "settings", "CFGScale"} <= set(error.allowed_values)
+    assert "bpm" not in error.allowed_values
 
 
-def test_upload_endpoint():
-    check_url("uploadEndpoint", "UploadEndpoint")
+def test_a_misspelt_choice_suggests_the_nearest_one():
+    assert the_error({"settings.vocalLanguage": "EN"}).message.endswith("did you mean en?")
+    assert the_error({"outputType": "base64"}).message.endswith("did you mean base64Data?")
+    assert "did you mean" not in the_error({"outputType": "picture"}).message
 
 
-def test_delivery_method():
-    check_choices("deliveryMethod", ["sync", "async"])
-    assert accepted().value("deliveryMethod") == "sync"
+# Addresses
 
 
-def test_ttl():
-    # The page has no largest value; ours is 68 years.
-    check_numbers("ttl", 60, 2**31 - 1, 1)
-    assert accepted().value("ttl") is None
+def test_a_policy_refuses_private_addresses():
+    private = {"webhookURL": "http://127.0.0.1:9000/hook", "uploadEndpoint": "http://[::1]:9000/", "inputs.audio": UUID}
+    accepted(private)
+    (result,) = read_tasks([task(private)], Policy(allow_private=True))
+    assert not isinstance(result, tuple)
+    (result,) = read_tasks([task({**private, "inputs.audio": "http://10.0.0.1/a.mp3"})], Policy())
+    assert isinstance(result, tuple)
+    assert [error.parameter for error in result] == ["webhookURL", "uploadEndpoint", "inputs.audio"]
+    assert "loopback" in result[0].message
 
 
-def test_include_cost():
-    for value in (True, False):
-        assert accepted({"includeCost": value}).value("includeCost") is value
-    for value in ("true", "", 1, 0, 1.0, None, [], {}):
-        assert "true or false" in blamed("includeCost", value).message
-    assert accepted().value("includeCost") is False
+def test_secrets_are_not_repeated():
+    token = "s3cr3t"
+    errors = (
+        *refused({"webhookURL": f"ftp://example.com/?token={token}", "uploadEndpoint": f"https://a b/?X-Sig={token}"}),
+        *refused({"inputs.audio": token, "duration": 5}),
+        *errors_of({"taskType": "authentication", "apiKey": [token]}),
+        *errors_of({"taskType": "authentication", "apiKey": token, "connectionSessionUUID": 5}),
+    )
+    assert len(errors) >= 5
+    assert token not in json.dumps([error.to_json() for error in errors])
 
 
-def test_number_results():
-    check_numbers("numberResults", 1, 4, 1)
-    assert accepted().value("numberResults") == 1
+# Other tasks
 
 
-# Inputs and core parameters
+@pytest.mark.parametrize("kind", ["getResponse", "cancelTask", "getTaskDetails"])
+def test_tasks_about_a_task(kind):
+    (result,) = read_tasks([{"taskType": kind, "taskUUID": UUID}])
+    assert not isinstance(result, tuple) and result.to_json() == {"taskType": kind, "taskUUID": UUID}
+    assert [error.code for error in errors_of({"taskType": kind})] == ["missingTaskUUID"]
+    assert [error.code for error in errors_of({"taskType": kind, "taskUUID": "x"})] == ["invalidTaskUUID"]
+    assert [error.code for error in errors_of({"taskType": kind, "taskUUID": UUID, "x": 1})] == ["unsupportedParameter"]
 
 
-def test_inputs():
-    assert accepted({"inputs": {}}).value("inputs") == {}
-    assert accepted().value("inputs") is None
-    for value in NO_OBJECTS:
-        assert blamed("inputs", value).code == "invalidInputs"
+def test_media_storage():
+    def upload(media: Any) -> dict[str, Any]:
+        return {"taskType": "mediaStorage", "taskUUID": UUID, "operation": "upload", "media": media}
 
+    for media in ("https://example.com/a.wav", "data:audio/wav;base64,UklGRg==", "UklGRg==", "A" * 10_000_000):
+        (result,) = read_tasks([upload(media)])
+        assert not isinstance(result, tuple) and result.to_json() == upload(media)
+        assert media not in repr(result)
+    for media in ("", 5, None, ["UklGRg=="], "ftp://example.com/a.wav", "https://user:secret@example.com/a.wav"):
+        (error,) = errors_of(upload(media))
+        assert (error.code, error.parameter) == ("invalidMedia", "media")
+    (error,) = errors_of(upload("UklGRg==") | {"operation": "delete"})
+    assert (error.code, error.allowed_values) == ("invalidOperation", ("upload",))
+    errors = errors_of({"taskType": "mediaStorage"})
+    assert [error.code for error in errors] == ["missingTaskUUID", "missingOperation", "missingMedia"]
 
-def test_audio():
-    for value in (
-        "a770f077-f413-47de-9dac-be0b26a35da6",
-        "A770F077-F413-17DE-9DAC-BE0B26A35DA6",
-        "https://example.com/song.mp3",
-        "http://example.com/song.wav?x=1",
-    ):
-        assert accepted({"inputs.audio": value}).value("inputs.audio") == value
-    for value in (
-        "",
-        "song.mp3",
-        "../../song.mp3",
-        "/etc/passwd",
-        "file:///etc/passwd",
-        "ftp://example.com/song.mp3",
-        "data:audio/wav;base64,UklGRg==",
-        "UklGRg==",
-        "a770f077-f413-47de-9dac-be0b26a35da6\n",
-        "a770f077-f413-47de-9dac-be0b26a35da6/..",
-        "https://user:secret@example.com/song.mp3",
-        "https://example.com/" + "x" * 8000,
-        *NO_STRINGS,
-    ):
-        error = blamed("inputs.audio", value)
-        assert error.code == "invalidAudio" and "secret" not in error.message
-    assert accepted().value("inputs.audio") is None
 
+def test_authentication():
+    (result,) = read_tasks([{"taskType": "authentication", "apiKey": "key", "connectionSessionUUID": UUID}])
+    assert not isinstance(result, tuple) and "'key'" not in repr(result)
+    assert result.to_json() == {"taskType": "authentication", "apiKey": "key", "connectionSessionUUID": UUID}
+    (error,) = errors_of({"taskType": "authentication"})
+    assert (error.code, error.status) == ("missingApiKey", 401)
 
-def test_model():
-    assert accepted().value("model") == MODEL
-    for value in ("", "runware:ace-step@v1.5-xl-base", MODEL.upper(), MODEL + " ", *NO_STRINGS):
-        error = blamed("model", value)
-        assert error.code == "invalidModel" and error.allowed_values == (MODEL,)
-    assert the_error({"model": ...}).code == "missingModel"
 
+def test_ping():
+    for ping in ({"taskType": "ping", "ping": True}, {"taskType": "ping"}):
+        assert read_tasks([ping]) == [Task("ping", ping)]
+    assert [error.code for error in errors_of({"taskType": "ping", "ping": 1})] == ["invalidPing"]
 
-def test_positive_prompt():
-    check_text("positivePrompt", 2, 3000)
-    assert blamed("positivePrompt", "x").code == "invalidPositivePrompt"
-    assert the_error({"positivePrompt": ...}).code == "missingPositivePrompt"
 
+# The request itself, and errors
 
-def test_negative_prompt():
-    check_text("negativePrompt", 2, 3000)
-    assert accepted().value("negativePrompt") is None
 
+@pytest.mark.parametrize("body", [None, {}, {"taskType": "ping"}, "[]", 5, True, [], [task()] * 101])
+def test_a_body_without_tasks(body):
+    with pytest.raises(RequestError) as caught:
+        read_tasks(body)
+    (error,) = caught.value.errors
+    assert error.code == "invalidRequest" and error.status == 400 and str(caught.value) == error.message
 
-def test_duration():
-    check_numbers("duration", 30, 300, 0.1)
-    assert accepted({"duration": 59.96}).value("duration") == 59.96  # finer than the step of the page's widget
-    assert blamed("duration", 300.1).code == blamed("duration", 29.9).code == "unsupportedDuration"
-    assert blamed("duration", "60").code == "invalidDuration"
-    assert accepted().value("duration") == 60
 
-
-def test_seed():
-    check_numbers("seed", 0, 2147483647, 1)
-    assert accepted().value("seed") is None
-
-
-def test_steps():
-    check_numbers("steps", 1, 300, 1)
-    assert accepted().value("steps") == 100
-
-
-def test_cfg_scale():
-    check_numbers("CFGScale", 1, 30, 0.01)
-    assert accepted().value("CFGScale") == 10
-
-
-def test_strength():
-    check_numbers("strength", 0, 1, 0.01, SOURCE)
-    assert accepted(SOURCE).value("strength") == 0.5
-
-
-# Settings
-
-
-def test_settings():
-    assert accepted({"settings": {}}).value("settings") == {}
-    assert accepted().value("settings") is None
-    for value in NO_OBJECTS:
-        assert blamed("settings", value).code == "invalidSettings"
-
-
-def test_bpm():
-    check_numbers("settings.bpm", 30, 300, 1)
-    assert accepted().value("settings.bpm") is None
-
-
-def test_cfg_interval_end():
-    check_numbers("settings.cfgIntervalEnd", 0, 1, 0.01)
-    assert accepted().value("settings.cfgIntervalEnd") == 1
-
-
-def test_cfg_interval_start():
-    check_numbers("settings.cfgIntervalStart", 0, 1, 0.01)
-    assert accepted().value("settings.cfgIntervalStart") == 0
-
-
-def test_guidance_type():
-    check_choices("settings.guidanceType", ["apg", "cfg"])
-    blamed("settings.guidanceType", "adg")  # the nodes have it, the page does not
-    assert accepted().value("settings.guidanceType") == "apg"
-
-
-def test_key_scale():
-    scales = [f"{note}{sign} {mode}" for note in "ABCDEFG" for sign in ("", *"#b♯♭") for mode in ("major", "minor")]
-    assert len(scales) == 70
-    for value in scales:
-        assert accepted({"settings.keyScale": value}).value("settings.keyScale") == value
-    for value in (
-        "",
-        "C",
-        "major",
-        "Cmajor",
-        "C  major",
-        "c major",
-        "C Major",
-        "H major",
-        "Bb minor ",
-        " C major",
-        "C major\n",
-        "C## major",
-        "C#b major",
-        "C dorian",
-        "C majorminor",
-        *NO_STRINGS,
-    ):
-        assert blamed("settings.keyScale", value).code == "invalidKeyScale"
-    assert accepted().value("settings.keyScale") is None
-
-
-def test_lyrics():
-    check_text("settings.lyrics", 10, 3000)
-    assert accepted().value("settings.lyrics") is None
-
-
-def test_repainting_end():
-    check_numbers("settings.repaintingEnd", 0, 300, 0.1, {**SOURCE, "settings.repaintingStart": -300})
-    assert accepted().value("settings.repaintingEnd") is None
-
-
-def test_repainting_start():
-    check_numbers("settings.repaintingStart", -300, 300, 0.1, SOURCE)
-    assert accepted().value("settings.repaintingStart") is None
-
-
-def test_time_signature():
-    for value in (2, 3, 4, 6, 4.0):
-        assert accepted({"settings.timeSignature": value}).value("settings.timeSignature") == value
-    for value in (0, 1, 5, 7, 8, -2, 2.5, "4/4", *NO_WHOLE_NUMBERS):
-        assert blamed("settings.timeSignature", value).allowed_values == (2, 3, 4, 6)
-    assert accepted().value("settings.timeSignature") is None
-
-
-def test_vocal_language():
-    languages = (
-        "ar az bg bn ca cs da de el en es fa fi fr he hi hr ht hu id is it ja ko la lt ms ne nl no pa pl pt ro ru sa "
-        "sk sr sv sw ta te th tl tr uk ur vi yue zh unknown"
-    ).split()
-    assert len(languages) == 51
-    check_choices("settings.vocalLanguage", languages)
-    assert accepted().value("settings.vocalLanguage") == "en"
-
-
-# Features
-
-
-def test_advanced_features():
-    assert accepted({"advancedFeatures": {}}).value("advancedFeatures") == {}
-    for value in NO_OBJECTS:
-        assert blamed("advancedFeatures", value).code == "invalidAdvancedFeatures"
-
-
-def test_modular_scheduler():
-    name = "advancedFeatures.modularScheduler"
-    recipe = {"schedule": {"type": "beta", "steps": 40}, "solver": {"type": "dpmpp_2m"}, "modifiers": []}
-    for value in ({}, recipe, {"schedule": {"type": "custom", "sigmas": [1, 0.5, 0]}}, "DPM++ 2M Karras"):
-        assert accepted({name: value}).value(name) == value
-    for value in (5, True, None, [], [{}], math.nan):
-        assert blamed(name, value).code == "invalidModularScheduler"
-    for value in ("", "Euler Turbo", "{}", "x" * 100_000):
-        assert the_error({name: value}).parameter == name
-    assert accepted().value(name) is None
-
-
-def test_modular_scheduler_tells_all_its_problems():
-    name = "advancedFeatures.modularScheduler"
-    wrong = {
-        "schedule": {"type": "linear", "steps": 301, "shift": "3"},
-        "solver": {"type": "heun", "eta": 0.5},
-        "modifiers": [{"type": "norm_clamp", "threshold": 99}, {"type": "other"}],
-        "strange": 1,
+def test_a_request_of_many_tasks():
+    assert len(read_tasks([task() for _ in range(100)])) == 100
+
+
+def test_an_error_as_json():
+    given = task({"settings.keyScale": "X", "taskUUID": UUID, "ttl": 60, "outputType": "dataURI", "model": "other"})
+    errors = errors_of(given)
+    wrong_model, wrong_scale, incompatible = (error.to_json() for error in errors)
+    assert wrong_scale == {
+        "code": "invalidKeyScale",
+        "message": 'settings.keyScale is "X"; it must be a note from A to G, with #, b, ♯ or ♭ or without, a space, '
+        "and major or minor",
+        "parameter": "settings.keyScale",
+        "taskType": "audioInference",
+        "taskUUID": UUID,
+        "documentation": "docs/task-api.md#request-settings-keyscale",
     }
-    found = refused({name: wrong, "steps": 0})
-    places = {error.parameter: error for error in found}
-    assert set(places) == {
-        "steps",
-        f"{name}.schedule.steps",
-        f"{name}.schedule.shift",
-        f"{name}.solver.eta",
-        f"{name}.modifiers[0].threshold",
-        f"{name}.modifiers[1].type",
-        f"{name}.strange",
-    }
-    for place, error in places.items():
-        assert error.message.startswith(str(place))
-        assert error.code == ("invalidSteps" if place == "steps" else "invalidModularScheduler")
+    assert wrong_model["allowedValues"] == [MODEL]
+    assert incompatible["parameter"] == ["ttl", "outputType"]
+    assert [ApiError.from_json(json.loads(json.dumps(error.to_json()))) for error in errors] == list(errors)
 
 
-def test_modular_scheduler_is_bounded():
-    name = "advancedFeatures.modularScheduler"
-    levels = [1 - i / 301 for i in range(301)] + [0.0]
-    assert accepted({f"{name}": {"schedule": {"type": "custom", "sigmas": [*levels[:300], 0.0]}}})
-    error = the_error({name: {"schedule": {"type": "custom", "sigmas": levels}}})
-    assert error.parameter == f"{name}.schedule.sigmas" and "302" in error.message
-    for value in ({"modifiers": [0] * 100_000}, {f"key{i}": 0 for i in range(100_000)}):
-        assert "the limit is 1000" in the_error({name: value}).message
+def test_the_documentation_of_every_error_exists():
+    page = (Path(__file__).parents[3] / "docs" / "task-api.md").read_text("utf-8")
+    names = {name for table in api.TASKS.values() for name in table}
+    links = {name: ApiError("code", "message", name).documentation for name in names}
+    links |= {name: ApiError("code", "message", name).documentation for name in ("settings.bmp", "bmp", "a.b.c")}
+    assert links["settings.bmp"].endswith("#request-settings") and links["bmp"].endswith("#errors")
+    for link in links.values():
+        path, _, anchor = link.partition("#")
+        assert path == "docs/task-api.md"
+        assert f'id="{anchor}"' in page or f"## {anchor.capitalize()}\n" in page
 
 
-# The table as a whole
-
-
-def test_every_parameter_has_its_test():
-    for name in api.of("audioInference"):
-        words = re.sub("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name.rpartition(".")[2])
-        assert f"test_{words.lower()}" in globals()
-
-
-def test_an_unknown_name_in_the_table_lists_the_known():
-    with pytest.raises(KeyError, match=r"unknown parameter 'settings\.bmp' of audioInference; known: .*settings\.bpm"):
-        api.get("settings.bmp")
-    with pytest.raises(KeyError, match="unknown task type 'audio'; known: audioInference"):
-        api.of("audio")
-    with pytest.raises(KeyError, match="unknown parameter 'other'"):
-        accepted().value("other")
+def test_the_http_status_of_errors():
+    missing, full, invalid = ApiError("taskNotFound", ""), ApiError("queueFull", ""), ApiError("invalidBpm", "")
+    failed = ApiError("inferenceFailed", "")
+    assert http_status([missing, missing]) == 404 and http_status([full]) == 429
+    assert http_status([failed, failed]) == 200  # the request was carried out
+    assert http_status([missing, full]) == http_status([invalid, invalid]) == 400

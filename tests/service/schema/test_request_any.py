@@ -1,4 +1,4 @@
-"""Whatever is sent, it is read or refused with errors that can be sent back; nothing else happens."""
+"""Any input is either read or refused with errors that can be sent back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from task_requests import JSON, errors_of, nearly, task, tasks, the_error
+from task_requests import JSON, damaged_tasks, errors_of, task, tasks, the_error
 
 from acestep_xl.parameters import api
 from acestep_xl.service.schema.errors import RequestError
@@ -17,24 +17,24 @@ from acestep_xl.service.schema.request import read_tasks
 from acestep_xl.service.schema.validation import format_value
 
 CAREFUL = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-LONGEST_MESSAGE = 2000
+MAX_MESSAGE = 2000
 
 
 def read(body: Any) -> list[Any]:
-    """The request as it is read; every error in it can be sent."""
+    """The tasks of a request; checks that every error can be sent."""
     try:
-        reads: list[Any] = read_tasks(body)
-        errors = [error for found in reads if isinstance(found, tuple) for error in found]
-        assert len(reads) == len(body)
-        assert all(found != () for found in reads)
+        results: list[Any] = read_tasks(body)
+        errors = [error for result in results if isinstance(result, tuple) for error in result]
+        assert len(results) == len(body)
+        assert () not in results
     except RequestError as error:
-        reads, errors = [], list(error.errors)
+        results, errors = [], list(error.errors)
         assert errors
     for error in errors:
         sent = json.dumps(error.to_json(), allow_nan=False, ensure_ascii=False).encode("utf-8")
-        assert error.code.isidentifier() and len(sent) < LONGEST_MESSAGE * 4
-        assert 0 < len(error.message) < LONGEST_MESSAGE
-    return reads
+        assert error.code.isidentifier() and len(sent) < MAX_MESSAGE * 4
+        assert 0 < len(error.message) < MAX_MESSAGE
+    return results
 
 
 @given(JSON)
@@ -57,21 +57,21 @@ def test_any_other_task(kind, values):
     read([{**values, "taskType": kind}])
 
 
-@given(st.lists(nearly(), min_size=1, max_size=3))
+@given(st.lists(damaged_tasks(), min_size=1, max_size=3))
 @CAREFUL
-def test_any_task_that_is_nearly_right(body):
-    for element, found in zip(body, read(body), strict=True):
-        if not isinstance(found, tuple):
-            assert json.loads(json.dumps(found.to_json())) == element
+def test_any_damaged_task(body):
+    for element, result in zip(body, read(body), strict=True):
+        if not isinstance(result, tuple):
+            assert json.loads(json.dumps(result.to_json())) == element
 
 
 @given(tasks())
 @CAREFUL
 def test_a_task_survives_the_round_trip(element):
-    (found,) = read([element])
-    if not isinstance(found, tuple):
-        assert found.to_json() == element
-        assert read_tasks([found.to_json()]) == [found]
+    (result,) = read([element])
+    if not isinstance(result, tuple):
+        assert result.to_json() == element
+        assert read_tasks([result.to_json()]) == [result]
 
 
 def nested(depth: int, inside: Any) -> Any:
@@ -81,33 +81,33 @@ def nested(depth: int, inside: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "place", ["settings", "settings.bpm", "seed", "x", "advancedFeatures.modularScheduler", "inputs.audio", "taskUUID"]
+    "name", ["settings", "settings.bpm", "seed", "x", "advancedFeatures.modularScheduler", "inputs.audio", "taskUUID"]
 )
-def test_deep_values(place):
+def test_deep_values(name):
     for inside in (nested(500, 1), nested(20_000, 1)):
-        assert len(read([task({place: inside})])) == 1
+        assert len(read([task({name: inside})])) == 1
     read(nested(20_000, 1))
 
 
 @pytest.mark.parametrize("value", [10**5000, -(10**5000), 10**25, math.inf, -math.inf], ids=range(5))
-def test_numbers_beyond_all_bounds(value):
+def test_huge_numbers(value):
     for name in ("seed", "duration", "settings.bpm", "x", "outputType", "includeCost", "ttl"):
-        (found,) = read([task({name: value})])
-        assert isinstance(found, tuple)
-    found = errors_of(task({"advancedFeatures.modularScheduler": {"schedule": {"steps": 10.0**300}}}))
-    assert [error.code for error in found] == ["invalidModularScheduler"]
+        (result,) = read([task({name: value})])
+        assert isinstance(result, tuple)
+    errors = errors_of(task({"advancedFeatures.modularScheduler": {"schedule": {"steps": 10.0**300}}}))
+    assert [error.code for error in errors] == ["invalidModularScheduler"]
 
 
 def test_long_strings_are_not_repeated():
     long = "x" * 5_000_000
     for name in ("positivePrompt", "outputType", "taskUUID", "webhookURL", "inputs.audio", "settings.keyScale", "seed"):
-        (found,) = read([task({name: long})])
-        assert isinstance(found, tuple)
+        (result,) = read([task({name: long})])
+        assert isinstance(result, tuple)
     read([task({long: 1, f"settings.{long}": 1}), {"taskType": long}, long])
     read([task({"advancedFeatures.modularScheduler": {long: 1, "solver": {"type": long}}})])
 
 
-def test_halves_of_surrogate_pairs_in_keys_and_values():
+def test_unpaired_surrogates_in_keys_and_values():
     half = "\ud800"
     read([{half: half, "taskType": half}, task({half: 1, "taskUUID": half, f"settings.{half}": 1}), half])
     assert read([task({f"advancedFeatures.{half}": 1})])
@@ -116,22 +116,22 @@ def test_halves_of_surrogate_pairs_in_keys_and_values():
 
 
 def test_many_unknown_keys_are_counted_not_listed():
-    found = errors_of(task({f"key{i}": i for i in range(90)}))
-    assert len(found) == 51 and found[-1].code == "tooManyErrors" and "40 more" in found[-1].message
+    errors = errors_of(task({f"key{i}": i for i in range(90)}))
+    assert len(errors) == 51 and errors[-1].code == "tooManyErrors" and "40 more" in errors[-1].message
     for many in ({f"key{i}": i for i in range(200_000)}, {"settings": {f"key{i}": i for i in range(200_000)}}):
         assert "keys" in the_error(many).message
 
 
-def test_keys_that_are_no_strings():
-    found = errors_of({**task(), 5: 1, None: 2, ("a", "b"): 3})
-    assert [(error.code, error.parameter) for error in found] == [
+def test_keys_that_are_not_strings():
+    errors = errors_of({**task(), 5: 1, None: 2, ("a", "b"): 3})
+    assert [(error.code, error.parameter) for error in errors] == [
         ("unsupportedParameter", "5"),
         ("unsupportedParameter", "None"),
         ("unsupportedParameter", "('a', 'b')"),
     ]
 
 
-def test_a_dotted_key_is_told_to_be_an_object():
+def test_a_dotted_key_suggests_the_object():
     given = {**task(), "settings.bpm": 120}
     (error,) = errors_of(given)
     assert error.message == "settings.bpm is not a parameter of audioInference; give bpm inside the object settings"
@@ -153,5 +153,5 @@ def test_a_dotted_key_is_told_to_be_an_object():
         ((), "a tuple"),
     ],
 )
-def test_how_values_are_shown(value, text):
+def test_values_in_messages(value, text):
     assert format_value(value) == text

@@ -1,26 +1,20 @@
-"""Rules between the values of a task, and how a request tells what is wrong with it."""
+"""Rules between the values of a task, and all errors of a task at once."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from task_requests import MODEL, SOURCE, accepted, errors_of, refused, task, the_error
+from task_requests import SOURCE, accepted, refused, the_error
 
-from acestep_xl.parameters import api
-from acestep_xl.service.schema.errors import ApiError, RequestError, http_status
-from acestep_xl.service.schema.request import read_tasks
-from acestep_xl.service.schema.task import Task
+from acestep_xl.service.schema.errors import ApiError
 from acestep_xl.service.schema.task_rules import RULES
-from acestep_xl.transfer.policy import Policy
 
 UUID = "a770f077-f413-47de-9dac-be0b26a35da6"
 
 
 def broken(changes: dict[str, Any], *parameters: str) -> ApiError:
-    """The one rule that the values break, which blames these parameters."""
+    """The error of the one rule that these values break, with the parameters it names."""
     error = the_error(changes)
     assert error.code == "incompatibleParameters"
     assert error.parameter == parameters
@@ -30,7 +24,7 @@ def broken(changes: dict[str, Any], *parameters: str) -> ApiError:
 # Between values
 
 
-def test_duration_goes_without_a_source():
+def test_duration_excludes_a_source():
     broken({**SOURCE, "duration": 60}, "duration", "inputs.audio")
     accepted(SOURCE)
     accepted({"inputs": {}, "duration": 60})
@@ -39,16 +33,16 @@ def test_duration_goes_without_a_source():
 @pytest.mark.parametrize(
     ("name", "value"), [("strength", 0.5), ("settings.repaintingStart", 5), ("settings.repaintingEnd", 5)]
 )
-def test_what_needs_a_source(name, value):
+def test_parameters_that_need_a_source(name, value):
     assert "needs inputs.audio" in broken({name: value}, name, "inputs.audio").message
     broken({name: value, "inputs": {}}, name, "inputs.audio")
     accepted({name: value, **SOURCE})
     accepted({name: value, "inputs.audio": UUID})
 
 
-def test_all_that_needs_a_source_is_told():
-    found = refused({"strength": 1, "settings.repaintingStart": 1, "settings.repaintingEnd": 2})
-    assert [error.parameter for error in found] == [
+def test_every_parameter_without_its_source_is_reported():
+    errors = refused({"strength": 1, "settings.repaintingStart": 1, "settings.repaintingEnd": 2})
+    assert [error.parameter for error in errors] == [
         ("strength", "inputs.audio"),
         ("settings.repaintingStart", "inputs.audio"),
         ("settings.repaintingEnd", "inputs.audio"),
@@ -76,7 +70,7 @@ def test_a_repaint_ends_after_it_starts():
     broken({**SOURCE, end: 0}, end, start)  # from the start of the source
 
 
-def test_ttl_goes_with_an_address():
+def test_ttl_needs_output_type_url():
     accepted({"ttl": 60})
     accepted({"ttl": 60, "outputType": "URL"})
     for kind in ("base64Data", "dataURI"):
@@ -84,7 +78,7 @@ def test_ttl_goes_with_an_address():
 
 
 def test_a_negative_prompt_without_guidance_is_accepted():
-    # The page: ignored where guidance is off.
+    # The API page: it has no effect while guidance is off.
     accepted({"negativePrompt": "noise", "CFGScale": 1})
 
 
@@ -95,7 +89,7 @@ def test_lossless_formats_refuse_audio_settings(output_format, given):
     accepted({"outputFormat": output_format})
 
 
-# The page's tables, row by row: format, channels, sample rate, lowest and highest bitrate.
+# The tables of the API page, row by row: format, channels, sample rate, lowest and highest bitrate.
 TABLES = [
     *[("MP3", channels, rate, 8, 64) for channels in (1, 2) for rate in (8000, 11025, 12000)],
     *[("MP3", channels, rate, 8, 160) for channels in (1, 2) for rate in (16000, 22050, 24000)],
@@ -121,7 +115,7 @@ def test_bitrates(output_format, channels, rate, low, high):
 
     for bitrate in (low, high):
         accepted(settings(bitrate))
-        if channels == 2:  # what is absent has its default
+        if channels == 2:  # the default
             del (given := settings(bitrate))["audioSettings"]["channels"]
             accepted(given)
         if rate == 48000:
@@ -130,7 +124,7 @@ def test_bitrates(output_format, channels, rate, low, high):
     for bitrate in (low - 1, high + 1, 10**9):
         error = the_error(settings(bitrate))
         assert error.parameter == "audioSettings.bitrate"
-        if bitrate >= 8:  # below, it is out of the range of the parameter itself
+        if bitrate >= 8:  # a lower one is out of the parameter's own range
             assert error.code == "unsupportedBitrate" and f"{low} to {high} kbps" in error.message
 
 
@@ -142,17 +136,17 @@ def test_ogg_has_fewer_sample_rates(rate):
     accepted({"outputFormat": "MP3", "audioSettings": {"sampleRate": rate}})
 
 
-def test_a_whole_number_may_be_written_with_a_fraction_of_zero():
+def test_integers_may_be_written_as_floats():
     encoding = {"bitrate": 64.0, "channels": 1.0, "sampleRate": 8000.0}
     accepted({"audioSettings": encoding})
     assert the_error({"audioSettings": {**encoding, "bitrate": 65.0}}).code == "unsupportedBitrate"
 
 
-# All at once
+# All errors at once
 
 
 def test_all_errors_of_a_task_at_once():
-    found = refused(
+    errors = refused(
         {
             "seed": "5",
             "CFGScale": 31,
@@ -167,7 +161,7 @@ def test_all_errors_of_a_task_at_once():
             "advancedFeatures": {"modularScheduler": {"solver": {"type": "heun", "eta": 1}}},
         }
     )
-    assert sorted((error.code, error.parameter) for error in found if isinstance(error.parameter, str)) == [
+    assert sorted((error.code, error.parameter) for error in errors if isinstance(error.parameter, str)) == [
         ("invalidCFGScale", "CFGScale"),
         ("invalidChannels", "audioSettings.channels"),
         ("invalidModularScheduler", "advancedFeatures.modularScheduler.solver.eta"),
@@ -177,7 +171,7 @@ def test_all_errors_of_a_task_at_once():
         ("missingPositivePrompt", "positivePrompt"),
         ("unsupportedParameter", "bmp"),
     ]
-    assert [error.parameter for error in found if isinstance(error.parameter, tuple)] == [
+    assert [error.parameter for error in errors if isinstance(error.parameter, tuple)] == [
         ("settings.repaintingStart", "inputs.audio"),
         ("settings.cfgIntervalStart", "settings.cfgIntervalEnd"),
         ("ttl", "outputType"),
@@ -185,7 +179,7 @@ def test_all_errors_of_a_task_at_once():
 
 
 @pytest.mark.parametrize(
-    ("changes", "blamed"),
+    ("changes", "parameters"),
     [
         ({"inputs": "song", "strength": 1}, ["inputs"]),
         ({"settings.cfgIntervalStart": "1", "settings.cfgIntervalEnd": 0}, ["settings.cfgIntervalStart"]),
@@ -195,11 +189,11 @@ def test_all_errors_of_a_task_at_once():
         ({**SOURCE, "settings": {"repaintingStart": 301, "repaintingEnd": 5}}, ["settings.repaintingStart"]),
     ],
 )
-def test_a_rule_that_hangs_on_a_wrong_value_is_not_told(changes, blamed):
-    assert [error.parameter for error in refused(changes)] == blamed
+def test_a_rule_that_depends_on_an_invalid_value_is_skipped(changes, parameters):
+    assert [error.parameter for error in refused(changes)] == parameters
 
 
-def test_a_rule_is_told_where_the_wrong_value_does_not_matter():
+def test_a_rule_applies_where_the_invalid_value_does_not_matter():
     assert [error.parameter for error in refused({"inputs.audio": 5, "duration": 60})] == [
         "inputs.audio",
         ("duration", "inputs.audio"),
@@ -218,198 +212,3 @@ def test_every_rule_has_a_case():
     assert len(cases) == len(RULES)
     for case in cases:
         assert the_error(case)
-
-
-def test_one_bad_task_does_not_touch_its_neighbours():
-    good, bad = task(), task({"steps": 0})
-    reads = read_tasks([good, bad, "nothing", {"taskType": "ping", "ping": True}, good | {"taskUUID": UUID}])
-    assert [isinstance(read, tuple) for read in reads] == [False, True, True, False, False]
-    assert reads[0] == read_tasks([good])[0] and reads[1] == errors_of(bad)
-    assert reads[3] == Task("ping", {"taskType": "ping", "ping": True})
-
-
-# The same UUID twice
-
-
-def test_a_uuid_is_given_once():
-    first, second, third = task({"taskUUID": UUID}), task({"taskUUID": UUID, "steps": 0}), task()
-    reads = read_tasks([first, second, third, task({"taskUUID": UUID.upper()})])
-    assert [isinstance(read, tuple) for read in reads] == [False, True, False, True]
-    assert [(error.code, error.parameter) for error in reads[1]] == [
-        ("invalidSteps", "steps"),
-        ("conflictTaskUUID", "taskUUID"),
-    ]
-    assert [error.code for error in reads[3]] == ["conflictTaskUUID"]
-    reads = read_tasks([task({"taskUUID": UUID.upper()}), task({"taskUUID": UUID})])
-    assert [isinstance(read, tuple) for read in reads] == [False, True]
-
-
-def test_a_refused_task_has_its_uuid_too():
-    # Answers are told apart by the UUID alone.
-    reads = read_tasks([task({"taskUUID": UUID, "steps": 0}), task({"taskUUID": UUID})])
-    assert [[error.code for error in read] for read in reads] == [["invalidSteps"], ["conflictTaskUUID"]]
-
-
-def test_asking_about_a_task_is_no_conflict():
-    asking = [{"taskType": kind, "taskUUID": UUID} for kind in ("getResponse", "getResponse", "cancelTask")]
-    assert not any(isinstance(read, tuple) for read in read_tasks([task({"taskUUID": UUID}), *asking]))
-
-
-# Names
-
-
-@pytest.mark.parametrize(
-    ("name", "meant"),
-    [
-        ("settings.bmp", "settings.bpm"),
-        ("settings.Lyrics", "settings.lyrics"),
-        ("positive_prompt", "positivePrompt"),
-        ("cfgScale", "CFGScale"),
-        ("webhookUrl", "webhookURL"),
-        ("lyrics", "settings.lyrics"),
-        ("audio", "inputs.audio"),
-        ("settings.steps", "steps"),
-        ("modularScheduler", "advancedFeatures.modularScheduler"),
-        ("audioSettings.sampleRates", "audioSettings.sampleRate"),
-    ],
-)
-def test_an_unknown_key_names_the_one_that_was_meant(name, meant):
-    error = the_error({name: 1})
-    assert (error.code, error.parameter) == ("unsupportedParameter", name)
-    assert f"did you mean {meant}?" in error.message
-
-
-def test_an_unknown_key_lists_the_known():
-    error = the_error({"inputs.referenceImages": []})
-    assert error.allowed_values == ("audio",) and "allowed here: audio" in error.message
-    error = the_error({"zzz": []})
-    assert error.allowed_values is not None and {"taskUUID", "settings", "CFGScale"} <= set(error.allowed_values)
-    assert "bpm" not in error.allowed_values
-
-
-def test_a_word_that_is_close_is_named():
-    assert the_error({"settings.vocalLanguage": "EN"}).message.endswith("did you mean en?")
-    assert the_error({"outputType": "base64"}).message.endswith("did you mean base64Data?")
-    assert "did you mean" not in the_error({"outputType": "picture"}).message
-
-
-# Addresses
-
-
-def test_private_addresses_are_refused_under_a_policy():
-    private = {"webhookURL": "http://127.0.0.1:9000/hook", "uploadEndpoint": "http://[::1]:9000/", "inputs.audio": UUID}
-    accepted(private)
-    (read,) = read_tasks([task(private)], Policy(allow_private=True))
-    assert not isinstance(read, tuple)
-    (read,) = read_tasks([task({**private, "inputs.audio": "http://10.0.0.1/a.mp3"})], Policy())
-    assert isinstance(read, tuple)
-    assert [error.parameter for error in read] == ["webhookURL", "uploadEndpoint", "inputs.audio"]
-    assert "loopback" in read[0].message
-
-
-def test_secrets_are_not_repeated():
-    token = "s3cr3t"
-    found = (
-        *refused({"webhookURL": f"ftp://example.com/?token={token}", "uploadEndpoint": f"https://a b/?X-Sig={token}"}),
-        *refused({"inputs.audio": token, "duration": 5}),
-        *errors_of({"taskType": "authentication", "apiKey": [token]}),
-        *errors_of({"taskType": "authentication", "apiKey": token, "connectionSessionUUID": 5}),
-    )
-    assert len(found) >= 5
-    assert token not in json.dumps([error.to_json() for error in found])
-
-
-# Other tasks
-
-
-@pytest.mark.parametrize("kind", ["getResponse", "cancelTask", "getTaskDetails"])
-def test_tasks_about_a_task(kind):
-    (read,) = read_tasks([{"taskType": kind, "taskUUID": UUID}])
-    assert not isinstance(read, tuple) and read.to_json() == {"taskType": kind, "taskUUID": UUID}
-    assert [error.code for error in errors_of({"taskType": kind})] == ["missingTaskUUID"]
-    assert [error.code for error in errors_of({"taskType": kind, "taskUUID": "x"})] == ["invalidTaskUUID"]
-    assert [error.code for error in errors_of({"taskType": kind, "taskUUID": UUID, "x": 1})] == ["unsupportedParameter"]
-
-
-def test_media_storage():
-    def upload(media: Any) -> dict[str, Any]:
-        return {"taskType": "mediaStorage", "taskUUID": UUID, "operation": "upload", "media": media}
-
-    for media in ("https://example.com/a.wav", "data:audio/wav;base64,UklGRg==", "UklGRg==", "A" * 10_000_000):
-        (read,) = read_tasks([upload(media)])
-        assert not isinstance(read, tuple) and read.to_json() == upload(media)
-        assert media not in repr(read)
-    for media in ("", 5, None, ["UklGRg=="], "ftp://example.com/a.wav", "https://user:secret@example.com/a.wav"):
-        (error,) = errors_of(upload(media))
-        assert (error.code, error.parameter) == ("invalidMedia", "media")
-    (error,) = errors_of(upload("UklGRg==") | {"operation": "delete"})
-    assert (error.code, error.allowed_values) == ("invalidOperation", ("upload",))
-    found = errors_of({"taskType": "mediaStorage"})
-    assert [error.code for error in found] == ["missingTaskUUID", "missingOperation", "missingMedia"]
-
-
-def test_authentication():
-    (read,) = read_tasks([{"taskType": "authentication", "apiKey": "key", "connectionSessionUUID": UUID}])
-    assert not isinstance(read, tuple) and "'key'" not in repr(read)
-    assert read.to_json() == {"taskType": "authentication", "apiKey": "key", "connectionSessionUUID": UUID}
-    (error,) = errors_of({"taskType": "authentication"})
-    assert (error.code, error.status) == ("missingApiKey", 401)
-
-
-def test_ping():
-    for ping in ({"taskType": "ping", "ping": True}, {"taskType": "ping"}):
-        assert read_tasks([ping]) == [Task("ping", ping)]
-    assert [error.code for error in errors_of({"taskType": "ping", "ping": 1})] == ["invalidPing"]
-
-
-# The request itself, and the shape of errors
-
-
-@pytest.mark.parametrize("body", [None, {}, {"taskType": "ping"}, "[]", 5, True, [], [task()] * 101])
-def test_a_body_without_tasks(body):
-    with pytest.raises(RequestError) as caught:
-        read_tasks(body)
-    (error,) = caught.value.errors
-    assert error.code == "invalidRequest" and error.status == 400 and str(caught.value) == error.message
-
-
-def test_a_request_of_many_tasks():
-    assert len(read_tasks([task() for _ in range(100)])) == 100
-
-
-def test_the_shape_of_an_error():
-    given = task({"settings.keyScale": "X", "taskUUID": UUID, "ttl": 60, "outputType": "dataURI", "model": "other"})
-    errors = errors_of(given)
-    wrong_model, wrong_scale, incompatible = (error.to_json() for error in errors)
-    assert wrong_scale == {
-        "code": "invalidKeyScale",
-        "message": 'settings.keyScale is "X"; it must be a note from A to G, with #, b, ♯ or ♭ or without, a space, '
-        "and major or minor",
-        "parameter": "settings.keyScale",
-        "taskType": "audioInference",
-        "taskUUID": UUID,
-        "documentation": "docs/task-api.md#request-settings-keyscale",
-    }
-    assert wrong_model["allowedValues"] == [MODEL]
-    assert incompatible["parameter"] == ["ttl", "outputType"]
-    assert [ApiError.from_json(json.loads(json.dumps(error.to_json()))) for error in errors] == list(errors)
-
-
-def test_every_error_leads_to_a_place_in_the_page():
-    page = (Path(__file__).parents[3] / "docs" / "task-api.md").read_text("utf-8")
-    names = {name for table in api.TASKS.values() for name in table}
-    places = {name: ApiError("code", "words", name).documentation for name in names}
-    places |= {name: ApiError("code", "words", name).documentation for name in ("settings.bmp", "bmp", "a.b.c")}
-    assert places["settings.bmp"].endswith("#request-settings") and places["bmp"].endswith("#errors")
-    for place in places.values():
-        path, _, anchor = place.partition("#")
-        assert path == "docs/task-api.md"
-        assert f'id="{anchor}"' in page or f"## {anchor.capitalize()}\n" in page
-
-
-def test_the_http_status_of_errors():
-    lost, full, wrong = ApiError("taskNotFound", ""), ApiError("queueFull", ""), ApiError("invalidBpm", "")
-    failed = ApiError("inferenceFailed", "")
-    assert http_status([lost, lost]) == 404 and http_status([full]) == 429
-    assert http_status([failed, failed]) == 200  # the request was carried out
-    assert http_status([lost, full]) == http_status([wrong, wrong]) == 400
