@@ -85,7 +85,7 @@ def _print_plans(graph: Graph, table: NodeTable, arguments: argparse.Namespace) 
         return
     for forecast in forecasts:
         print_result(f"node {forecast.node} ({graph[forecast.node].title}):")
-        lines = planner.table(forecast.plan) if forecast.plan is not None else [f"unknown: {forecast.unknown}"]
+        lines = planner.table(forecast.plan) if forecast.plan is not None else [f"cannot plan: {forecast.unknown}"]
         for line in lines:
             print_result(line)
 

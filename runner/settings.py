@@ -89,7 +89,7 @@ def _find_input(graph: Graph, node: str, name: str, table: NodeTable) -> tuple[N
         raise ValueError(f"unknown node class {call.class_type!r}")
     entry = spec.inputs.get(name)
     if entry is None or not entry.is_widget:
-        reason = "no such input" if entry is None else f"{name} takes a {entry.type} by link, not a value"
+        reason = "no such input" if entry is None else f"{name} takes {entry.type} by link, not a value"
         settable = ", ".join(each.name for each in spec.inputs.values() if each.is_widget)
         raise ValueError(f"{reason}; settable inputs: {settable or 'none'}")
     return call, entry
