@@ -1,4 +1,4 @@
-"""Settings of the server, each with its range and default in `parameters`."""
+"""Settings of the server. Ranges and defaults are in `parameters.service`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import parameters
 
+# Python types of each kind of parameter, and what errors call it.
 KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "INT": ((int,), "a whole number"),
     "FLOAT": ((int, float), "a number"),
@@ -23,12 +24,12 @@ def _default(field: str) -> Any:
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """How the server runs. Raises ValueError that lists everything out of range.
+    """How the server runs. Raises ValueError with everything that is out of range.
 
-    api_keys: who may ask; none means everyone who reaches the server. allowed_origins: foreign pages that may ask.
-    demo: use the tiny built-in network. model: checkpoint to load, by its name in the loader; empty for that of the
-    workflows. models: folders with ComfyUI's subfolders, searched first. device: a torch device name; None for the best
-    present. All others: see `parameters.service`.
+    api_keys: accepted keys; without any, anyone who can reach the server may use it. allowed_origins: other sites whose
+    pages may use it. demo: use the tiny built-in network. model: checkpoint by its name in the loader, empty for
+    that of the workflows. models: folders with ComfyUI's subfolders, searched first. device: a torch device name, None
+    for the best one present. The others are described in `parameters.service`.
     """
 
     host: str = _default("host")
@@ -65,17 +66,17 @@ class ServiceSettings:
 
     @property
     def max_media_bytes(self) -> int:
-        """Largest recording that is taken in."""
+        """Largest accepted recording."""
         return self.media_mib * 2**20
 
     @property
     def max_body_bytes(self) -> int:
-        """Largest request: a recording in base64, and room for the rest."""
+        """Largest accepted request: a recording in base64, and 1 MiB for the rest."""
         return self.max_media_bytes * 4 // 3 + 2**20
 
     @property
     def base_url(self) -> str:
-        """How clients reach the server, without a slash at the end."""
+        """Where clients reach the server, without a trailing slash."""
         if self.public_url:
             return self.public_url.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -83,13 +84,14 @@ class ServiceSettings:
 
 
 def _problem(field: str, value: Any) -> str | None:
-    known = parameters.PARAMETERS.get(f"service_{field}")
-    if known is None:
+    """Why a value is not allowed, None if it is or if `parameters` has no such setting."""
+    parameter = parameters.PARAMETERS.get(f"service_{field}")
+    if parameter is None:
         return None
-    types, words = KINDS[known.kind]
-    if not isinstance(value, types) or (known.kind != "BOOLEAN" and isinstance(value, bool)):
-        return f"{field} is {value!r}; it must be {words}"
-    if known.minimum is None or known.maximum is None or known.minimum <= value <= known.maximum:
+    types, type_name = KINDS[parameter.kind]
+    if not isinstance(value, types) or (parameter.kind != "BOOLEAN" and isinstance(value, bool)):
+        return f"{field} is {value!r}; it must be {type_name}"
+    if parameter.minimum is None or parameter.maximum is None or parameter.minimum <= value <= parameter.maximum:
         return None
     shown = "not a number" if isinstance(value, float) and math.isnan(value) else value
-    return f"{field} is {shown}; allowed are {known.minimum:g} to {known.maximum:g}"
+    return f"{field} is {shown}; allowed are {parameter.minimum:g} to {parameter.maximum:g}"
