@@ -18,7 +18,7 @@ from .sampling import SAMPLING
 MODEL = "runware:ace-step@v1.5-xl-sft"
 TASK_UUID = uuid("taskUUID", "Identifies the task in every response; must be unique.")
 _UUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-_TEXT = "^[^\\u0000]*$"  # audio tags cannot hold U+0000
+_NO_ZERO = "^[^\\u0000]*$"  # audio tags cannot hold U+0000
 _NODE: dict[str, Parameter] = {p.name: p for p in (*PROMPT, *SAMPLING, *EDITING)}
 
 
@@ -31,6 +31,20 @@ def _from_widget(node: str, name: str, default: Any = None, help: str = "") -> A
         return replace(parameter, type="string", choices=widget.choices)
     kind = "integer" if widget.kind == "INT" else "number"
     return replace(parameter, type=kind, minimum=widget.minimum, maximum=widget.maximum, step=widget.step)
+
+
+def _text(name: str, help: str, minimum: int, node: str, required: bool = False) -> ApiParameter:
+    """A text parameter of at least `minimum` characters."""
+    return ApiParameter(
+        name,
+        "string",
+        help,
+        required=required,
+        minimum=minimum,
+        maximum=3000,
+        patterns={"": _NO_ZERO},
+        node=node,
+    )
 
 
 DELIVERY = (
@@ -109,24 +123,12 @@ CORE = (
         secret=True,
     ),
     ApiParameter("model", "string", "The model to use.", required=True, choices=(MODEL,)),
-    ApiParameter(
-        "positivePrompt",
-        "string",
-        "Describes the music: genre, instruments, mood, voice.",
-        required=True,
-        minimum=2,
-        maximum=3000,
-        patterns={"": _TEXT},
-        node="caption",
-    ),
-    ApiParameter(
+    _text("positivePrompt", "Describes the music: genre, instruments, mood, voice.", 2, "caption", required=True),
+    _text(
         "negativePrompt",
-        "string",
         "What to steer the music away from. Has no effect when guidance is off (CFGScale 1).",
-        minimum=2,
-        maximum=3000,
-        patterns={"": _TEXT},
-        node="caption",
+        2,
+        "caption",
     ),
     ApiParameter(
         "duration",
@@ -185,14 +187,11 @@ SETTINGS = (
         form="a note from A to G, with #, b, ♯ or ♭ or without, a space, and major or minor",
         node="key_scale",
     ),
-    ApiParameter(
+    _text(
         "settings.lyrics",
-        "string",
         "Lyrics, with section tags such as [Verse] and [Chorus]. Default: instrumental.",
-        minimum=10,
-        maximum=3000,
-        patterns={"": _TEXT},
-        node="lyrics",
+        10,
+        "lyrics",
     ),
     ApiParameter(
         "settings.repaintingEnd",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-# A recipe is the modular scheduler's object, or a name for one; sampler/recipe.py checks what it contains.
+# A recipe is the modular scheduler's object, or a name for one; sampler/recipe_reader.py checks what it contains.
 JsonType = Literal["string", "integer", "number", "boolean", "object", "recipe"]
 LONGEST_URL = 8000
 URL = "^[hH][tT][tT][pP][sS]?://"

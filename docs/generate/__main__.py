@@ -14,14 +14,22 @@ import make_locales
 import make_node_docs
 import make_scheduler_docs
 import make_thumbnails
+from pages import write
+
+# The workflows come first, since pictures show them.
+SCRIPTS = (
+    complete_workflows,
+    draw_workflow,
+    make_api_docs,
+    make_help,
+    make_locales,
+    make_node_docs,
+    make_scheduler_docs,
+    make_thumbnails,
+)
 
 if __name__ == "__main__":
-    # The workflows first: pictures show them.
-    complete_workflows.main()
-    draw_workflow.main()
-    make_api_docs.main()
-    make_help.main()
-    make_locales.main()
-    make_node_docs.main()
-    make_scheduler_docs.main()
-    make_thumbnails.main()
+    for stale in make_help.stale():
+        stale.unlink()
+    for script in SCRIPTS:
+        write(script.files())

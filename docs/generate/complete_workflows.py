@@ -111,11 +111,15 @@ def _make_room(nodes: list[dict[str, Any]]) -> None:
                 node["pos"][1] = max(node["pos"][1], above["pos"][1] + above["size"][1] + GAP)
 
 
-def main() -> None:
-    for path in sorted(FOLDER.glob("*.json")):
-        workflow = complete(json.loads(path.read_text("utf-8")))
-        write({path: json.dumps(workflow, indent=2, ensure_ascii=True) + "\n"})
+def files() -> dict[Path, str]:
+    """Every workflow, completed."""
+    paths = sorted(FOLDER.glob("*.json"))
+    return {path: _to_json(complete(json.loads(path.read_text("utf-8")))) for path in paths}
+
+
+def _to_json(workflow: dict[str, Any]) -> str:
+    return json.dumps(workflow, indent=2, ensure_ascii=True) + "\n"
 
 
 if __name__ == "__main__":
-    main()
+    write(files())

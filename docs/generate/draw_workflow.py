@@ -234,9 +234,5 @@ def files() -> dict[Path, str]:
     return {PICTURE: draw(workflow, NODE_DISPLAY_NAME_MAPPINGS)}
 
 
-def main() -> None:
-    write(files())
-
-
 if __name__ == "__main__":
-    main()
+    write(files())

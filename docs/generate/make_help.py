@@ -21,7 +21,13 @@ TEXTS = DOCS / "help"
 MOST_CHOICES = 12  # a longer list is not spelt out
 
 
-def files(words: Words) -> dict[Path, str]:
+def files() -> dict[Path, str]:
+    """The pages of every language, and the pictures."""
+    pages = {path: text for language in languages() for path, text in translated(Words(language)).items()}
+    return pictures() | pages
+
+
+def translated(words: Words) -> dict[Path, str]:
     """The pages of one language."""
     return {_path(node, words.language): page(node, words) for node in nodes()}
 
@@ -85,15 +91,13 @@ def _value(value: Any, words: Words) -> str:
     return f"`{value:.4g}`" if isinstance(value, float) else f"`{value}`"
 
 
-def main() -> None:
-    current: dict[Path, str] = pictures()
-    for language in languages():
-        current |= files(Words(language))
-    for path in FOLDER.rglob("*"):
-        if path.is_file() and path not in current:
-            path.unlink()
-    write(current)
+def stale() -> list[Path]:
+    """Files of nodes and languages that no longer exist."""
+    current = files()
+    return [path for path in FOLDER.rglob("*") if path.is_file() and path not in current]
 
 
 if __name__ == "__main__":
-    main()
+    for path in stale():
+        path.unlink()
+    write(files())

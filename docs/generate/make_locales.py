@@ -17,7 +17,12 @@ from translation import Words, languages
 FOLDER = ROOT / "locales"
 
 
-def files(words: Words) -> dict[Path, str]:
+def files() -> dict[Path, str]:
+    """The file of every language."""
+    return {path: text for language in languages() for path, text in translated(Words(language)).items()}
+
+
+def translated(words: Words) -> dict[Path, str]:
     """The file of one language."""
     content = {node.id: _texts(node, words) for node in nodes()}
     return {FOLDER / words.language / "nodeDefs.json": json.dumps(content, indent=2, ensure_ascii=False) + "\n"}
@@ -44,10 +49,5 @@ def _message(text: str) -> str:
     return re.sub(r"[{}@|]", lambda match: "{'" + match[0] + "'}", text)
 
 
-def main() -> None:
-    for language in languages():
-        write(files(Words(language)))
-
-
 if __name__ == "__main__":
-    main()
+    write(files())

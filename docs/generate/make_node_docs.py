@@ -66,9 +66,5 @@ def files() -> dict[Path, str]:
     return {PAGE: page()}
 
 
-def main() -> None:
-    write(files())
-
-
 if __name__ == "__main__":
-    main()
+    write(files())

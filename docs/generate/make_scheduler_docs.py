@@ -168,9 +168,5 @@ def files() -> dict[Path, str]:
     return {SCHEMA: json.dumps(schema(), indent=2) + "\n", PAGE: page()}
 
 
-def main() -> None:
-    write(files())
-
-
 if __name__ == "__main__":
-    main()
+    write(files())

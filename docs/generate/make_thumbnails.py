@@ -180,9 +180,5 @@ def files() -> dict[Path, bytes]:
     return pictures
 
 
-def main() -> None:
-    write(files())
-
-
 if __name__ == "__main__":
-    main()
+    write(files())

@@ -29,8 +29,8 @@ IDENTIFIER = re.compile(r"[a-z]\w*")
 def translated(language: str) -> Any:
     """The words of a language after every text has been looked up."""
     words = translation.Words(language)
-    make_help.files(words)
-    make_locales.files(words)
+    make_help.translated(words)
+    make_locales.translated(words)
     return words
 
 
@@ -57,7 +57,7 @@ def test_every_text_is_translated_and_none_is_unused(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_files_are_current(language: str) -> None:
-    for path, text in make_locales.files(translation.Words(language)).items():
+    for path, text in make_locales.translated(translation.Words(language)).items():
         assert path.read_text("utf-8") == text, "run python docs/generate/make_locales.py"
 
 
