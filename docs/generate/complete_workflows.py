@@ -65,10 +65,10 @@ def _complete_node(node: dict[str, Any], version: str) -> None:
         node["properties"]["models"] = models()
     node_class: Any = NODE_CLASS_MAPPINGS[node["type"]]
     declared = node_class.INPUT_TYPES()
-    known = {entry["name"] for entry in node["inputs"]}
+    names = {entry["name"] for entry in node["inputs"]}
     for group in ("required", "optional"):
         for name, (kind, *options) in declared.get(group, {}).items():
-            if name not in known:
+            if name not in names:
                 _add_input(node, name, kind, options[0] if options else {}, optional=group == "optional")
     node["size"][1] = max(node["size"][1], _height(node, _advanced(declared)))
 

@@ -32,18 +32,18 @@ def picture(node: definitions.Node, by_id: NodesById) -> str:
     """The SVG of a node."""
     sources, targets = _usual(node, by_id)
     above, below = list(dict.fromkeys(sources.values())), list(dict.fromkeys(targets.values()))
-    drawn = draw_workflow.Node(_as_saved(node, sources, len(above) * (PILL + PILLS) + TITLE), node.title)
-    bottom = drawn.y + drawn.height + PILLS + 4
+    box = draw_workflow.Node(_as_saved(node, sources, len(above) * (PILL + PILLS) + TITLE), node.title)
+    bottom = box.y + box.height + PILLS + 4
     height = bottom + len(below) * (PILL + PILLS) + MARGIN
-    inputs = {entry.name: socket for entry, socket in zip(node.inputs, drawn.inputs, strict=True)}
-    outputs = {entry.name: socket for entry, socket in zip(node.outputs, drawn.outputs, strict=True)}
+    inputs = {entry.name: socket for entry, socket in zip(node.inputs, box.inputs, strict=True)}
+    outputs = {entry.name: socket for entry, socket in zip(node.outputs, box.outputs, strict=True)}
     incoming = [(_beside(inputs[name], 0, above.index(other)), inputs[name]) for name, other in sources.items()]
     outgoing = [(outputs[name], _beside(outputs[name], bottom, below.index(other))) for name, other in targets.items()]
     parts = [
         *_head(node.title, WIDTH + 2 * GUTTER, height + MARGIN),
         *_bundle(incoming, -1),
         *_bundle(outgoing, 1),
-        *drawn.draw(),
+        *box.draw(),
         *(part for index, other in enumerate(above) for part in _pill(other, index * (PILL + PILLS))),
         *(part for index, other in enumerate(below) for part in _pill(other, bottom + index * (PILL + PILLS))),
         *(dot(end, filled=True) for end in (*(start for start, _ in incoming), *(end for _, end in outgoing))),

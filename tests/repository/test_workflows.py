@@ -1,4 +1,4 @@
-"""The shipped workflows: they run as they are, and they are what ComfyUI saves."""
+"""The shipped workflows run unchanged, on the nodes and model files they name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from acestep_xl.runner.model_bundles import BUNDLES
 from acestep_xl.runner.workflow_input import SHIPPED
 
 WORKFLOWS = sorted(SHIPPED.glob("*.json"))
-# Uses ComfyUI's own sampling nodes on purpose; tried in a real ComfyUI.
+# Uses ComfyUI's own sampling nodes; tests/comfyui runs it.
 CORE = {"core_nodes"}
 CORE_NODES = {
     "EmptyAceStep1.5LatentAudio",
@@ -29,7 +29,7 @@ CORE_NODES = {
 }
 OURS = [path for path in WORKFLOWS if path.stem not in CORE]
 SONGS = {"batch": 2, "variations": 2}
-# Seconds of the example melody, and of the songs that have a length of their own.
+# Seconds of the songs that are not as long as the example melody.
 SECONDS = {
     "text_to_music": 60,
     "timbre_reference": 30,
@@ -42,7 +42,7 @@ SECONDS = {
     "scheduler": 30,
 }
 EXAMPLE_SECONDS = 8
-# These run on the demo network as users get it, one of every task; the others on one of random weights.
+# One per task runs on the shipped demo network, the others on random weights.
 SHIPPED_DEMO = {"text_to_music", "repaint", "extend", "cover"}
 
 
@@ -50,13 +50,13 @@ def nodes(path: Path) -> list[dict[str, Any]]:
     return json.loads(path.read_text())["nodes"]
 
 
-def test_there_is_one_for_every_task() -> None:
+def test_every_task_has_a_workflow() -> None:
     expected = {"text_to_music", "cover", "repaint", "repaint_regions", "extend", "timbre_reference", "variations"}
     assert expected <= {path.stem for path in WORKFLOWS}
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda p: p.stem)
-def test_it_runs_without_model_files(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_workflow_runs_without_model_files(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", str(path), "--demo", "--output", str(tmp_path), "--device", "cpu"]
     with shipped_demo() if path.stem in SHIPPED_DEMO else nullcontext():
         assert main([*arguments, "--set", "AceStepXLSchedule.steps=2"]) == 0
@@ -70,7 +70,7 @@ def test_it_runs_without_model_files(path: Path, tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
-def test_it_uses_our_nodes_and_names_the_published_files(path: Path) -> None:
+def test_a_workflow_uses_known_nodes_and_published_files(path: Path) -> None:
     core = CORE_NODES if path.stem in CORE else set()
     assert {node["type"] for node in nodes(path)} <= {*NODE_CLASS_MAPPINGS, *core, "MarkdownNote"}
     published = {tuple(source.target.rsplit("/", 1)) for source in BUNDLES["xl-sft"]}
@@ -82,12 +82,12 @@ def test_it_uses_our_nodes_and_names_the_published_files(path: Path) -> None:
             assert node["widgets_values"][0] in {model["name"] for model in node["properties"]["models"]}
 
 
-def test_one_with_core_nodes_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_workflow_of_core_nodes_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "core_nodes", "--demo"]) == 2
     assert "SamplerCustomAdvanced" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
-def test_its_text_has_no_machine_in_it(path: Path) -> None:
+def test_a_workflow_has_no_local_paths(path: Path) -> None:
     assert "/home/" not in path.read_text()
     assert path.read_text().endswith("}\n")

@@ -1,8 +1,8 @@
 /**
  * Parses and formats the text of the regions input: "12.5-18, 1:05-1:20, -8-0, 40-end".
  *
- * The grammar is that of audio/region_text.py; a test compares the two. Times are seconds of the source; END is the end of
- * the source, whose length the text does not know.
+ * The grammar is that of audio/region_text.py; a test compares the two. Times are seconds of the source; END is the end
+ * of the source, whose length the text does not know.
  */
 
 export const END = Infinity;
