@@ -1,6 +1,6 @@
-"""What the pack needs from the place it runs in, behind one protocol.
+"""What the pack needs from the environment it runs in, behind one protocol.
 
-Nodes ask `current_host()` and never learn which host it is. Importing this package imports neither torch nor
+Nodes call `current_host()` and never learn which host it is. Importing this package imports neither torch nor
 ComfyUI.
 """
 
@@ -16,25 +16,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .protocol import Host
 
-_chosen: ContextVar[Host | None] = ContextVar("acestep_xl_host", default=None)
+_override: ContextVar[Host | None] = ContextVar("acestep_xl_host", default=None)
 
 
 def current_host() -> Host:
-    """The host set by `use`; else ComfyUI's when ComfyUI is running; else a plain one on this machine's folders."""
-    host = _chosen.get()
+    """The host set by `use`; else ComfyUI's if ComfyUI is running; else a headless one on the default folders."""
+    host = _override.get()
     if host is not None:
         return host
-    return _comfy() if "comfy.model_management" in sys.modules else _plain()
+    return _comfy() if "comfy.model_management" in sys.modules else _headless()
 
 
 @contextmanager
 def use(host: Host) -> Iterator[Host]:
     """Make `host` the current one inside the block, in this thread or task only."""
-    token = _chosen.set(host)
+    token = _override.set(host)
     try:
         yield host
     finally:
-        _chosen.reset(token)
+        _override.reset(token)
 
 
 @cache
@@ -45,7 +45,7 @@ def _comfy() -> Host:
 
 
 @cache
-def _plain() -> Host:
+def _headless() -> Host:
     from pathlib import Path
 
     from .headless import HeadlessHost

@@ -1,4 +1,4 @@
-"""The host without ComfyUI: model folders on disk, one device, a bar factory and a stop flag."""
+"""The host without ComfyUI: model folders on disk, one device, a progress bar factory and a stop flag."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _logger = logging.getLogger("acestep_xl")
 
 
 class Interrupted(BaseException):
-    """The user asked to stop. Outside Exception, so that no error handler in between swallows it."""
+    """The user asked to stop. Not an Exception, so that no error handler on the way swallows it."""
 
 
 class SilentProgress:
-    """A bar nobody sees."""
+    """A progress bar that shows nothing."""
 
     def update(self, value: int, preview: object | None = None) -> None:
         pass
@@ -48,22 +48,22 @@ def _silent(total: int) -> Progress:
 
 
 def pick_device(name: str | None) -> torch.device:
-    """The named device, or without a name the best there is: cuda, xpu, mps, cpu.
+    """The named device; without a name the best available: cuda, xpu, mps, cpu.
 
     Raises ValueError that lists the devices of this machine.
     """
     import torch
 
     accelerators = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}  # best first
-    present = [kind for kind, backend in accelerators.items() if backend.is_available()]
+    available = [kind for kind, backend in accelerators.items() if backend.is_available()]
     if name is None:
-        return torch.device([*present, "cpu"][0])
+        return torch.device([*available, "cpu"][0])
     try:
         device = torch.device(name)
     except RuntimeError:
         device = None
-    if device is None or device.type not in (*present, "cpu"):
-        raise ValueError(f"no device {name!r} here; this machine has {', '.join([*present, 'cpu'])}")
+    if device is None or device.type not in (*available, "cpu"):
+        raise ValueError(f"no device {name!r} here; this machine has {', '.join([*available, 'cpu'])}")
     return device
 
 
@@ -71,10 +71,10 @@ class HeadlessHost:
     """Implements `protocol.Host` over plain folders.
 
     model_roots: folders with ComfyUI's subfolders (diffusion_models, vae, ...), searched in order.
-    output: where songs go; made by whoever writes the first file.
-    progress: called with a total, gives the bar to show; None shows nothing.
-    device: a torch device name, or None for the best one present.
-    machine: an accelerator in place of the device, whatever torch knows of it.
+    output: where songs go; created by whatever writes the first file.
+    progress: makes the bar for a total; None shows nothing.
+    device: a torch device name, or None for the best available.
+    accelerator: replaces the device, whatever torch can see.
     """
 
     def __init__(
@@ -83,21 +83,21 @@ class HeadlessHost:
         output: Path,
         progress: Callable[[int], Progress] | None = None,
         device: str | None = None,
-        machine: Accelerator | None = None,
+        accelerator: Accelerator | None = None,
     ) -> None:
-        self._folders = model_folders.folders_in(model_roots)
+        self._folders = model_folders.folders_by_kind(model_roots)
         self._output = output
         self._progress = progress or _silent
         self._device_name = device
         self._stop = threading.Event()
-        self._machine = machine
-        self._memory: OffloadManager | None = None
+        self._accelerator = accelerator
+        self._manager: OffloadManager | None = None
 
     def model_names(self, kind: str) -> list[str]:
-        return model_folders.names_in(kind, model_folders.folders_of(kind, self._folders))
+        return model_folders.list_models(kind, model_folders.folders_for(kind, self._folders))
 
     def model_path(self, kind: str, name: str) -> Path:
-        return model_folders.locate(kind, name, model_folders.folders_of(kind, self._folders))
+        return model_folders.find_model(kind, name, model_folders.folders_for(kind, self._folders))
 
     def search_folders(self) -> dict[str, list[Path]]:
         return {kind: list(folders) for kind, folders in self._folders.items()}
@@ -106,61 +106,59 @@ class HeadlessHost:
         return model_folders.tokenizer_folders(self._folders["text_encoders"])
 
     def compute_device(self, role: Role = "network") -> torch.device:
-        return pick_device(self._device_name) if self._machine is None else self._machine.device
+        return pick_device(self._device_name) if self._accelerator is None else self._accelerator.device
 
     @contextmanager
     def resident(self, modules: Sequence[nn.Module], memory: int, role: Role = "network") -> Iterator[torch.device]:
         from .offload.hooks import interruptible
 
-        residence = self._residence()
-        if residence is None:
+        manager = self._offload_manager()
+        if manager is None:
             for module in modules:
                 module.to("cpu")
-        held = nullcontext() if residence is None else residence.hold(modules, memory)
-        with held, interruptible(modules, self.check_interrupted):
+        loaded = nullcontext() if manager is None else manager.hold(modules, memory)
+        with loaded, interruptible(modules, self.check_interrupted):
             yield self.compute_device()
 
     def offload(self, module: nn.Module) -> None:
-        residence = self._residence()
-        if residence is not None:
-            residence.rest(module)
+        if (manager := self._offload_manager()) is not None:
+            manager.offload(module)
 
     def memory_info(self, role: Role = "network") -> MemoryInfo | None:
-        residence = self._residence()
-        return None if residence is None else residence.memory_info()
+        manager = self._offload_manager()
+        return None if manager is None else manager.memory_info()
 
     def reclaim(self) -> None:
-        residence = self._residence()
-        if residence is not None:
-            residence.reclaim()
+        if (manager := self._offload_manager()) is not None:
+            manager.reclaim()
 
-    def _residence(self) -> OffloadManager | None:
-        """The memory of the accelerator; None on a CPU, where weights are at home."""
-        if self._memory is None:
+    def _offload_manager(self) -> OffloadManager | None:
+        """The accelerator's; None on a CPU, which runs weights where they are."""
+        if self._manager is None:
             from .offload.accelerator import TorchAccelerator
             from .offload.manager import OffloadManager
 
-            machine = self._machine
-            if machine is None:
+            accelerator = self._accelerator
+            if accelerator is None:
                 device = pick_device(self._device_name)
                 if device.type == "cpu":
                     return None
-                machine = TorchAccelerator(device)
-            self._memory = OffloadManager(machine)
-        return self._memory
+                accelerator = TorchAccelerator(device)
+            self._manager = OffloadManager(accelerator)
+        return self._manager
 
     def sampling_patcher(self, network: nn.Module) -> Any:
-        raise RuntimeError("ComfyUI's own samplers run only in ComfyUI; use this pack's solver node for the sampler")
+        raise RuntimeError("ComfyUI's own samplers run only in ComfyUI; connect this pack's solver node instead")
 
     def progress(self, total: int) -> Progress:
         return self._progress(total)
 
     def preview_size(self) -> int | None:
-        """A terminal shows no pictures."""
+        """None: a terminal shows no images."""
         return None
 
     def interrupt(self) -> None:
-        """Ask the run to stop, in the middle of a step. Safe in a signal handler and from other threads."""
+        """Ask the run to stop, even in the middle of a step. Safe in signal handlers and from other threads."""
         self._stop.set()
 
     def check_interrupted(self) -> None:

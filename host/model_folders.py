@@ -1,4 +1,4 @@
-"""Where model files lie: search folders and the names found in them. Standard library only."""
+"""Where model files are: search folders and the names in them. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-# Kind -> subfolders of a model root. The second names are ComfyUI's older ones, still in use.
+# Kind -> subfolders of a model root. The second names are ComfyUI's older ones, which people still use.
 SUBFOLDERS: dict[str, tuple[str, ...]] = {
     "checkpoints": ("checkpoints",),
     "diffusion_models": ("diffusion_models", "unet"),
@@ -16,12 +16,13 @@ SUBFOLDERS: dict[str, tuple[str, ...]] = {
     "diffusers": ("diffusers",),
 }
 KINDS = tuple(SUBFOLDERS)
-FOLDER_MARKS = ("model_index.json", "config.json")
-TOKENIZER_MARKS = ("tokenizer.json", "vocab.json")
+WEIGHT_SUFFIXES = (".safetensors",)
+FOLDER_MARKERS = ("model_index.json", "config.json")
+TOKENIZER_MARKERS = ("tokenizer.json", "vocab.json")
 
 
 def data_directory() -> Path:
-    """The user's folder for files this program fetches, by the platform's custom."""
+    """The user's folder for downloaded files, by the platform's convention."""
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":
@@ -31,12 +32,12 @@ def data_directory() -> Path:
     return base / "acestep-xl"
 
 
-def search_roots(given: Iterable[Path]) -> list[Path]:
-    """Model roots in the order they are searched, each once.
+def search_roots(first: Iterable[Path]) -> list[Path]:
+    """Model roots in search order, without duplicates.
 
-    The given ones, ACESTEP_XL_MODELS (separated as PATH is), COMFYUI_PATH/models, ./models, the user's data folder.
+    The ``first`` ones, ACESTEP_XL_MODELS (separated like PATH), COMFYUI_PATH/models, ./models, the data directory.
     """
-    roots = list(given)
+    roots = list(first)
     roots += [Path(part) for part in os.environ.get("ACESTEP_XL_MODELS", "").split(os.pathsep) if part]
     if comfyui := os.environ.get("COMFYUI_PATH"):
         roots.append(Path(comfyui) / "models")
@@ -44,28 +45,28 @@ def search_roots(given: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(root.expanduser().absolute() for root in roots))
 
 
-def folders_in(roots: Sequence[Path]) -> dict[str, list[Path]]:
-    """Search folders per kind: every root's first subfolder names before its second ones."""
+def folders_by_kind(roots: Sequence[Path]) -> dict[str, list[Path]]:
+    """Search folders by kind, root by root."""
     return {kind: [root / name for root in roots for name in names] for kind, names in SUBFOLDERS.items()}
 
 
-def names_in(kind: str, folders: Iterable[Path]) -> list[str]:
-    """Model names of a kind found in its folders, sorted, with forward slashes."""
-    scan = _marked_folders if kind == "diffusers" else _weight_files
+def list_models(kind: str, folders: Iterable[Path]) -> list[str]:
+    """The names of a kind's models in its folders, sorted, with forward slashes."""
+    scan = _model_folders if kind == "diffusers" else _weight_files
     return sorted({name for folder in folders for name in scan(folder)})
 
 
-def folders_of(kind: str, folders: Mapping[str, list[Path]]) -> list[Path]:
-    """The folders of a kind. Raises ValueError that lists the known kinds."""
+def folders_for(kind: str, folders: Mapping[str, list[Path]]) -> list[Path]:
+    """The folders of one kind. Raises ValueError that lists the known kinds."""
     if kind not in folders:
         raise ValueError(f"unknown model kind {kind!r}; known: {', '.join(folders)}")
     return folders[kind]
 
 
-def locate(kind: str, name: str, folders: Sequence[Path]) -> Path:
-    """First folder's file (or, for diffusers, folder) of that name.
+def find_model(kind: str, name: str, folders: Sequence[Path]) -> Path:
+    """The first file (for diffusers: folder) of that name.
 
-    Raises FileNotFoundError that says where it looked and what is there.
+    Raises FileNotFoundError that lists the folders searched and the names available.
     """
     relative = PurePosixPath(name.replace("\\", "/"))
     if not relative.is_absolute() and ".." not in relative.parts and name:
@@ -73,34 +74,38 @@ def locate(kind: str, name: str, folders: Sequence[Path]) -> Path:
             path = folder / relative
             if path.is_dir() if kind == "diffusers" else path.is_file():
                 return path
-    found = ", ".join(names_in(kind, folders)) or "nothing"
-    looked = ", ".join(str(folder) for folder in folders)
-    raise FileNotFoundError(f"no {name!r} among the {kind}; looked in {looked}; found there: {found}")
+    available = ", ".join(list_models(kind, folders)) or "none"
+    searched = ", ".join(str(folder) for folder in folders)
+    raise FileNotFoundError(f"no {name!r} among the {kind}; searched {searched}; available: {available}")
 
 
 def tokenizer_folders(folders: Iterable[Path]) -> list[Path]:
     """Subfolders, one level deep, that hold a tokenizer."""
-    return [child for folder in folders for child in _children(folder) if _has(child, TOKENIZER_MARKS)]
+    return [child for folder in folders for child in _children(folder) if _has_any(child, TOKENIZER_MARKERS)]
+
+
+def is_weight_file(name: str) -> bool:
+    return name.lower().endswith(WEIGHT_SUFFIXES)
 
 
 def _weight_files(folder: Path) -> list[str]:
-    found: list[str] = []
-    for place, subfolders, files in os.walk(folder, followlinks=True):
+    names: list[str] = []
+    for directory, subfolders, files in os.walk(folder, followlinks=True):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        here = Path(place).relative_to(folder)
-        found += [(here / name).as_posix() for name in files if name.lower().endswith(".safetensors")]
-    return found
+        relative = Path(directory).relative_to(folder)
+        names += [(relative / name).as_posix() for name in files if is_weight_file(name)]
+    return names
 
 
-def _marked_folders(folder: Path) -> list[str]:
-    """Model folders one or two levels down; the parts inside a model folder are not models of their own."""
-    found: list[str] = []
+def _model_folders(folder: Path) -> list[str]:
+    """Model folders one or two levels down; parts inside a model folder are not models themselves."""
+    names: list[str] = []
     for child in _children(folder):
-        if _has(child, FOLDER_MARKS):
-            found.append(child.name)
+        if _has_any(child, FOLDER_MARKERS):
+            names.append(child.name)
         else:
-            found += [f"{child.name}/{inner.name}" for inner in _children(child) if _has(inner, FOLDER_MARKS)]
-    return found
+            names += [f"{child.name}/{inner.name}" for inner in _children(child) if _has_any(inner, FOLDER_MARKERS)]
+    return names
 
 
 def _children(folder: Path) -> list[Path]:
@@ -109,5 +114,5 @@ def _children(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
 
 
-def _has(folder: Path, marks: Iterable[str]) -> bool:
-    return any((folder / mark).is_file() for mark in marks)
+def _has_any(folder: Path, files: Iterable[str]) -> bool:
+    return any((folder / name).is_file() for name in files)

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from .offload.accelerator import MemoryInfo
 
 
-# What a network is for. A host may keep each on a device of its own.
+# What a network is for. A host may run each role on a different device.
 Role = Literal["network", "text", "vae"]
 
 
 class Progress(Protocol):
-    """One bar of work, closed when its `with` block ends."""
+    """A progress bar, closed when its `with` block ends."""
 
     def update(self, value: int, preview: object | None = None) -> None:
-        """Show that `value` of the total is done; `preview` is ComfyUI's ("JPEG", PIL image, longest side) or None."""
+        """Show `value` of the total as done. preview: ComfyUI's ("JPEG", PIL image, longest side), or None."""
         ...
 
     def close(self) -> None: ...
@@ -33,26 +33,26 @@ class Progress(Protocol):
 
 
 class Host(Protocol):
-    """What a node may ask of the place it runs in."""
+    """What a node may ask of the environment it runs in."""
 
     def model_names(self, kind: str) -> list[str]:
-        """Names to choose from, sorted, with forward slashes.
+        """The names a user can choose from, sorted, with forward slashes.
 
-        kind: one of `models.KINDS`, ComfyUI's folder names. The names of "diffusers" are folders, all others
-        .safetensors files. Raises ValueError for another kind.
+        kind: one of `model_folders.KINDS`, ComfyUI's folder names. "diffusers" lists folders, the others .safetensors
+        files. Raises ValueError for any other kind.
         """
         ...
 
     def model_path(self, kind: str, name: str) -> Path:
-        """Where `name` lies. Raises FileNotFoundError that says where it looked and what is there."""
+        """The path of a model. Raises FileNotFoundError that lists the folders searched and the names available."""
         ...
 
     def search_folders(self) -> dict[str, list[Path]]:
-        """The folders looked into for each kind, first match first; some may not exist."""
+        """The folders searched for each kind, first match first; some may not exist."""
         ...
 
     def tokenizer_bundles(self) -> list[Path]:
-        """Folders that may hold a tokenizer and do not lie beside a checkpoint."""
+        """Folders outside of checkpoints that may hold a tokenizer."""
         ...
 
     def compute_device(self, role: Role = "network") -> torch.device: ...
@@ -60,40 +60,42 @@ class Host(Protocol):
     def resident(
         self, modules: Sequence[nn.Module], memory: int, role: Role = "network"
     ) -> AbstractContextManager[torch.device]:
-        """Make `modules` ready to run on the compute device of their role for the block, which gets that device.
+        """Make `modules` ready to run on the compute device of their role, which the block receives.
 
-        memory: bytes that the work needs beside the weights. Weights that do not fit beside it may stay away and come
-        layer by layer, so only a parameter's type says something, not its device. After the block the host decides
-        whether they stay. Blocks may nest: an inner one never takes the modules of an outer one away. A stop asked for
-        inside the block ends the work at the next block of a network.
+        memory: bytes the work needs beside the weights. Weights that do not fit beside it stay in main memory and are
+        streamed layer by layer, so rely on a parameter's dtype, not its device. After the block the host decides
+        whether to keep the weights loaded. Blocks may nest: an inner one never offloads the modules of an outer one. An
+        interrupt inside the block stops the work at the next block of a network.
         """
         ...
 
     def offload(self, module: nn.Module) -> None:
-        """Have the weights of a network that no block holds where they are kept, to make another network of them."""
+        """Move the weights of a network that no block holds back to main memory, to build another network from them."""
         ...
 
     def memory_info(self, role: Role = "network") -> MemoryInfo | None:
-        """The memory that weights and work of a role may share; None where that is main memory, or unknown."""
+        """The memory that the weights and work of a role share; None if that is main memory, or unknown."""
         ...
 
     def reclaim(self) -> None:
-        """After work ran out of memory, and outside its `resident` block: give back what nobody uses."""
+        """Free everything unused after an out-of-memory error, outside the `resident` block that raised it."""
         ...
 
     def sampling_patcher(self, network: nn.Module) -> Any:
-        """ComfyUI's patcher for a network, which its samplers and previews read the latent format and the noise levels
-        from. Raises RuntimeError where there is no ComfyUI."""
+        """ComfyUI's patcher of a network, from which its samplers and previews read latent format and noise levels.
+
+        Raises RuntimeError outside of ComfyUI.
+        """
         ...
 
     def progress(self, total: int) -> Progress: ...
 
     def preview_size(self) -> int | None:
-        """Longest side of the pictures that go with progress, in pixels; None where the user wants none."""
+        """Longest side of preview images, in pixels; None if the user wants no previews."""
         ...
 
     def check_interrupted(self) -> None:
-        """Raise, with an error outside Exception, when the user asked to stop."""
+        """Raise if the user asked to stop; the error is outside Exception."""
         ...
 
     def output_directory(self) -> Path: ...
@@ -103,18 +105,17 @@ class Host(Protocol):
     def temp_directory(self) -> Path: ...
 
     def metadata_enabled(self) -> bool:
-        """Whether files may carry the workflow that made them."""
+        """Whether files may embed the workflow that made them."""
         ...
 
     def announce(self, message: str) -> None:
-        """Tell whoever reads the log what is about to happen."""
+        """Log what is about to happen."""
         ...
 
     def warn(self, message: str) -> None:
-        """Show the user a hint, beside the others of the running node."""
+        """Show the user a hint, in addition to others on the running node."""
         ...
 
     def advise(self, messages: Sequence[str]) -> None:
-        """Show the user what there is to say about the running node, in place of what its last run said; may be
-        nothing."""
+        """Show the user the hints on the running node, replacing those of its last run; may be none."""
         ...

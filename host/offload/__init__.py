@@ -1,1 +1,1 @@
-"""Weights that do not fit on the accelerator: what stays, what is streamed, and when it is copied."""
+"""Weights that do not fit on the accelerator: which stay, which are streamed, and when they are copied."""

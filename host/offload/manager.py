@@ -1,170 +1,119 @@
-"""Weights on a device and at home: what lies where, in whole or in part, and who leaves first."""
+"""What lies on one accelerator: networks loaded whole or in part, and which are offloaded first."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from . import hooks
+from . import hooks, weights
 from .accelerator import RESERVE, Accelerator, MemoryInfo
-from .placement import Block, Choice, blocks_of, choose, shape_of, size_of
+from .placement import Block, blocks_of, choose_placement, measure_network, offloaded_blocks, size_of
 from .prefetch import WeightPrefetcher
-
-_HOME = "_acestep_xl_home"
 
 
 class OffloadManager:
-    """The memory of one accelerator, shared by networks that take turns.
+    """The memory of one accelerator, shared by networks that run in turn.
 
-    A network's weights have a home in main memory, which they keep: what lies on the device is a copy, so that leaving
-    costs nothing. Weights of a mapped file stay mapped; only what is streamed moves, once, to page-locked memory.
+    A network's weights stay in main memory and the device holds copies, so offloading copies nothing. Weights of a
+    memory-mapped file stay mapped; only streamed ones are moved, once, to page-locked memory.
     """
 
-    def __init__(self, machine: Accelerator, smallest: int = hooks.SMALLEST) -> None:
-        """smallest: bytes; smaller layers are never away."""
-        self._machine = machine
-        self._smallest = smallest
+    def __init__(self, accelerator: Accelerator, min_bytes: int = hooks.MIN_BYTES) -> None:
+        """min_bytes: layers with fewer bytes of weights are never offloaded from a running network."""
+        self._accelerator = accelerator
+        self._min_bytes = min_bytes
         self._recent: list[weakref.ref[nn.Module]] = []  # least recently used first
-        self._held: list[nn.Module] = []  # the modules of the blocks open now
+        self._active: list[nn.Module] = []  # the modules of all open `hold` blocks
 
     @contextmanager
     def hold(self, modules: Sequence[nn.Module], memory: int) -> Iterator[None]:
-        """Make modules ready to run, beside so many bytes of work, for the block."""
-        held_before, held = len(self._held), set(map(id, self._held))
-        new = [module for module in modules if id(module) not in held]
-        belts: list[WeightPrefetcher] = []
+        """Make modules ready to run inside the block, with ``memory`` bytes left for their work."""
+        active_before, active = len(self._active), set(map(id, self._active))
+        new = [module for module in modules if id(module) not in active]
+        prefetchers: list[WeightPrefetcher] = []
         try:
-            self._make_room([*modules, *self._held], sum(map(self._missing, new)) + memory)
-            self._remember(modules)
+            missing = sum(size_of(module) - weights.loaded_bytes(module) for module in new)
+            self._make_room([*modules, *self._active], missing + memory)
+            self._mark_used(modules)
             for module in new:
-                belts += self._settle(module, memory)
-            self._held += modules
+                prefetchers += self._load(module, memory)
+            self._active += modules
             yield
         finally:
-            del self._held[held_before:]
+            del self._active[active_before:]
             for module in new:
-                hooks.release(module)
-            for belt in belts:
-                belt.close()
+                hooks.detach_hooks(module)
+            for prefetcher in prefetchers:
+                prefetcher.close()
 
-    def rest(self, module: nn.Module) -> None:
-        """Send a module home, unless it is held."""
-        if id(module) not in set(map(id, self._held)):
-            send_home(module)
+    def offload(self, module: nn.Module) -> None:
+        """Drop a module's copies on the device, unless a block holds it."""
+        if id(module) not in set(map(id, self._active)):
+            weights.offload(module)
 
     def memory_info(self) -> MemoryInfo | None:
-        """What there would be without our own weights; None where the device does not tell."""
-        free, total = self._machine.free(), self._machine.total()
+        """The memory as if none of our weights were loaded; None where the device does not report it."""
+        free, total = self._accelerator.free_memory(), self._accelerator.total_memory()
         if free is None or total is None:
             return None
-        return MemoryInfo(free + sum(self._present(module) for module in self._alive()), total)
+        return MemoryInfo(free + sum(weights.loaded_bytes(module) for module in self._alive()), total)
 
     def reclaim(self) -> None:
-        """After work ran out of memory: everything that nobody holds goes home, and caches are given back."""
-        held = set(map(id, self._held))
+        """After an out-of-memory error: offload everything that no block holds and empty caches."""
         for module in self._alive():
-            if id(module) not in held:
-                send_home(module)
-        self._machine.reclaim()
+            self.offload(module)
+        self._accelerator.reclaim()
 
-    def _settle(self, module: nn.Module, memory: int) -> list[WeightPrefetcher]:
-        """Place a module by what is free; returns the belt that brings what is away, if anything is."""
-        blocks, device = blocks_of(module, self._smallest), self._machine.device
-        free = self._machine.free()
-        shape = shape_of(module, blocks)
-        budget = shape.total if free is None else free + self._present(module) - memory - RESERVE
-        away = left_out(blocks, choice := choose(shape, budget))
-        for block in away:
-            self._stay_home(block)
-        layers = [layer for block in away for layer in block.layers]
-        bring(module, layers, device)
+    def _load(self, module: nn.Module, memory: int) -> list[WeightPrefetcher]:
+        """Load what fits beside the work and stream the rest. Returns the rest's prefetcher, if there is a rest."""
+        blocks, device = blocks_of(module, self._min_bytes), self._accelerator.device
+        free = self._accelerator.free_memory()
+        sizes = measure_network(module, blocks)
+        budget = sizes.total if free is None else free + weights.loaded_bytes(module) - memory - RESERVE
+        placement = choose_placement(sizes, budget)
+        offloaded = offloaded_blocks(blocks, placement)
+        for block in offloaded:
+            self._offload_pinned(block)
+        layers = [layer for block in offloaded for layer in block.layers]
+        weights.load(module, layers, device)
         if not layers:
             return []
-        belt = WeightPrefetcher(layers, choice.window, device, self._machine.lane())
-        hooks.hook(layers, device, belt.fetch)
-        return [belt]
+        prefetcher = WeightPrefetcher(layers, placement.buffer, device, self._accelerator.copy_stream())
+        hooks.attach_hooks(layers, device, prefetcher.fetch)
+        return [prefetcher]
 
-    def _stay_home(self, block: Block) -> None:
-        """Take a block off the device, and its weights, once, to where they travel fast from."""
+    def _offload_pinned(self, block: Block) -> None:
+        """Offload a block and, the first time, move its weights to page-locked memory."""
         for layer in block.layers:
-            send_home(layer)
-        places = [(layer, name) for layer in block.layers for name, _ in _own(layer) if name in hooks.CARRIED]
-        tensors = [layer.get_parameter(name).data for layer, name in places]
-        for (layer, name), tensor, pinned in zip(places, tensors, self._machine.pin(tensors), strict=True):
+            weights.offload(layer)
+        keys = [
+            (layer, name)
+            for layer in block.layers
+            for name, _ in weights.tensors_of(layer)
+            if name in hooks.OFFLOADED_PARAMETERS
+        ]
+        tensors = [layer.get_parameter(name).data for layer, name in keys]
+        for (layer, name), tensor, pinned in zip(keys, tensors, self._accelerator.pin(tensors), strict=True):
             if pinned is not tensor:
-                _put(layer, name, nn.Parameter(pinned, requires_grad=False))
+                weights.set_tensor(layer, name, nn.Parameter(pinned, requires_grad=False))
 
     def _make_room(self, keep: Sequence[nn.Module], needed: int) -> None:
-        """Send the least recently used modules home until `needed` bytes fit, or none is left."""
-        kept = set(map(id, keep))
+        """Offload the least recently used modules until `needed` bytes are free, or none is left to offload."""
+        excluded = set(map(id, keep))
         for module in self._alive():
-            free = self._machine.free()
+            free = self._accelerator.free_memory()
             if free is not None and needed + RESERVE <= free:
                 return
-            if id(module) not in kept:
-                send_home(module)
+            if id(module) not in excluded:
+                weights.offload(module)
 
     def _alive(self) -> list[nn.Module]:
         return [module for reference in self._recent if (module := reference()) is not None]
 
-    def _remember(self, modules: Sequence[nn.Module]) -> None:
-        new = set(map(id, modules))
-        others = [module for module in self._alive() if id(module) not in new]
+    def _mark_used(self, modules: Sequence[nn.Module]) -> None:
+        used = set(map(id, modules))
+        others = [module for module in self._alive() if id(module) not in used]
         self._recent = [weakref.ref(module) for module in [*others, *modules]]
-
-    def _present(self, module: nn.Module) -> int:
-        return sum(_size(tensor) for part in module.modules() for name, tensor in _own(part) if name in _home(part))
-
-    def _missing(self, module: nn.Module) -> int:
-        return size_of(module) - self._present(module)
-
-
-def left_out(blocks: Sequence[Block], choice: Choice) -> list[Block]:
-    """The blocks that a choice leaves in main memory."""
-    once, again = ([block for block in blocks if block.again is kind] for kind in (False, True))
-    stay = {id(once[i]) for i in choice.once} | {id(again[i]) for i in choice.again}
-    return [block for block in blocks if id(block) not in stay]
-
-
-def bring(module: nn.Module, away: Sequence[nn.Module], device: torch.device) -> None:
-    """Copy everything but the layers that are away to the device; what was copied keeps its home."""
-    stays = set(map(id, away))
-    for part in module.modules():
-        for name, tensor in _own(part):
-            there = name in _home(part) and tensor.device.type == device.type
-            if there or (id(part) in stays and name in hooks.CARRIED):
-                continue
-            part.__dict__.setdefault(_HOME, {})[name] = tensor
-            copy = tensor.detach().to(device)
-            _put(part, name, nn.Parameter(copy, requires_grad=False) if name in part._parameters else copy)
-
-
-def send_home(module: nn.Module) -> None:
-    """Take the copies of a module's weights off the device."""
-    for part in module.modules():
-        for name, tensor in part.__dict__.pop(_HOME, {}).items():
-            _put(part, name, tensor)
-
-
-def _own(part: nn.Module) -> list[tuple[str, Tensor]]:
-    tensors = {**part._parameters, **part._buffers}
-    return [(name, tensor) for name, tensor in tensors.items() if tensor is not None]
-
-
-def _home(part: nn.Module) -> dict[str, Tensor]:
-    """What of a module has a copy on the device, as it is at home."""
-    return part.__dict__.get(_HOME, {})
-
-
-def _put(part: nn.Module, name: str, tensor: Tensor) -> None:
-    table: dict[str, Any] = part._parameters if name in part._parameters else part._buffers
-    table[name] = tensor
-
-
-def _size(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()

@@ -1,6 +1,6 @@
-"""Which weights of a network lie on the device, and which come to it block by block: arithmetic on sizes.
+"""Which weights of a network lie on the device and which are streamed block by block: arithmetic on sizes.
 
-The same functions decide inside a run and foretell it, on modules of the meta device.
+A run and its forecast, on modules of the meta device, use the same functions.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from .hooks import streamable
+from .hooks import offloadable_layers
 
 
 @dataclass(frozen=True)
 class Block:
-    """Large layers that stay or leave together. again: whether the block runs at every step, not once in a run."""
+    """Large layers that are loaded or offloaded together. every_step: run at every denoising step, not once a run."""
 
     layers: tuple[nn.Module, ...]
-    again: bool
+    every_step: bool
 
     @property
     def size(self) -> int:
@@ -26,46 +26,46 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Shape:
-    """A network as the choice sees it, in bytes. fixed: what is never away. once, again: its blocks of either kind.
-    largest: the largest layer that may be away."""
+class NetworkSizes:
+    """Bytes of a network. fixed: what is never offloaded. per_run, per_step: its blocks that run once a run or at
+    every step. largest: the largest layer that may be offloaded."""
 
     fixed: int
-    once: tuple[int, ...]
-    again: tuple[int, ...]
+    per_run: tuple[int, ...]
+    per_step: tuple[int, ...]
     largest: int
 
     @property
     def total(self) -> int:
-        return self.fixed + sum(self.once) + sum(self.again)
+        return self.fixed + sum(self.per_run) + sum(self.per_step)
 
     @property
-    def window(self) -> int:
-        """Room for layers under way: one is read while others arrive."""
-        return min(max(2 * self.largest, *self.again, 0), sum(self.once) + sum(self.again))
+    def buffer(self) -> int:
+        """The prefetch buffer: one layer is read while the next ones are copied."""
+        return min(max(2 * self.largest, *self.per_step, 0), sum(self.per_run) + sum(self.per_step))
 
 
 @dataclass(frozen=True)
-class Choice:
-    """once, again: the blocks of either kind that stay. resident: bytes of weights on the device; window: bytes
-    beside them through which the others come, 0 where nothing is away."""
+class Placement:
+    """per_run, per_step: indices of the blocks of either kind on the device. resident: bytes of weights there; buffer:
+    bytes of the prefetch buffer for the other blocks, 0 if there are none."""
 
-    once: tuple[int, ...]
-    again: tuple[int, ...]
+    per_run: tuple[int, ...]
+    per_step: tuple[int, ...]
     resident: int
-    window: int
+    buffer: int
 
 
 def size_of(module: nn.Module) -> int:
     """Bytes of the weights and buffers."""
-    return sum(t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()))
+    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
-def blocks_of(network: nn.Module, smallest: int) -> list[Block]:
+def blocks_of(network: nn.Module, min_bytes: int) -> list[Block]:
     """The blocks of a network, in order.
 
-    The members of the list that holds most are what runs at every step; the others, encoders among them, and large
-    layers outside of all lists run once in a run.
+    Members of the largest module list run at every step. Members of the others, encoders among them, and large layers
+    outside all lists run once a run.
     """
     lists = [part for part in network.modules() if isinstance(part, nn.ModuleList)]
     main = max(lists, key=size_of, default=None)
@@ -73,46 +73,65 @@ def blocks_of(network: nn.Module, smallest: int) -> list[Block]:
     blocks: list[Block] = []
     for part in lists:
         for member in part:
-            layers = tuple(layer for layer in streamable(member, smallest) if id(layer) not in seen)
+            layers = tuple(layer for layer in offloadable_layers(member, min_bytes) if id(layer) not in seen)
             seen.update(map(id, layers))
             blocks += [Block(layers, part is main)] if layers else []
-    loose = [layer for layer in streamable(network, smallest) if id(layer) not in seen]
+    loose = [layer for layer in offloadable_layers(network, min_bytes) if id(layer) not in seen]
     return [*(Block((layer,), False) for layer in loose), *blocks]
 
 
-def shape_of(network: nn.Module, blocks: Sequence[Block]) -> Shape:
+def measure_network(network: nn.Module, blocks: Sequence[Block]) -> NetworkSizes:
     """The sizes of a network with these blocks."""
-    once, again = (tuple(block.size for block in blocks if block.again is kind) for kind in (False, True))
+    per_run, per_step = (tuple(block.size for block in group) for group in _by_frequency(blocks))
     largest = max((size_of(layer) for block in blocks for layer in block.layers), default=0)
-    return Shape(size_of(network) - sum(once) - sum(again), once, again, largest)
+    return NetworkSizes(size_of(network) - sum(per_run) - sum(per_step), per_run, per_step, largest)
 
 
-def choose(shape: Shape, budget: int) -> Choice:
-    """What stays within a budget of bytes for weights and window.
+def choose_placement(sizes: NetworkSizes, budget: int) -> Placement:
+    """What to load within a budget of bytes for weights and prefetch buffer.
 
-    What runs once leaves first, for it costs one journey in a run; then as few of the others as will do, spread
-    evenly, so that each comes while its neighbours compute. With too small a budget everything that can be is away.
+    Blocks that run once a run are offloaded first, since each costs only one copy a run; then as few of the others as
+    possible, evenly spread so that each is copied while its neighbours compute. If the budget is too small, everything
+    that can be is offloaded.
     """
-    everything = Choice(tuple(range(len(shape.once))), tuple(range(len(shape.again))), shape.total, 0)
-    if shape.total <= budget or not (shape.once or shape.again):
-        return everything
-    left = budget - shape.fixed - shape.window
-    count = max(
-        (n for n in range(len(shape.again) + 1) if sum(shape.again[i] for i in spread(n, len(shape.again))) <= left),
-        default=0,
-    )
-    again = spread(count, len(shape.again))
-    resident = sum(shape.again[i] for i in again)
-    once: list[int] = []
-    if count == len(shape.again):
-        for i in sorted(range(len(shape.once)), key=shape.once.__getitem__):
-            if resident + shape.once[i] <= left:
-                once.append(i)
-                resident += shape.once[i]
-    return Choice(tuple(sorted(once)), again, shape.fixed + resident, shape.window)
+    per_run, per_step = (tuple(range(len(group))) for group in (sizes.per_run, sizes.per_step))
+    if sizes.total <= budget or not (per_run or per_step):
+        return Placement(per_run, per_step, sizes.total, 0)
+    room = budget - sizes.fixed - sizes.buffer
+    count = max((n for n in range(len(per_step) + 1) if _spread_size(sizes.per_step, n) <= room), default=0)
+    resident = _spread_size(sizes.per_step, count)
+    per_run = _smallest_first(sizes.per_run, room - resident) if count == len(per_step) else ()
+    resident += sum(sizes.per_run[i] for i in per_run)
+    return Placement(per_run, spread_evenly(count, len(per_step)), sizes.fixed + resident, sizes.buffer)
 
 
-def spread(count: int, total: int) -> tuple[int, ...]:
-    """``count`` of ``total`` places, so that the ones left out lie as far apart as they can."""
-    away = total - count
-    return tuple(i for i in range(total) if (i + 1) * away // total == i * away // total)
+def offloaded_blocks(blocks: Sequence[Block], placement: Placement) -> list[Block]:
+    """The blocks that a placement leaves in main memory."""
+    per_run, per_step = _by_frequency(blocks)
+    loaded = {id(per_run[i]) for i in placement.per_run} | {id(per_step[i]) for i in placement.per_step}
+    return [block for block in blocks if id(block) not in loaded]
+
+
+def spread_evenly(count: int, total: int) -> tuple[int, ...]:
+    """``count`` of ``total`` indices, so that the omitted ones are as far apart as possible."""
+    omitted = total - count
+    return tuple(i for i in range(total) if (i + 1) * omitted // total == i * omitted // total)
+
+
+def _spread_size(sizes: Sequence[int], count: int) -> int:
+    return sum(sizes[i] for i in spread_evenly(count, len(sizes)))
+
+
+def _smallest_first(sizes: Sequence[int], room: int) -> tuple[int, ...]:
+    """Indices of the sizes that fit into ``room``, smaller ones first."""
+    indices: list[int] = []
+    for i in sorted(range(len(sizes)), key=sizes.__getitem__):
+        if sizes[i] <= room:
+            indices.append(i)
+            room -= sizes[i]
+    return tuple(sorted(indices))
+
+
+def _by_frequency(blocks: Sequence[Block]) -> tuple[list[Block], list[Block]]:
+    """Those that run once a run, and those that run at every step."""
+    return [block for block in blocks if not block.every_step], [block for block in blocks if block.every_step]

@@ -1,6 +1,6 @@
-"""Schedules against those of ComfyUI that carry the same names. Runs where COMFYUI_PATH names a checkout.
+"""Schedules against ComfyUI's of the same names. Runs if COMFYUI_PATH names a checkout.
 
-COMFYUI_PYTHON names the interpreter that has ComfyUI's requirements; without it, the one that runs the tests.
+COMFYUI_PYTHON names the interpreter with ComfyUI's requirements; the default is the one that runs the tests.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.skipif(
 
 SHIFT = 3.0
 STEPS = (1, 2, 3, 8, 10, 27, 50, 300)
-MULTIPLIERS = (1.0, 1000.0)  # 1 is that of ACE-Step 1.5 in ComfyUI, 1000 that of most flow models
-ROUNDING = 5e-6  # ComfyUI computes in float32; karras takes a seventh power there
+MULTIPLIERS = (1.0, 1000.0)  # 1: ACE-Step 1.5 in ComfyUI; 1000: most flow models
+ROUNDING = 5e-6  # ComfyUI computes in float32, where karras takes a seventh power
 
 COMFYUI_RUN = """
 import json
@@ -36,7 +36,7 @@ from comfy.samplers import SCHEDULER_NAMES, beta_scheduler, calculate_sigmas, li
 from comfy_extras.nodes_custom_sampler import BasicScheduler
 
 shift, all_steps, multipliers = json.loads(sys.argv[2])
-found = {}
+sigmas = {}
 
 
 class Model:
@@ -53,18 +53,18 @@ for multiplier in multipliers:
     for steps in all_steps:
         for name in SCHEDULER_NAMES:
             if name != "ddim_uniform" or steps <= 50:
-                found[f"{name} {multiplier} {steps}"] = calculate_sigmas(flow, name, steps).tolist()
-    found[f"minimum {multiplier}"] = float(flow.sigma_min)
+                sigmas[f"{name} {multiplier} {steps}"] = calculate_sigmas(flow, name, steps).tolist()
+    sigmas[f"minimum {multiplier}"] = float(flow.sigma_min)
     for denoise in (0.07, 0.3, 0.5, 0.99):
-        taken = BasicScheduler.execute(Model(flow), "sgm_uniform", 7, denoise)
-        found[f"denoise {multiplier} {denoise}"] = taken.args[0].tolist()
+        output = BasicScheduler.execute(Model(flow), "sgm_uniform", 7, denoise)
+        sigmas[f"denoise {multiplier} {denoise}"] = output.args[0].tolist()
 for steps in all_steps:
-    found[f"karras options {steps}"] = sampling.get_sigmas_karras(steps, 0.02, 0.8, rho=3.5).tolist()
-    found[f"exponential options {steps}"] = sampling.get_sigmas_exponential(steps, 0.02, 0.8).tolist()
-    found[f"linear_quadratic options {steps}"] = linear_quadratic_schedule(flow, steps, threshold_noise=0.1).tolist()
-found["beta options 20"] = beta_scheduler(flow, 20, alpha=1.5, beta=0.8).tolist()
+    sigmas[f"karras options {steps}"] = sampling.get_sigmas_karras(steps, 0.02, 0.8, rho=3.5).tolist()
+    sigmas[f"exponential options {steps}"] = sampling.get_sigmas_exponential(steps, 0.02, 0.8).tolist()
+    sigmas[f"linear_quadratic options {steps}"] = linear_quadratic_schedule(flow, steps, threshold_noise=0.1).tolist()
+sigmas["beta options 20"] = beta_scheduler(flow, 20, alpha=1.5, beta=0.8).tolist()
 with open(sys.argv[1], "w") as file:
-    json.dump(found, file)
+    json.dump(sigmas, file)
 """
 
 
@@ -80,7 +80,7 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("multiplier", MULTIPLIERS)
-def test_equal_where_comfyui_computes_on_the_line(comfy: dict[str, Any], multiplier: float, steps: int) -> None:
+def test_equal_where_comfyui_uses_no_table(comfy: dict[str, Any], multiplier: float, steps: int) -> None:
     lowest = comfy[f"minimum {multiplier}"]
     assert lowest == pytest.approx(0.003, abs=1e-5)
     ours = {
@@ -90,7 +90,7 @@ def test_equal_where_comfyui_computes_on_the_line(comfy: dict[str, Any], multipl
         "linear_quadratic": get_schedule("linear_quadratic")(steps, threshold=0.025, start=1.0),
         "kl_optimal": get_schedule("kl_optimal")(steps, terminal=lowest, start=1.0),
     }
-    if steps == 1:  # ComfyUI divides by zero there
+    if steps == 1:  # ComfyUI divides by zero
         assert math.isnan(comfy[f"kl_optimal {multiplier} 1"][0])
         assert ours.pop("kl_optimal") == [1.0, 0.0]
     for name, levels in ours.items():
@@ -109,19 +109,19 @@ def test_options(comfy: dict[str, Any], steps: int) -> None:
 
 
 @pytest.mark.parametrize("steps", STEPS)
-def test_linear_is_simple_up_to_the_thousandths_of_its_table(comfy: dict[str, Any], steps: int) -> None:
+def test_linear_is_simple_up_to_the_rounding_of_its_table(comfy: dict[str, Any], steps: int) -> None:
     theirs = comfy[f"simple 1.0 {steps}"]
     if 1000 % steps == 0:
         assert linear(steps, SHIFT) == pytest.approx(theirs, abs=ROUNDING)
-    # simple takes the table's entry at or above the time
+    # simple takes the table entry at or above the time
     assert [before_shift(t) - before_shift(u) for t, u in zip(theirs, linear(steps, SHIFT), strict=True)] == (
         pytest.approx([0.0005] * (steps + 1), abs=0.0005 + ROUNDING)
     )
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 8, 10, 27, 50])
-def test_beta_is_rounded_to_the_table_there(comfy: dict[str, Any], steps: int) -> None:
-    """The quantile u is rounded to an index of 0 .. 999 and index i holds (i + 1) / 1000: -0.0005 to 0.0015 away."""
+def test_beta_is_rounded_to_comfyuis_table(comfy: dict[str, Any], steps: int) -> None:
+    """The quantile u is rounded to an index 0 .. 999, whose entry is (index + 1) / 1000: -0.0005 to 0.0015 off."""
     check_beta(get_schedule("beta")(steps, alpha=0.6, beta=0.6, shift=SHIFT, start=1.0), comfy[f"beta 1.0 {steps}"])
     if steps == 50:
         ours = get_schedule("beta")(20, alpha=1.5, beta=0.8, shift=SHIFT, start=1.0)
@@ -129,13 +129,13 @@ def test_beta_is_rounded_to_the_table_there(comfy: dict[str, Any], steps: int) -
 
 
 def check_beta(ours: list[float], theirs: list[float]) -> None:
-    away = [before_shift(t) - before_shift(u) for t, u in zip(theirs, ours, strict=True)]
-    assert max(away) <= 0.0015 + ROUNDING and min(away) >= -0.0005 - ROUNDING
+    errors = [before_shift(t) - before_shift(u) for t, u in zip(theirs, ours, strict=True)]
+    assert max(errors) <= 0.0015 + ROUNDING and min(errors) >= -0.0005 - ROUNDING
     indices = [max(round(before_shift(u) * 999), 0) + 1 for u in ours[:-1]]
     assert theirs[:-1] == pytest.approx([after_shift(index / 1000) for index in indices], abs=ROUNDING)
 
 
-def test_beta_has_fewer_levels_there_when_the_table_is_too_coarse(comfy: dict[str, Any]) -> None:
+def test_comfyuis_beta_drops_levels_when_its_table_is_too_coarse(comfy: dict[str, Any]) -> None:
     assert (
         len(comfy["beta 1.0 300"]) < 301 == len(get_schedule("beta")(300, alpha=0.6, beta=0.6, shift=SHIFT, start=1.0))
     )
@@ -143,7 +143,7 @@ def test_beta_has_fewer_levels_there_when_the_table_is_too_coarse(comfy: dict[st
 
 @pytest.mark.parametrize("denoise", [0.07, 0.3, 0.5, 0.99])
 @pytest.mark.parametrize("multiplier", MULTIPLIERS)
-def test_denoise_keeps_the_same_tail(comfy: dict[str, Any], multiplier: float, denoise: float) -> None:
+def test_denoise_takes_the_same_tail(comfy: dict[str, Any], multiplier: float, denoise: float) -> None:
     lowest = comfy[f"minimum {multiplier}"]
 
     def make(steps: int) -> list[float]:

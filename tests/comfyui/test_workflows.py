@@ -1,4 +1,4 @@
-"""The pack in a real ComfyUI: all workflows, core nodes on both sides, stops, restarts, nothing else changed."""
+"""The pack in a real ComfyUI: shipped workflows, core nodes on both sides, interrupts, restarts, no side effects."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 import graphs
 import pytest
 import torch
+from audio_files import write
 from comfy_server import ROOT, ComfyServer, comfyui_can_import, messages, needs_comfyui, table_of
 
 from acestep_xl import parameters
-from acestep_xl.audio.files import read, write
+from acestep_xl.audio.decoding import read
 from acestep_xl.runner.api_format import to_api
 from acestep_xl.runner.read import read_workflow
 
@@ -23,9 +24,9 @@ pytestmark = [needs_comfyui, pytest.mark.slow]
 
 SHIPPED = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 SECONDS = 8.0
-# The built-in melody, on which the workflows with a source work, is 8 seconds long.
+# Workflows with a source use the built-in melody, which is 8 seconds long.
 LENGTHS = {"extend": 16.0, "chain": 12.0, "core_nodes": 30.0}
-LEAST_PEAK = {"core_nodes": 0.1}  # nothing in it brings songs to a loudness
+MIN_PEAK = {"core_nodes": 0.1}  # none of its nodes normalises loudness
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +37,13 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
 
 
 def tune(seconds: float) -> torch.Tensor:
-    """A stereo glide `[2 n]`, so that no two moments are alike."""
+    """A stereo glide `[2 n]`: no two moments are alike."""
     time = torch.arange(round(seconds * parameters.SAMPLE_RATE)) / parameters.SAMPLE_RATE
     return 0.5 * torch.stack([torch.sin(time * (400 + 60 * time)), torch.sin(time * (600 + 30 * time))])
 
 
 def shipped(name: str, server: ComfyServer) -> dict[str, Any]:
-    """A shipped workflow as ComfyUI's editor would send it, with the demo network, few steps and short songs."""
+    """A shipped workflow as ComfyUI's editor sends it, but with the demo network, few steps and short songs."""
     data = json.loads((ROOT / f"workflows/{name}.json").read_text("utf-8"))
     workflow = read_workflow(data, table_of(server))
     assert workflow.problems == []
@@ -59,8 +60,8 @@ def shipped(name: str, server: ComfyServer) -> dict[str, Any]:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_workflow_makes_audio(name: str, comfy: ComfyServer) -> None:
     if name == "plot" and not comfyui_can_import("matplotlib"):
-        (fault,) = messages(comfy.wait(comfy.submit(shipped(name, comfy))), "execution_error")
-        assert "pip install matplotlib" in fault["exception_message"]
+        (error,) = messages(comfy.wait(comfy.submit(shipped(name, comfy))), "execution_error")
+        assert "pip install matplotlib" in error["exception_message"]
         return
     files = comfy.files(comfy.run(shipped(name, comfy)))
     assert files
@@ -68,7 +69,7 @@ def test_every_shipped_workflow_makes_audio(name: str, comfy: ComfyServer) -> No
         waveform, rate = read(file)
         assert rate == parameters.SAMPLE_RATE and waveform.shape[1] == 2, file
         assert waveform.shape[-1] / rate == LENGTHS.get(name, SECONDS), file
-        assert LEAST_PEAK.get(name, 0.3) < float(waveform.abs().max()) <= 1, file
+        assert MIN_PEAK.get(name, 0.3) < float(waveform.abs().max()) <= 1, file
         level = waveform.square().mean(dim=(0, 1)).unfold(0, rate, rate).mean(dim=1)
         assert float(level.min()) > 1e-8, f"{file} has a silent second"
 
@@ -79,30 +80,30 @@ def test_only_our_nodes_are_added_and_no_other_is_changed(
     comfy.run(shipped("text_to_music", comfy))
     with_pack = comfy.get("/object_info")
     with ComfyServer(tmp_path_factory.mktemp("bare"), pack=False) as bare:
-        alone = bare.get("/object_info")
+        without_pack = bare.get("/object_info")
     ours = {name for name in with_pack if name.startswith("AceStepXL")}
     assert len(ours) >= 24
-    assert with_pack.keys() - ours == alone.keys()
-    # The choices of core's LoadAudio are the files of the input folder, where this module put one.
-    changed = [name for name in alone if alone[name] != with_pack[name] and name not in ("LoadAudio", "LoadVideo")]
-    assert changed == []
+    assert with_pack.keys() - ours == without_pack.keys()
+    # Core's LoadAudio lists the files of the input folder, where this module wrote one.
+    compared = without_pack.keys() - {"LoadAudio", "LoadVideo"}
+    assert [name for name in compared if without_pack[name] != with_pack[name]] == []
 
 
-def test_the_pack_loads_fast_and_in_silence(comfy: ComfyServer) -> None:
-    took = re.search(r"([\d.]+) seconds: .*acestep-xl", comfy.log())
-    assert took, comfy.log()[-3000:]
-    assert float(took[1]) < 0.5
-    before_the_first_run = comfy.log().split("got prompt")[0]
-    told = [line for line in before_the_first_run.splitlines() if re.search("acestep|ace-step", line, re.IGNORECASE)]
-    assert not [line for line in told if re.search("warn|error|fail|traceback", line, re.IGNORECASE)], told
+def test_the_pack_loads_fast_and_silently(comfy: ComfyServer) -> None:
+    seconds = re.search(r"([\d.]+) seconds: .*acestep-xl", comfy.log())
+    assert seconds, comfy.log()[-3000:]
+    assert float(seconds[1]) < 0.5
+    startup = comfy.log().split("got prompt")[0].splitlines()
+    lines = [line for line in startup if re.search("acestep|ace-step", line, re.IGNORECASE)]
+    assert not [line for line in lines if re.search("warn|error|fail|traceback", line, re.IGNORECASE)], lines
 
 
-def test_a_run_stops_in_the_middle_and_the_next_one_works(comfy: ComfyServer) -> None:
+def test_a_run_can_be_interrupted_and_the_next_one_works(comfy: ComfyServer) -> None:
     graph = graphs.text_to_music()
     graph["empty"]["inputs"]["seconds"], graph["schedule"]["inputs"]["steps"] = 60.0, 300
     prompt = comfy.submit(graph)
     time.sleep(3)
-    assert comfy.get("/queue")["queue_running"], "it was over before it could be stopped"
+    assert comfy.get("/queue")["queue_running"], "it ended before it could be interrupted"
     comfy.post("/interrupt", {})
     entry = comfy.wait(prompt)
     assert messages(entry, "execution_interrupted"), entry["status"]
@@ -111,13 +112,13 @@ def test_a_run_stops_in_the_middle_and_the_next_one_works(comfy: ComfyServer) ->
     assert comfy.files(comfy.run(shipped("text_to_music", comfy)))
 
 
-def test_a_changed_seed_runs_the_sampler_and_changed_lyrics_run_the_text(comfy: ComfyServer) -> None:
+def test_a_new_seed_reruns_the_sampler_and_new_lyrics_the_text_encoder(comfy: ComfyServer) -> None:
     graph = graphs.text_to_music()
     comfy.run(graph)
 
     def cached() -> set[str]:
-        (told,) = messages(comfy.run(graph), "execution_cached")
-        return set(told["nodes"])
+        (message,) = messages(comfy.run(graph), "execution_cached")
+        return set(message["nodes"])
 
     graph["sample"]["inputs"]["seed"] = 12345
     assert graph.keys() - cached() == {"sample", "decode", "save"}
@@ -127,7 +128,7 @@ def test_a_changed_seed_runs_the_sampler_and_changed_lyrics_run_the_text(comfy: 
     assert graph.keys() - cached() == {"schedule", "sample", "decode", "save"}
 
 
-def test_a_restart_gives_the_same_song_and_loses_no_file(tmp_path: Path) -> None:
+def test_a_restart_gives_the_same_song_and_overwrites_no_file(tmp_path: Path) -> None:
     songs = []
     for _ in range(2):
         with ComfyServer(tmp_path) as server:
@@ -137,7 +138,7 @@ def test_a_restart_gives_the_same_song_and_loses_no_file(tmp_path: Path) -> None
     assert torch.equal(first, second)
 
 
-def test_a_failed_node_names_the_fault_and_leaves_the_queue_alone(comfy: ComfyServer) -> None:
+def test_a_failed_node_names_the_problem_and_does_not_block_the_queue(comfy: ComfyServer) -> None:
     graph = graphs.text_to_music()
     graph["schedule"]["inputs"]["custom_sigmas"] = "1, 0.5, 0.7, 0"
     entry = comfy.wait(comfy.submit(graph))
@@ -154,18 +155,9 @@ SAMPLERS = ("euler", "heun", "dpmpp_2m", "euler_ancestral", "dpmpp_2m_sde", "uni
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_core_sampling_nodes_take_our_guider(sampler: str, comfy: ComfyServer) -> None:
+def test_core_sampling_nodes_accept_our_guider(sampler: str, comfy: ComfyServer) -> None:
     graph = graphs.text_to_music()
-    graph["noise"] = core("RandomNoise", noise_seed=3)
-    graph["solver"] = core("KSamplerSelect", sampler_name=sampler)
-    graph["sample"] = core(
-        "SamplerCustomAdvanced",
-        noise=["noise", 0],
-        guider=["guider", 0],
-        sampler=["solver", 0],
-        sigmas=["schedule", 0],
-        latent_image=["empty", 0],
-    )
+    graph |= graphs.core_sampling(sampler)
     assert_sounds(comfy.files(comfy.run(graph)))
 
 
@@ -186,7 +178,7 @@ def test_core_schedules_noise_and_samplers_run_in_our_sampler(comfy: ComfyServer
 
 
 @pytest.mark.parametrize("saver", ["SaveAudio", "SaveAudioMP3", "SaveAudioOpus", "PreviewAudio"])
-def test_core_decodes_and_saves_what_we_sampled(saver: str, comfy: ComfyServer) -> None:
+def test_core_decodes_and_saves_our_samples(saver: str, comfy: ComfyServer) -> None:
     graph = graphs.text_to_music()
     graph["decode"] = core("VAEDecodeAudio", samples=["sample", 0], vae=["load", 2])
     options = {"SaveAudioMP3": {"quality": "V0"}, "SaveAudioOpus": {"quality": "128k"}}.get(saver, {})
@@ -195,7 +187,7 @@ def test_core_decodes_and_saves_what_we_sampled(saver: str, comfy: ComfyServer) 
     assert_sounds(comfy.files(comfy.run(graph)))
 
 
-def test_core_loads_and_encodes_what_we_cover(comfy: ComfyServer) -> None:
+def test_we_cover_what_core_loads_and_encodes(comfy: ComfyServer) -> None:
     graph = graphs.text_to_music()
     graph["source"] = core("LoadAudio", audio="tune.wav")
     graph["encoded"] = core("VAEEncodeAudio", audio=["source", 0], vae=["load", 2])
@@ -204,21 +196,12 @@ def test_core_loads_and_encodes_what_we_cover(comfy: ComfyServer) -> None:
     assert_sounds(comfy.files(comfy.run(graph)))
 
 
-def test_core_masks_what_our_guider_remakes(comfy: ComfyServer) -> None:
+def test_our_guider_regenerates_what_core_masks(comfy: ComfyServer) -> None:
     graph = graphs.text_to_music()
     graph["source"] = core("LoadAudio", audio="tune.wav")
     graph["encoded"] = core("VAEEncodeAudio", audio=["source", 0], vae=["load", 2])
     graph["mask"] = core("SolidMask", value=1.0, width=250, height=1)
     graph["empty"] = core("SetLatentNoiseMask", samples=["encoded", 0], mask=["mask", 0])
     graph["text"]["inputs"]["duration"] = 10.0
-    graph["noise"] = core("RandomNoise", noise_seed=3)
-    graph["solver"] = core("KSamplerSelect", sampler_name="euler")
-    graph["sample"] = core(
-        "SamplerCustomAdvanced",
-        noise=["noise", 0],
-        guider=["guider", 0],
-        sampler=["solver", 0],
-        sigmas=["schedule", 0],
-        latent_image=["empty", 0],
-    )
+    graph |= graphs.core_sampling("euler")
     assert_sounds(comfy.files(comfy.run(graph)))

@@ -1,4 +1,4 @@
-"""A real ComfyUI for tests: COMFYUI_PATH names its checkout, COMFYUI_PYTHON the interpreter with its requirements."""
+"""A real ComfyUI for tests. COMFYUI_PATH: its checkout; COMFYUI_PYTHON: the interpreter with its requirements."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ from acestep_xl.runner.node_table import NodeTable
 ROOT = Path(__file__).parent.parent.parent
 COMFYUI = os.environ.get("COMFYUI_PATH")
 needs_comfyui = pytest.mark.skipif(COMFYUI is None, reason="COMFYUI_PATH does not name a ComfyUI checkout")
-START_SECONDS, RUN_SECONDS = 180, 300
+START_SECONDS, REQUEST_SECONDS, RUN_SECONDS = 180, 120, 300
 
 
 class ComfyServer:
-    """ComfyUI on the CPU and on a free port, with this pack and no other, in a folder of its own.
+    """ComfyUI on the CPU and a free port, with this pack as the only one, in a folder of its own.
 
-    The folder holds its models, inputs, outputs and settings, so nothing of the checkout is touched. pack: without it
-    ComfyUI starts alone. Use it as a context manager; a second start on the same folder is a restart.
+    The folder holds its models, inputs, outputs and settings, so the checkout stays untouched. options: ComfyUI's own,
+    on its command line. pack: False leaves this pack out. Use it as a context manager; a second start on the same
+    folder is a restart.
     """
 
-    def __init__(self, folder: Path, arguments: tuple[str, ...] = (), pack: bool = True) -> None:
+    def __init__(self, folder: Path, options: tuple[str, ...] = (), pack: bool = True) -> None:
         self.folder = folder
         for name in ("custom_nodes", "models", "input", "output", "temp", "user"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         link = folder / "custom_nodes" / "acestep-xl"
         if pack and not link.exists():
             link.symlink_to(ROOT, target_is_directory=True)
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port: int = found.getsockname()[1]
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_file = folder / "comfyui.log"
         self._command = [
@@ -52,7 +53,7 @@ class ComfyServer:
             *("--base-directory", str(folder)),
             *("--user-directory", str(folder / "user")),
             *("--database-url", f"sqlite:///{folder / 'user' / 'comfyui.db'}"),
-            *arguments,
+            *options,
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -86,63 +87,63 @@ class ComfyServer:
         return self.log_file.read_text("utf-8", "replace")
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
-            return json.load(answer)
+        with urllib.request.urlopen(self.url + path, timeout=REQUEST_SECONDS) as response:
+            return json.load(response)
 
     def post(self, path: str, body: Any) -> Any:
-        """The answer as JSON, also that of an error; None where there is none."""
+        """The JSON of the response, error or not; None for an empty one."""
         request = urllib.request.Request(
             self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                text = answer.read()
+            with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as response:
+                text = response.read()
         except urllib.error.HTTPError as error:
             text = error.read()
         return json.loads(text) if text else None
 
     def submit(self, graph: dict[str, Any]) -> str:
-        answer = self.post("/prompt", {"prompt": graph})
-        assert "prompt_id" in answer, json.dumps(answer)[:2000]
-        return answer["prompt_id"]
+        response = self.post("/prompt", {"prompt": graph})
+        assert "prompt_id" in response, json.dumps(response)[:2000]
+        return response["prompt_id"]
 
     def wait(self, prompt_id: str) -> dict[str, Any]:
-        """The history entry of a prompt, when it has ended in whatever way."""
+        """The history entry of a prompt once it has ended, in whatever way."""
         deadline = time.monotonic() + RUN_SECONDS
         while time.monotonic() < deadline:
-            if found := self.get(f"/history/{prompt_id}"):
-                return found[prompt_id]
+            if history := self.get(f"/history/{prompt_id}"):
+                return history[prompt_id]
             time.sleep(0.1)
         raise AssertionError(f"ComfyUI did not finish in {RUN_SECONDS} s:\n{self.log()[-2000:]}")
 
     def run(self, graph: dict[str, Any]) -> dict[str, Any]:
-        """Run a graph that must succeed, and return its history entry."""
+        """Run a graph that must succeed. Returns its history entry."""
         entry = self.wait(self.submit(graph))
         assert entry["status"]["status_str"] == "success", json.dumps(entry["status"])[:3000]
         return entry
 
     def files(self, entry: dict[str, Any]) -> list[Path]:
-        """The audio files that a run told of, in order."""
+        """The audio files of a run, in order."""
         return [
-            self.folder / told["type"] / told["subfolder"] / told["filename"]
-            for said in entry["outputs"].values()
-            for told in said.get("audio", ())
+            self.folder / file["type"] / file["subfolder"] / file["filename"]
+            for output in entry["outputs"].values()
+            for file in output.get("audio", ())
         ]
 
 
 def comfyui_can_import(name: str) -> bool:
-    """Whether ComfyUI's interpreter has a library that ComfyUI itself does not bring."""
+    """Whether ComfyUI's interpreter has a library that ComfyUI itself does not require."""
     python = os.environ.get("COMFYUI_PYTHON", sys.executable)
     return subprocess.run([python, "-c", f"import {name}"], capture_output=True, check=False).returncode == 0
 
 
 def messages(entry: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    """The messages of one kind in a history entry: execution_cached, execution_error, ..."""
+    """The messages of one kind (execution_cached, execution_error, ...) in a history entry."""
     return [content for name, content in entry["status"]["messages"] if name == kind]
 
 
 def table_of(server: ComfyServer) -> NodeTable:
-    """The node classes of a running ComfyUI as it describes them, ours and core's, for reading saved workflows."""
+    """The node table of a running ComfyUI, ours and core's nodes, for reading saved workflows."""
     return NodeTable({name: _stub(info) for name, info in server.get("/object_info").items()})
 
 

@@ -82,6 +82,19 @@ def text_to_music() -> dict[str, dict[str, Any]]:
     }
 
 
+def core_sampling(sampler: str) -> dict[str, dict[str, Any]]:
+    """Core nodes that replace the sampler of `text_to_music`."""
+    inputs = {"noise": "noise", "guider": "guider", "sampler": "solver", "sigmas": "schedule", "latent_image": "empty"}
+    return {
+        "noise": {"class_type": "RandomNoise", "inputs": {"noise_seed": 3}},
+        "solver": {"class_type": "KSamplerSelect", "inputs": {"sampler_name": sampler}},
+        "sample": {
+            "class_type": "SamplerCustomAdvanced",
+            "inputs": {name: [node, 0] for name, node in inputs.items()},
+        },
+    }
+
+
 def run(
     output: Path,
     settings: Mapping[str, Any] | None = None,
