@@ -1,4 +1,4 @@
-// Talks to the server this page came from, wherever it is mounted.
+// Requests to the server that this page comes from, below whatever path it is mounted.
 
 const STORED = "acestep-xl-key";
 
@@ -16,16 +16,16 @@ function headers() {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
-// The answer of a request as {data, errors}; what went wrong on the way is an error like any other.
+// Sends a request and returns {data, errors}. A network failure is returned as an error like any other.
 export async function post(body) {
   const text = typeof body === "string" ? body : JSON.stringify(body);
   try {
-    const answer = await fetch("v1", {
+    const response = await fetch("v1", {
       method: "POST",
       headers: { "Content-Type": "application/json", ...headers() },
       body: text,
     });
-    const { data = [], errors = [] } = await answer.json();
+    const { data = [], errors = [] } = await response.json();
     return { data, errors };
   } catch (error) {
     return { data: [], errors: [{ code: "unreachable", message: `The server cannot be reached: ${error.message}` }] };
@@ -33,12 +33,12 @@ export async function post(body) {
 }
 
 export async function get(path) {
-  const answer = await fetch(path, { headers: headers() });
-  if (!answer.ok) throw Object.assign(new Error(answer.statusText), { status: answer.status });
-  return answer.json();
+  const response = await fetch(path, { headers: headers() });
+  if (!response.ok) throw Object.assign(new Error(response.statusText), { status: response.status });
+  return response.json();
 }
 
-// A UUID of version 4. crypto.randomUUID exists only on this machine and over https.
+// A UUID of version 4. Browsers offer crypto.randomUUID only over https and on localhost.
 export function uuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
@@ -50,14 +50,14 @@ export function uuid() {
 export function bytesToBase64(buffer) {
   const bytes = new Uint8Array(buffer);
   const parts = [];
-  for (let at = 0; at < bytes.length; at += 0x8000) parts.push(String.fromCharCode(...bytes.subarray(at, at + 0x8000)));
+  for (let start = 0; start < bytes.length; start += 0x8000) parts.push(String.fromCharCode(...bytes.subarray(start, start + 0x8000)));
   return btoa(parts.join(""));
 }
 
-// An element with properties, attributes and children: make("p", {className: "x"}, "text", child).
-export function make(tag, { attributes = {}, ...properties } = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
+// Creates an element with properties, attributes and children: element("p", {className: "x"}, "text", child).
+export function element(tag, { attributes = {}, ...properties } = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
 }

@@ -1,12 +1,12 @@
-// A player: play button, waveform to seek on, time and download.
+// An audio player: play button, seekable waveform, time and download link.
 
-import { make } from "./api.js";
-import { clock, css, draw, peaksOf, watch } from "./wave.js";
+import { element } from "./api.js";
+import { css, draw, formatTime, onRedraw, peaksOf } from "./wave.js";
 
 const PLAY = "M5 3.2v13.6a1 1 0 0 0 1.5.9l11-6.8a1 1 0 0 0 0-1.8l-11-6.8A1 1 0 0 0 5 3.2z";
 const PAUSE = "M5 3h3.6v14H5zM11.4 3H15v14h-3.6z";
 const STEP = 5; // seconds per arrow key
-let sounding = null; // only one plays at a time
+let playing = null; // only one player plays at a time
 
 function icon(path) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -17,54 +17,54 @@ function icon(path) {
   return svg;
 }
 
-// url: where the sound is; name: of the file when it is saved; extra: elements to stand beside the time.
+// url: of the audio; name: of the downloaded file; extra: elements beside the time.
 export function player(url, name, extra = []) {
-  const audio = make("audio", { src: url, preload: "metadata" });
-  const button = make("button", { type: "button", className: "play" }, icon(PLAY));
-  const canvas = make("canvas", { tabIndex: 0, attributes: { role: "slider", "aria-label": "Position", "aria-valuemin": 0 } });
-  const time = make("span", { className: "small" });
-  const save = make("a", { href: url, download: name, textContent: "Download" });
-  const element = make("div", { className: "player" }, button, canvas, make("div", { className: "foot" }, time, save, ...extra), audio);
+  const audio = element("audio", { src: url, preload: "metadata" });
+  const button = element("button", { type: "button", className: "play" }, icon(PLAY));
+  const canvas = element("canvas", { tabIndex: 0, attributes: { role: "slider", "aria-label": "Position", "aria-valuemin": 0 } });
+  const time = element("span", { className: "small" });
+  const save = element("a", { href: url, download: name, textContent: "Download" });
+  const root = element("div", { className: "player" }, button, canvas, element("div", { className: "foot" }, time, save, ...extra), audio);
   let peaks = new Float32Array(0);
   let seconds = 0;
 
   const show = () => {
     const total = audio.duration || seconds;
-    time.textContent = `${clock(audio.currentTime)} / ${clock(total)}`;
+    time.textContent = `${formatTime(audio.currentTime)} / ${formatTime(total)}`;
     canvas.setAttribute("aria-valuemax", total.toFixed(1));
     canvas.setAttribute("aria-valuenow", audio.currentTime.toFixed(1));
-    canvas.setAttribute("aria-valuetext", `${clock(audio.currentTime)} of ${clock(total)}`);
+    canvas.setAttribute("aria-valuetext", `${formatTime(audio.currentTime)} of ${formatTime(total)}`);
     const played = total ? audio.currentTime / total : 0;
     const [done, rest] = [css("--accent"), css("--wave")];
-    draw(canvas, peaks, (share) => (share <= played ? done : rest));
+    draw(canvas, peaks, (position) => (position <= played ? done : rest));
   };
-  const seek = (to) => {
-    audio.currentTime = Math.min(Math.max(to, 0), audio.duration || seconds);
+  const seek = (position) => {
+    audio.currentTime = Math.min(Math.max(position, 0), audio.duration || seconds);
     show();
   };
-  const follow = () => {
+  const animate = () => {
     show();
-    if (!audio.paused) requestAnimationFrame(follow);
+    if (!audio.paused) requestAnimationFrame(animate);
   };
-  const label = () => {
+  const updateButton = () => {
     button.replaceChildren(icon(audio.paused ? PLAY : PAUSE));
     button.setAttribute("aria-label", audio.paused ? "Play" : "Pause");
   };
 
   button.addEventListener("click", () => (audio.paused ? audio.play() : audio.pause()));
   audio.addEventListener("play", () => {
-    if (sounding && sounding !== audio) sounding.pause();
-    sounding = audio;
-    follow();
+    if (playing && playing !== audio) playing.pause();
+    playing = audio;
+    animate();
   });
-  for (const event of ["play", "pause", "ended"]) audio.addEventListener(event, label);
+  for (const event of ["play", "pause", "ended"]) audio.addEventListener(event, updateButton);
   for (const event of ["loadedmetadata", "seeked", "ended"]) audio.addEventListener(event, show);
-  const at = (event) => ((event.clientX - canvas.getBoundingClientRect().left) / canvas.clientWidth) * (audio.duration || seconds);
+  const secondsAt = (event) => ((event.clientX - canvas.getBoundingClientRect().left) / canvas.clientWidth) * (audio.duration || seconds);
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
-    seek(at(event));
+    seek(secondsAt(event));
   });
-  canvas.addEventListener("pointermove", (event) => event.buttons && seek(at(event)));
+  canvas.addEventListener("pointermove", (event) => event.buttons && seek(secondsAt(event)));
   canvas.addEventListener("keydown", (event) => {
     const keys = { ArrowLeft: audio.currentTime - STEP, ArrowRight: audio.currentTime + STEP, Home: 0, End: audio.duration };
     if (event.key === " ") button.click();
@@ -72,16 +72,16 @@ export function player(url, name, extra = []) {
     else return;
     event.preventDefault();
   });
-  watch(canvas, show);
-  label();
+  onRedraw(canvas, show);
+  updateButton();
   show();
   fetch(url)
-    .then((answer) => answer.arrayBuffer())
+    .then((response) => response.arrayBuffer())
     .then(peaksOf)
-    .then((found) => {
-      ({ peaks, seconds } = found);
+    .then((decoded) => {
+      ({ peaks, seconds } = decoded);
       show();
     })
-    .catch(() => element.classList.add("no-picture")); // a sound the browser can play but not read still plays
-  return element;
+    .catch(() => root.classList.add("no-picture")); // a format that the browser cannot decode here may still play
+  return root;
 }

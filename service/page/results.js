@@ -1,56 +1,57 @@
-// The tasks this page has sent: progress, results as they come, errors.
+// The tasks that this page sent: their progress, results and errors.
 
-import { make, post } from "./api.js";
+import { element, post } from "./api.js";
 import { player } from "./player.js";
 
 const POLL_MS = 1000;
-const STORED = "acestep-xl-tasks"; // UUIDs, newest first, so that a reload loses nothing
-const KEPT = 20;
+const STORED = "acestep-xl-tasks"; // UUIDs, newest first, to restore them after a reload
+const MAX_STORED = 20;
 
-// useAsSource(audioUUID) is called by a result's button.
-export function results(list, empty, useAsSource) {
-  const watched = new Map(); // task UUID -> card
+// Shows results in a list. useAsSource(audioUUID) is called by a result's button.
+export function showResults(list, empty, useAsSource) {
+  const cards = new Map(); // task UUID -> card
   let timer = null;
 
-  const remember = (uuid) => {
-    const known = JSON.parse(sessionStorage.getItem(STORED) ?? "[]").filter((one) => one !== uuid);
-    sessionStorage.setItem(STORED, JSON.stringify([uuid, ...known].slice(0, KEPT)));
+  const stored = () => JSON.parse(sessionStorage.getItem(STORED) ?? "[]");
+  const store = (uuid) => {
+    const others = stored().filter((other) => other !== uuid);
+    sessionStorage.setItem(STORED, JSON.stringify([uuid, ...others].slice(0, MAX_STORED)));
   };
 
   const poll = async () => {
     timer = null;
-    const waiting = [...watched.values()].filter((card) => !card.finished);
-    if (!waiting.length) return;
-    const { data, errors } = await post(waiting.map((card) => ({ taskType: "getResponse", taskUUID: card.uuid })));
-    const lost = errors.some((error) => !error.taskUUID);
-    for (const card of waiting) {
-      const mine = (one) => one.taskUUID === card.uuid;
-      if (!lost) card.show(data.filter(mine), errors.filter(mine));
+    const unfinished = [...cards.values()].filter((card) => !card.finished);
+    if (!unfinished.length) return;
+    const { data, errors } = await post(unfinished.map((card) => ({ taskType: "getResponse", taskUUID: card.uuid })));
+    const failed = errors.some((error) => !error.taskUUID); // the request itself, not a task
+    for (const card of unfinished) {
+      const belongs = (entry) => entry.taskUUID === card.uuid;
+      if (!failed) card.show(data.filter(belongs), errors.filter(belongs));
     }
     start();
   };
   const start = () => (timer ??= setTimeout(poll, POLL_MS));
 
   return {
-    // Shows a task that was sent. task: as it was sent.
-    add(task, known = true) {
-      const card = makeCard(task, useAsSource, () => {
-        watched.delete(task.taskUUID);
-        card.element.remove();
+    // Shows a task as it was sent.
+    add(task, isNew = true) {
+      const card = createCard(task, useAsSource, () => {
+        cards.delete(task.taskUUID);
+        card.item.remove();
         empty.hidden = list.childElementCount > 0;
       });
-      watched.set(task.taskUUID, card);
-      list.prepend(card.element);
+      cards.set(task.taskUUID, card);
+      list.prepend(card.item);
       empty.hidden = true;
-      if (known) remember(task.taskUUID);
+      if (isNew) store(task.taskUUID);
       start();
       return card;
     },
-    // Brings back what this page had sent before it was loaded again.
+    // Shows the tasks that were sent before the page was reloaded.
     async restore() {
-      const known = JSON.parse(sessionStorage.getItem(STORED) ?? "[]");
-      if (!known.length) return;
-      const { data } = await post(known.map((taskUUID) => ({ taskType: "getTaskDetails", taskUUID })));
+      const uuids = stored();
+      if (!uuids.length) return;
+      const { data } = await post(uuids.map((taskUUID) => ({ taskType: "getTaskDetails", taskUUID })));
       for (const { request } of data.reverse()) this.add(Array.isArray(request) ? request[0] : request, false);
       clearTimeout(timer);
       poll();
@@ -58,49 +59,49 @@ export function results(list, empty, useAsSource) {
   };
 }
 
-function makeCard(task, useAsSource, remove) {
+function createCard(task, useAsSource, remove) {
   const name = task.positivePrompt ?? task.taskUUID;
-  const status = make("span", { className: "small", textContent: "waiting" });
-  const dismiss = make("button", { type: "button", className: "plain", textContent: "×", title: "Take off this page", attributes: { "aria-label": "Take off this page" } });
+  const status = element("span", { className: "small", textContent: "waiting" });
+  const dismiss = element("button", { type: "button", className: "plain", textContent: "×", title: "Remove from this page", attributes: { "aria-label": "Remove from this page" } });
   dismiss.addEventListener("click", remove);
-  const bar = make("progress", { max: 100, value: 0, attributes: { "aria-label": `Progress of ${name}` } });
-  const body = make("div");
-  const head = make("div", { className: "head" }, make("span", { className: "title", textContent: name, title: name }), make("span", {}, status, " ", dismiss));
-  const element = make("li", { className: "result" }, head, bar, body);
+  const bar = element("progress", { max: 100, value: 0, attributes: { "aria-label": `Progress of ${name}` } });
+  const body = element("div");
+  const head = element("div", { className: "head" }, element("span", { className: "title", textContent: name, title: name }), element("span", {}, status, " ", dismiss));
+  const item = element("li", { className: "result" }, head, bar, body);
   const shown = new Set();
   const card = {
     uuid: task.taskUUID,
-    element,
+    item,
     finished: false,
     show(data, errors) {
-      for (const result of data.filter((one) => one.audioUUID && !shown.has(one.audioUUID))) {
+      for (const result of data.filter((entry) => entry.audioUUID && !shown.has(entry.audioUUID))) {
         shown.add(result.audioUUID);
-        body.append(sound(result, task, useAsSource));
+        body.append(createPlayer(result, task, useAsSource));
       }
-      const waiting = data.filter((one) => one.status === "processing");
-      const done = data.length - waiting.length;
-      const all = data.length + errors.length;
-      const progress = waiting.reduce((sum, one) => sum + (one.progress ?? 0), 100 * done);
-      bar.value = all ? progress / all : 0;
-      card.finished = all > 0 && !waiting.length;
+      const unfinished = data.filter((entry) => entry.status === "processing");
+      const done = data.length - unfinished.length;
+      const total = data.length + errors.length;
+      const progress = unfinished.reduce((sum, entry) => sum + (entry.progress ?? 0), 100 * done);
+      bar.value = total ? progress / total : 0;
+      card.finished = total > 0 && !unfinished.length;
       bar.hidden = card.finished;
       status.textContent = card.finished ? "" : bar.value > 0 ? `${Math.round(bar.value)} %` : "waiting";
-      element.classList.toggle("busy", !card.finished);
-      if (card.finished) body.append(...errors.map((error) => make("p", { className: "problem", textContent: error.message })));
+      item.classList.toggle("busy", !card.finished);
+      if (card.finished) body.append(...errors.map((error) => element("p", { className: "problem", textContent: error.message })));
     },
   };
   return card;
 }
 
-function sound(result, task, useAsSource) {
-  const ending = (task.outputFormat ?? "MP3").toLowerCase();
+function createPlayer(result, task, useAsSource) {
+  const extension = (task.outputFormat ?? "MP3").toLowerCase();
   const types = { mp3: "audio/mpeg", wav: "audio/wav", flac: "audio/flac", ogg: "audio/ogg" };
-  // An address of this server is fetched from where the page is, whatever name the server knows itself by.
-  const own = result.audioURL?.match(/\/audio\/[^/]+$/)?.[0].slice(1);
-  const url = own ?? result.audioURL ?? result.audioDataURI ?? `data:${types[ending]};base64,${result.audioBase64Data}`;
-  const facts = [ending.toUpperCase(), `seed ${result.seed}`];
+  // The server may know itself by another name than this page does, so its own files are fetched by relative URL.
+  const relative = result.audioURL?.match(/\/audio\/[^/]+$/)?.[0].slice(1);
+  const url = relative ?? result.audioURL ?? result.audioDataURI ?? `data:${types[extension]};base64,${result.audioBase64Data}`;
+  const facts = [extension.toUpperCase(), `seed ${result.seed}`];
   if (result.cost !== undefined) facts.push(`$${result.cost}`);
-  const again = make("button", { type: "button", className: "plain", textContent: "Use as source" });
-  again.addEventListener("click", () => useAsSource(result.audioUUID));
-  return player(url, `${result.audioUUID}.${ending}`, [make("span", { className: "small", textContent: facts.join(" · ") }), again]);
+  const reuse = element("button", { type: "button", className: "plain", textContent: "Use as source" });
+  reuse.addEventListener("click", () => useAsSource(result.audioUUID));
+  return player(url, `${result.audioUUID}.${extension}`, [element("span", { className: "small", textContent: facts.join(" · ") }), reuse]);
 }

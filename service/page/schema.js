@@ -1,54 +1,56 @@
-// The parameters of a task out of the server's OpenAPI description, so that ranges and words come from one place.
+// The parameters of a task from the server's OpenAPI description, the only source of ranges and texts.
 
-// Groups of the form. A parameter that stands in none of them appears in the last one.
+// The groups of the form. A parameter that none of them lists goes to the last one.
 export const GROUPS = [
   { title: "Song", open: true, names: ["positivePrompt", "settings.lyrics", "settings.vocalLanguage", "duration", "settings.bpm", "settings.keyScale", "settings.timeSignature"] },
   { title: "Source", names: ["inputs.audio", "settings.repaintingStart", "settings.repaintingEnd", "strength"] },
   { title: "Sampling", open: true, names: ["steps", "seed", "numberResults"] },
   { title: "Guidance", names: ["CFGScale", "negativePrompt", "settings.guidanceType", "settings.cfgIntervalStart", "settings.cfgIntervalEnd"] },
-  { title: "Sound file", names: ["outputFormat", "audioSettings.bitrate", "audioSettings.channels", "audioSettings.sampleRate"] },
+  { title: "Audio file", names: ["outputFormat", "audioSettings.bitrate", "audioSettings.channels", "audioSettings.sampleRate"] },
   { title: "Delivery", names: ["deliveryMethod", "outputType", "ttl", "includeCost", "webhookURL", "uploadEndpoint"] },
-  { title: "More", names: ["advancedFeatures.modularScheduler"] },
+  { title: "Advanced", names: ["advancedFeatures.modularScheduler"] },
 ];
-// Filled in by the page.
+// Set by the page itself.
 export const HIDDEN = ["taskType", "taskUUID", "model"];
 
-// All parameters of audioInference: [{name, schema, required}], names dotted.
+// The parameters of audioInference: [{name, schema, required}] with dotted names.
 export function parameters(document) {
   const schemas = document.components.schemas;
-  const follow = (schema) => (schema.$ref ? schemas[schema.$ref.split("/").pop()] : schema);
-  const found = [];
+  const resolve = (schema) => (schema.$ref ? schemas[schema.$ref.split("/").pop()] : schema);
+  const list = [];
   const walk = (schema, prefix) => {
     for (const [key, entry] of Object.entries(schema.properties)) {
-      const inner = follow(entry);
+      const inner = resolve(entry);
       if (inner.type === "object" && inner.properties && !entry.$ref) walk(inner, `${prefix}${key}.`);
-      else found.push({ name: prefix + key, schema: { ...inner, ...entry, structured: Boolean(entry.$ref) }, required: (schema.required ?? []).includes(key) });
+      else list.push({ name: prefix + key, schema: { ...inner, ...entry, structured: Boolean(entry.$ref) }, required: (schema.required ?? []).includes(key) });
     }
   };
   walk(schemas.AudioInference, "");
-  return found;
+  return list;
 }
 
+// The values of parameters that have only one.
 export function constants(list) {
   return Object.fromEntries(list.filter((one) => "const" in one.schema).map((one) => [one.name, one.schema.const]));
 }
 
+// The parameters by the groups of the form: [{title, open, members}].
 export function grouped(list) {
-  const left = new Map(list.filter((one) => !HIDDEN.includes(one.name)).map((one) => [one.name, one]));
+  const remaining = new Map(list.filter((one) => !HIDDEN.includes(one.name)).map((one) => [one.name, one]));
   const groups = GROUPS.map(({ title, open, names }) => {
-    const members = names.filter((name) => left.has(name)).map((name) => left.get(name));
-    members.forEach((one) => left.delete(one.name));
+    const members = names.filter((name) => remaining.has(name)).map((name) => remaining.get(name));
+    members.forEach((one) => remaining.delete(one.name));
     return { title, open, members };
   });
-  groups.at(-1).members.push(...left.values());
+  groups.at(-1).members.push(...remaining.values());
   return groups.filter((group) => group.members.length);
 }
 
 export function getPath(task, name) {
-  return name.split(".").reduce((place, key) => (place !== null && typeof place === "object" ? place[key] : undefined), task);
+  return name.split(".").reduce((value, key) => (value !== null && typeof value === "object" ? value[key] : undefined), task);
 }
 
-// Sets a value, or with undefined removes it and the objects it leaves empty.
+// Sets a value; undefined removes it and any object left empty.
 export function setPath(task, name, value) {
   const [key, ...rest] = name.split(".");
   if (!rest.length) {

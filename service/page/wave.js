@@ -1,9 +1,9 @@
-// Waveforms: peaks of a sound, drawn on a canvas in the page's colours.
+// Waveforms: the peaks of a recording, drawn on a canvas in the page's colours.
 
-const RATE = 22050; // decoded at this rate; a picture needs no more
+const RATE = 22050; // Hz of the decoded audio, enough for a picture
 const BINS = 1200;
 
-// The recording behind bytes: {seconds, peaks}, peaks 0..1, the loudest 1.
+// Decodes a recording: {seconds, peaks}, with peaks normalised to 0..1.
 export async function peaksOf(bytes) {
   const sound = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(bytes);
   const peaks = new Float32Array(Math.min(BINS, sound.length));
@@ -12,15 +12,15 @@ export async function peaksOf(bytes) {
     const from = Math.floor((bin * sound.length) / peaks.length);
     const to = Math.max(from + 1, Math.floor(((bin + 1) * sound.length) / peaks.length));
     let peak = 0;
-    for (const samples of channels) for (let at = from; at < to; at++) peak = Math.max(peak, Math.abs(samples[at]));
+    for (const samples of channels) for (let index = from; index < to; index++) peak = Math.max(peak, Math.abs(samples[index]));
     peaks[bin] = peak;
   }
-  const loudest = peaks.reduce((most, peak) => Math.max(most, peak), 0);
+  const loudest = peaks.reduce((highest, peak) => Math.max(highest, peak), 0);
   if (loudest > 0) for (let bin = 0; bin < peaks.length; bin++) peaks[bin] /= loudest;
   return { seconds: sound.duration, peaks };
 }
 
-// Draws bars; colour(share) tells the CSS colour of a place, share 0..1 of the width.
+// Draws the peaks as bars. colour(position): the CSS colour at a position, 0..1 of the width.
 export function draw(canvas, peaks, colour) {
   const scale = window.devicePixelRatio || 1;
   const width = Math.round(canvas.clientWidth * scale);
@@ -35,26 +35,28 @@ export function draw(canvas, peaks, colour) {
     const from = Math.floor((bar * peaks.length) / bars);
     const to = Math.max(from + 1, Math.floor(((bar + 1) * peaks.length) / bars));
     let peak = 0;
-    for (let at = from; at < to; at++) peak = Math.max(peak, peaks[at] ?? 0);
-    const tall = Math.max(2 * scale, peak * height * 0.94);
+    for (let index = from; index < to; index++) peak = Math.max(peak, peaks[index] ?? 0);
+    const barHeight = Math.max(2 * scale, peak * height * 0.94);
     pen.fillStyle = colour((bar + 0.5) / bars);
     pen.beginPath();
-    pen.roundRect(bar * pitch, (height - tall) / 2, pitch * 0.62, tall, pitch * 0.31);
+    pen.roundRect(bar * pitch, (height - barHeight) / 2, pitch * 0.62, barHeight, pitch * 0.31);
     pen.fill();
   }
 }
 
+// The value of a CSS variable.
 export function css(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-// Calls redraw whenever the canvas changes its size or the page its colours.
-export function watch(canvas, redraw) {
+// Calls redraw when the size of the canvas or the colour scheme changes.
+export function onRedraw(canvas, redraw) {
   new ResizeObserver(redraw).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 }
 
-export function clock(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+// 75 -> "1:15"
+export function formatTime(seconds) {
+  const rounded = Math.max(0, Math.floor(seconds));
+  return `${Math.floor(rounded / 60)}:${String(rounded % 60).padStart(2, "0")}`;
 }

@@ -141,7 +141,7 @@ def test_the_form_and_the_json_edit_the_same_request(driver: Any, local: Local) 
     area = driver.find_element("id", "json")
     area.clear()
     area.send_keys("not JSON")
-    assert "can't be sent" in driver.find_element("id", "json-problem").text
+    assert "cannot be sent" in driver.find_element("id", "json-problem").text
     area.clear()
     area.send_keys(json.dumps([changed]))
     driver.find_element("id", "tab-form").click()
@@ -213,7 +213,7 @@ def test_the_queue_shows_progress_and_cancels(driver: Any, tmp_path: Path) -> No
         load(driver, local)
         fill(driver, "positivePrompt", "first of all")
         driver.find_element("id", "send").click()
-        wait(driver, "document.getElementById('said').textContent === 'Accepted.'")
+        wait(driver, "document.getElementById('status').textContent === 'Accepted.'")
         fill(driver, "positivePrompt", "<b>second</b>")
         driver.find_element("id", "send").click()
         wait(driver, "document.querySelectorAll('#queue li').length === 2")
