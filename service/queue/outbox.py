@@ -17,9 +17,9 @@ from ...transfer.errors import Failed, TransferError, redacted
 from ...transfer.policy import Policy
 from ..settings import ServiceSettings
 from . import deliveries, result_objects
-from .background_pool import BackgroundPool
 from .database import StorageFull, TaskDatabase
 from .deliveries import UPLOAD, Delivery
+from .poller import Poller
 
 _logger = logging.getLogger("acestep_xl")
 CONCURRENCY = 16
@@ -37,41 +37,30 @@ class Outbox:
 
     def __init__(self, database: TaskDatabase, folder: Path, settings: ServiceSettings) -> None:
         self._database, self._folder, self._settings = database, folder, settings
-        self._wake = asyncio.Event()
-        self._pool = BackgroundPool(CONCURRENCY, self._wake.set)
-
-    def wake(self) -> None:
-        """Look for deliveries now."""
-        self._wake.set()
+        self._poller = Poller(CONCURRENCY)
+        self.wake = self._poller.wake
 
     async def run(self) -> None:
         """Deliver until cancelled; the next start repeats what was not complete."""
+        await self._poller.run(self._poll)
+
+    async def _poll(self) -> float | None:
         try:
-            while True:
-                self._wake.clear()
-                try:
-                    await self._start_due()
-                    await self._wait()
-                except StorageFull as error:
-                    await self._pause(error)
-        finally:
-            await self._pool.close()
+            await self._start_due()
+            return await self._seconds_until_due()
+        except StorageFull as error:
+            await self._pause(error)
+            return 0.0
 
     async def _start_due(self) -> None:
-        if self._pool.free <= 0:
-            return
-        due = await self._database.transact(deliveries.list_due, time.time(), self._pool.free, self._pool.keys)
-        for delivery in due:
-            self._pool.start(delivery.number, self._deliver(delivery))
+        if self._poller.free > 0:
+            limit, running = self._poller.free, self._poller.running
+            for delivery in await self._database.transact(deliveries.list_due, time.time(), limit, running):
+                self._poller.start(delivery.number, self._deliver(delivery))
 
-    async def _wait(self) -> None:
-        """Wait until woken, or until the next delivery is due."""
-        due = await self._database.transact(deliveries.next_due, self._pool.keys)
-        timeout = None if due is None or self._pool.free <= 0 else max(due - time.time(), 0.01)
-        try:
-            await asyncio.wait_for(self._wake.wait(), timeout)
-        except asyncio.TimeoutError:
-            return
+    async def _seconds_until_due(self) -> float | None:
+        due = await self._database.transact(deliveries.next_due, self._poller.running)
+        return None if due is None or self._poller.free <= 0 else max(due - time.time(), 0.01)
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Make one attempt, and record its outcome."""

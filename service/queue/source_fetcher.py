@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from ...transfer.errors import Failed, Refused
 from ..schema.task import Task
 from . import jobs, sources, task_errors
-from .background_pool import BackgroundPool
 from .database import StorageFull, TaskDatabase
+from .poller import Poller
 from .sources import PendingSource
 
 _logger = logging.getLogger("acestep_xl")
@@ -43,25 +43,18 @@ class SourceFetcher:
     ) -> None:
         self._database, self._recordings, self._folder = database, recordings, folder
         self._on_change = on_change
-        self._wake = asyncio.Event()
-        self._pool = BackgroundPool(CONCURRENCY, self._wake.set)
-
-    def wake(self) -> None:
-        """Look for sources to fetch now."""
-        self._wake.set()
+        self._poller = Poller(CONCURRENCY)
+        self.wake = self._poller.wake
 
     async def run(self) -> None:
         """Fetch until cancelled; the next start fetches again what was not complete."""
-        try:
-            while True:
-                self._wake.clear()
-                limit = CONCURRENCY + len(self._pool.keys)
-                for source in await self._database.transact(sources.list_pending, limit):
-                    if source.task_number not in self._pool.keys and self._pool.free > 0:
-                        self._pool.start(source.task_number, self._process(source))
-                await self._wake.wait()
-        finally:
-            await self._pool.close()
+        await self._poller.run(self._poll)
+
+    async def _poll(self) -> None:
+        limit = CONCURRENCY + len(self._poller.running)
+        for source in await self._database.transact(sources.list_pending, limit):
+            if source.task_number not in self._poller.running and self._poller.free > 0:
+                self._poller.start(source.task_number, self._process(source))
 
     async def _process(self, source: PendingSource) -> None:
         """Fetch a source, or fail its task."""

@@ -28,10 +28,10 @@ class ResultRecord:
     attempts: int
     started: float | None
     finished: float | None
-    expires: float | None
-    file: str | None
     payload: dict[str, Any]
     usage: dict[str, Any] | None
+    file: str | None
+    expires: float | None
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def _result(row: sqlite3.Row) -> ResultRecord:
         attempts=row["attempts"],
         started=row["started"],
         finished=row["finished"],
-        expires=row["expires"],
-        file=row["file"],
         payload=json.loads(row["answer"] or "{}"),
         usage=json.loads(row["usage"]) if row["usage"] else None,
+        file=row["file"],
+        expires=row["expires"],
     )
