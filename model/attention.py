@@ -1,4 +1,4 @@
-"""Attention with an optional sliding window, and the rotary position embedding; pure functions of tensors."""
+"""Attention with an optional sliding window, and rotary position embedding, as pure functions of tensors."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Band:
-    """Which keys each query may see in a layer with a sliding window.
+    """Which keys each query sees in a layer with a sliding window.
 
-    mask: ``[b n c 3c]`` bool, for n chunks of c queries against their own and both neighbouring chunks of keys.
+    mask: ``[b n c 3c]`` bool: n chunks of c queries against the keys of the same and both neighbouring chunks.
     """
 
     mask: Tensor
@@ -22,10 +22,10 @@ class Band:
 
 
 def band(length: int, window: int, key_mask: Tensor | None, device: torch.device) -> Band | None:
-    """The band ``|i - j| <= window`` over ``length`` tokens; None when it would hide nothing.
+    """The band ``|i - j| <= window`` over ``length`` tokens; None if it would hide nothing.
 
-    key_mask: ``[b length]`` bool, False for padding. Its own position stays visible to every query, so that a padded
-    query has something to attend to and no NaN arises in rows nobody reads.
+    key_mask: ``[b length]`` bool, False for padding. Every query sees its own position, so that a padded query has
+    something to attend to and does not give NaN.
     """
     if length <= window + 1:
         return None
@@ -44,11 +44,11 @@ def band(length: int, window: int, key_mask: Tensor | None, device: torch.device
 
 
 def full_mask(key_mask: Tensor | None) -> Tensor | None:
-    """``[b s]`` bool key mask as ``[b 1 s s]`` with every query's own position visible; None stays None."""
+    """A key mask ``[b s]`` as ``[b 1 s s]`` in which every query sees its own position; None stays None."""
     if key_mask is None:
         return None
-    own = torch.eye(key_mask.shape[1], dtype=torch.bool, device=key_mask.device)
-    return (key_mask[:, None, :] | own)[:, None]
+    diagonal = torch.eye(key_mask.shape[1], dtype=torch.bool, device=key_mask.device)
+    return (key_mask[:, None, :] | diagonal)[:, None]
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -56,18 +56,18 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
     The batch of k, v and mask may be 1.
     """
-    # Where only the batch sizes differ, torch would leave its fused kernels.
+    # Unequal batch sizes would keep torch from using its fused kernels.
     k, v = (y.expand(len(q), -1, -1, -1) for y in (k, v))
     if q.shape[1] != k.shape[1] and mask is not None and q.device.type != "cpu":
-        # No fused kernel of a graphics card takes a mask with grouped heads; torch would spell every score out.
+        # No fused GPU kernel takes a mask with grouped heads; torch would materialise every score.
         k, v = (y.repeat_interleave(q.shape[1] // y.shape[1], dim=1) for y in (k, v))
-    # A branch, because while torch compiles, the comparison itself is a symbol, which the function does not take.
+    # A branch: under torch.compile the comparison is symbolic, which the function does not accept.
     grouped = {"enable_gqa": True} if q.shape[1] != k.shape[1] else {}
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, **grouped)
 
 
 def attend_band(q: Tensor, k: Tensor, v: Tensor, visible: Band) -> Tensor:
-    """Sliding-window attention in chunks, so that its cost grows linearly with the length. q: ``[b h s d]``."""
+    """Sliding-window attention in chunks: the cost grows linearly with the length. q: ``[b h s d]``."""
     length, c = q.shape[2], visible.chunk
     tail = -length % c
     q = rearrange(F.pad(q, (0, 0, 0, tail)), "b h (n c) d -> (b n) h c d", c=c)
@@ -83,7 +83,7 @@ def _windows(y: Tensor, chunk: int) -> Tensor:
 
 
 def rotary_table(length: int, head_dim: int, theta: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """cos and sin ``[length head_dim/2]`` in float32; both halves of a head carry the same angles (not interleaved)."""
+    """cos and sin ``[length head_dim/2]`` in float32; both halves of a head use the same angles (not interleaved)."""
     frequency = theta ** (-torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim)
     angle = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequency
     return angle.cos(), angle.sin()

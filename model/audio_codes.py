@@ -1,4 +1,4 @@
-"""The 5 Hz audio tokenizer: 25 Hz latents to discrete codes, and codes back to the latents a cover is built on."""
+"""The 5 Hz audio tokenizer: 25 Hz latents to discrete codes, and codes to the latents of a cover's source."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .config import Config
-from .layers import EncoderStack, linear_float32, linear_in
+from .layers import EncoderStack, cast_linear, linear_float32
 
 
 @dataclass(frozen=True)
 class Codes:
-    """indices: ``[b n 1]`` int64; quantized: ``[b n d]``, what the detokenizer reads."""
+    """indices: ``[b n 1]`` int64; quantized: ``[b n d]``, the detokenizer's input."""
 
     indices: Tensor
     quantized: Tensor
 
 
 class Quantizer(nn.Module):
-    """Finite scalar quantisation of one residual stage (vector-quantize-pytorch, symmetry-preserving, hard clamp)."""
+    """Finite scalar quantisation, one residual stage (vector-quantize-pytorch, symmetry-preserving, hard clamp)."""
 
     def __init__(self, hidden: int, levels: tuple[int, ...]) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Quantizer(nn.Module):
         self.project_out = nn.Linear(len(levels), hidden)
 
     def forward(self, x: Tensor) -> Codes:
-        """x: ``[b n d]``. All in float32: a code is a rounding, and half of them change in bf16."""
+        """x: ``[b n d]``. In float32 throughout: a code is a rounded value, and in bf16 half of them change."""
         z = linear_float32(self.project_in, x)
         span = torch.tensor(self.levels, dtype=torch.float32, device=z.device) - 1
         limit = 1 + 1 / span
@@ -41,7 +41,7 @@ class Quantizer(nn.Module):
         return Codes(indices, self._project(2 * level / span - 1))
 
     def lookup(self, indices: Tensor) -> Tensor:
-        """indices ``[b n 1]`` to the quantized vectors ``[b n d]``; an index outside the codebook is an error."""
+        """Quantized vectors ``[b n d]`` of indices ``[b n 1]``. Raises ValueError for an index outside the codebook."""
         size = math.prod(self.levels)
         if indices.numel() and not (0 <= int(indices.min()) and int(indices.max()) < size):
             raise ValueError(f"audio codes must be 0 to {size - 1}, got {int(indices.min())} to {int(indices.max())}")
@@ -58,7 +58,7 @@ class Quantizer(nn.Module):
 
 
 class Pooler(EncoderStack):
-    """Summarises each window of frames in a class token."""
+    """Pools each window of frames into a class token."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config, config.pooler_layers)
@@ -67,12 +67,12 @@ class Pooler(EncoderStack):
 
     def forward(self, windows: Tensor) -> Tensor:
         """windows: ``[n w d]``; returns ``[n d]``."""
-        h = linear_in(self.embed_tokens, windows)
+        h = cast_linear(self.embed_tokens, windows)
         return self.run(torch.cat([self.special_token.expand(len(h), -1, -1).to(h.dtype), h], dim=1))[:, 0]
 
 
 class Tokenizer(nn.Module):
-    """ACE-Step's ``tokenizer``: windows of five latent frames to one code."""
+    """ACE-Step's ``tokenizer``: five latent frames to one code."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -82,11 +82,11 @@ class Tokenizer(nn.Module):
         self.quantizer = Quantizer(config.encoder.hidden, config.fsq_levels)
 
     def forward(self, latents: Tensor, silence: Tensor) -> Codes:
-        """latents: ``[b t c]``; a tail shorter than a window is filled from the start of silence ``[s c]``."""
+        """latents: ``[b t c]``; a partial last window is padded with the start of silence ``[s c]``."""
         short = -latents.shape[1] % self.window
         tail = silence[:short].to(latents).expand(len(latents), -1, -1)
         windows = rearrange(torch.cat([latents, tail], dim=1), "b (n w) c -> (b n) w c", w=self.window)
-        pooled = self.attention_pooler(linear_in(self.audio_acoustic_proj, windows))
+        pooled = self.attention_pooler(cast_linear(self.audio_acoustic_proj, windows))
         return self.quantizer(rearrange(pooled, "(b n) d -> b n d", b=len(latents)))
 
 
@@ -102,6 +102,6 @@ class Detokenizer(EncoderStack):
 
     def forward(self, quantized: Tensor) -> Tensor:
         """quantized: ``[b n d]``; returns latents ``[b 5n c]``."""
-        token = rearrange(linear_in(self.embed_tokens, quantized), "b n d -> (b n) 1 d")
+        token = rearrange(cast_linear(self.embed_tokens, quantized), "b n d -> (b n) 1 d")
         h = self.run(token + self.special_tokens.to(token.dtype))
-        return rearrange(linear_in(self.proj_out, h), "(b n) w c -> b (n w) c", b=len(quantized))
+        return rearrange(cast_linear(self.proj_out, h), "(b n) w c -> b (n w) c", b=len(quantized))

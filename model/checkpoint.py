@@ -1,8 +1,7 @@
-"""Files to modules: built on the meta device, memory-mapped, cast while loading, strict about every key."""
+"""Files to modules: built on the meta device, cast tensor by tensor, strict about every key."""
 
 from __future__ import annotations
 
-import logging
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,17 +10,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .formats.safetensors import CheckpointError, Tensors
+from .formats.tensors import CheckpointError, Tensors
 from .layouts import Component, Layout
 from .network import AceStep
 from .precision import network_dtypes
-from .text import TextEncoder, build_text_model, qwen3_config, text_state
-from .tokens import load_tokenizer
-from .vae import Oobleck
-from .vae_config import VAEConfig
-from .vae_keys import vae_state
-
-logger = logging.getLogger(__name__)
+from .qwen3 import build_text_model, qwen3_config, text_state
+from .text import TextEncoder
+from .tokenizer import load_tokenizer
+from .vae.config import VAEConfig
+from .vae.keys import vae_state
+from .vae.oobleck import Oobleck
 
 SHOWN_KEYS = 5
 ALIGNMENT = 64
@@ -36,8 +34,10 @@ class Networks(NamedTuple):
 
 
 def load_network(layout: Layout, dtype: torch.dtype, device: torch.device) -> AceStep:
-    """The network of a checkpoint in ``dtype`` (fp16 keeps what overflows in float32), on the CPU, to be run on
-    ``device``. ``silence`` is still empty where the checkpoint does not bring it; see ``give_silence``."""
+    """Load the network in ``dtype`` (in fp16, what would overflow stays float32) on the CPU, to run on ``device``.
+
+    ``silence`` stays empty where the checkpoint does not include it; see ``give_silence``.
+    """
     with torch.device("meta"):
         network = AceStep(layout.config, layout.training)
     assign(network, layout.network, network_dtypes(dtype), device, str(layout.path))
@@ -50,24 +50,26 @@ def load_network(layout: Layout, dtype: torch.dtype, device: torch.device) -> Ac
 
 
 def build_on_meta(layout: Layout, text: Component, vae: Component, dtypes: tuple[torch.dtype, torch.dtype]) -> Networks:
-    """A checkpoint on the meta device, from the headers of its files: shapes and formats, no weights.
+    """The networks of a checkpoint on the meta device: shapes and dtypes from the headers of its files, no weights.
 
     dtypes: of the network, and of text encoder and VAE.
     """
-    dtype, side = dtypes
+    network_dtype, text_vae_dtype = dtypes
     with torch.device("meta"):
         network = AceStep(layout.config, layout.training)
-        sound = Oobleck(_vae_config(vae)).to(side)
+        oobleck = Oobleck(_vae_config(vae)).to(text_vae_dtype)
+    dtype_of = network_dtypes(network_dtype)
     for name, parameter in network.named_parameters():
-        parameter.data = parameter.data.to(network_dtypes(dtype)(name))
+        parameter.data = parameter.data.to(dtype_of(name))
     config = qwen3_config(text.tensors.shapes(), dict(text.config) if text.config else None)
-    return Networks(network, build_text_model(config).to(side), sound)
+    return Networks(network, build_text_model(config).to(text_vae_dtype), oobleck)
 
 
 def give_silence(network: AceStep, vae: Oobleck) -> None:
-    """Fill in the silence latent by encoding silence, for layouts that do not ship it.
+    """Encode silence into the network's silence latent, for layouts that do not ship one.
 
-    Only the first frames of encoded silence differ (they see the start of the signal); the rest is one frame repeated.
+    Only the first frames of encoded silence differ, because they see the start of the signal; the rest is one frame
+    repeated.
     """
     if len(network.silence):
         return
@@ -78,7 +80,7 @@ def give_silence(network: AceStep, vae: Oobleck) -> None:
 
 
 def load_vae(component: Component, dtype: torch.dtype, device: torch.device) -> Oobleck:
-    """The VAE in ``dtype``, on the CPU, to be run on ``device``; weight norm is folded in float32 first."""
+    """Load the VAE in ``dtype`` on the CPU, to run on ``device``; weight norm is folded in float32 first."""
     try:
         config = _vae_config(component)
         state = vae_state(component.tensors)
@@ -97,7 +99,7 @@ def _vae_config(component: Component) -> VAEConfig:
 
 
 def load_text_encoder(component: Component, tokenizer: Path, dtype: torch.dtype, device: torch.device) -> TextEncoder:
-    """The text encoder in ``dtype``, on the CPU, to be run on ``device``, with the tokenizer of a folder."""
+    """Load the text encoder in ``dtype`` on the CPU, to run on ``device``, and the tokenizer in a folder."""
     try:
         tensors = text_state(component.tensors)
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -116,38 +118,39 @@ def assign(
     device: torch.device,
     source: str,
 ) -> None:
-    """Give a module built on the meta device its tensors, one at a time.
+    """Assign tensors, one at a time, to a module built on the meta device. dtype: called with each name.
 
-    A tensor that is in its format already stays mapped to the file. Only where the CPU computes with it is it moved to
-    aligned memory: a file aligns to 8 bytes, and CPU kernels round differently on addresses that are not multiples of
-    64, so that two files with the same weights would give two songs.
-    Every key that is missing, extra or has another shape is reported at once in one CheckpointError; the module is
-    touched only when there is none.
+    A tensor that already has its dtype stays mapped to the file, unless the CPU computes with it: a file aligns to 8
+    bytes, and CPU kernels round differently on addresses that are not multiples of 64, so two files with the same
+    weights would give two songs. There it is copied to aligned memory.
+
+    Raises CheckpointError naming every missing, unknown or misshapen tensor at once; the module is then unchanged.
     """
-    wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    have = tensors.shapes() if isinstance(tensors, Tensors) else {k: tuple(v.shape) for k, v in tensors.items()}
+    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    shapes = tensors.shapes() if isinstance(tensors, Tensors) else {k: tuple(v.shape) for k, v in tensors.items()}
+    wrong = [f"{n} {shapes[n]}, expected {s}" for n, s in expected.items() if shapes.get(n, s) != s]
     problems = [
-        _listed("missing", [n for n in wanted if n not in have]),
-        _listed("unknown", [n for n in have if n not in wanted]),
-        _listed("misshapen", [f"{n} {have[n]}, expected {s}" for n, s in wanted.items() if have.get(n, s) != s]),
+        _summarise("missing", [name for name in expected if name not in shapes]),
+        _summarise("unknown", [name for name in shapes if name not in expected]),
+        _summarise("misshapen", wrong),
     ]
     if any(problems):
         raise CheckpointError(f"{source} does not fit the network: {'; '.join(p for p in problems if p)}")
-    settle = _aligned if device.type == "cpu" else _as_is
-    state = {name: settle(tensors[name].to(dtype(name))) for name in wanted}
+
+    def load(name: str) -> Tensor:
+        tensor = tensors[name].to(dtype(name))
+        return _align(tensor) if device.type == "cpu" else tensor
+
+    state = {name: load(name) for name in expected}
     module.load_state_dict(state, strict=True, assign=True)
     module.requires_grad_(False)
 
 
-def _aligned(tensor: Tensor) -> Tensor:
+def _align(tensor: Tensor) -> Tensor:
     return tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone()
 
 
-def _as_is(tensor: Tensor) -> Tensor:
-    return tensor
-
-
-def _listed(problem: str, keys: list[str]) -> str:
+def _summarise(problem: str, keys: list[str]) -> str:
     if not keys:
         return ""
     more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
@@ -166,9 +169,9 @@ def _read_silence(path: Path, channels: int) -> Tensor:
 
 
 def first_damaged(module: nn.Module) -> str | None:
-    """Name of the first weight that holds NaN or infinity, to explain a result that does.
+    """Name of the first weight with NaN or infinity, to explain a result that has them.
 
-    Weights of 8 bits are told by their scales: what was damaged before made them NaN or infinite.
+    8-bit weights show it in their scales, which a damaged row makes NaN or infinite.
     """
     state = ((name, value) for name, value in module.state_dict().items() if value.dtype.itemsize > 1)
     return next((name for name, value in state if not torch.isfinite(value).all()), None)

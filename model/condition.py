@@ -1,4 +1,4 @@
-"""From caption states, lyric embeddings and timbre references to the packed condition the transformer attends to."""
+"""Caption states, lyric embeddings and timbre references to the packed condition that the transformer attends to."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from .config import Config
-from .layers import EncoderStack, linear_in
+from .layers import EncoderStack, cast_linear
 
 
 @dataclass(frozen=True)
 class Condition:
     """A packed condition: lyric tokens, timbre token(s), caption tokens, then padding.
 
-    states: ``[b e d]``; mask: ``[b e]`` bool, True for tokens. None says that every position counts, padding too,
-    which is what the official transformer does and what makes a song depend on its neighbours in a batch.
+    states: ``[b e d]``; mask: ``[b e]`` bool, True for tokens. Without a mask padding is attended to as well, as the
+    official transformer does, which makes a song depend on its neighbours in a batch.
     """
 
     states: Tensor
@@ -31,7 +31,7 @@ class LyricEncoder(EncoderStack):
 
     def forward(self, embeddings: Tensor, mask: Tensor) -> Tensor:
         """embeddings: ``[b m text_dim]``, mask ``[b m]`` bool; returns ``[b m d]``."""
-        return self.run(linear_in(self.embed_tokens, embeddings), mask)
+        return self.run(cast_linear(self.embed_tokens, embeddings), mask)
 
 
 class TimbreEncoder(EncoderStack):
@@ -42,8 +42,8 @@ class TimbreEncoder(EncoderStack):
         self._prepend = config.timbre_class_token
 
     def forward(self, references: Tensor) -> Tensor:
-        """references: ``[n t c]`` latents; returns one timbre token each, ``[n d]``."""
-        h = linear_in(self.embed_tokens, references)
+        """references: ``[n t c]`` latents; returns one timbre token for each, ``[n d]``."""
+        h = cast_linear(self.embed_tokens, references)
         if self._prepend:
             h = torch.cat([self.special_token.expand(len(h), -1, -1).to(h.dtype), h], dim=1)
         return self.run(h)[:, 0]
@@ -69,17 +69,17 @@ class ConditionEncoder(nn.Module):
     ) -> Condition:
         """Encode a batch.
 
-        text: ``[b n d]`` caption states and lyric: ``[b m d]`` embeddings of the text encoder with bool masks;
-        references: ``[r t c]`` timbre latents, owners: the batch item each belongs to (every item needs at least one).
+        text: caption states ``[b n d]``, and lyric: embeddings ``[b m d]`` of the text encoder, with bool masks;
+        references: timbre latents ``[r t c]``; owners: the batch item of each (every item needs at least one).
         """
         timbre, timbre_mask = group(self.timbre_encoder(references), owners, len(text))
         states, mask = pack(self.lyric_encoder(lyric, lyric_mask), lyric_mask, timbre, timbre_mask)
-        projected = linear_in(self.text_projector, text)
+        projected = cast_linear(self.text_projector, text)
         return Condition(*pack(states, mask, projected, text_mask))
 
 
 def pack(left: Tensor, left_mask: Tensor, right: Tensor, right_mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Join two padded sequences ``[b n d]`` and ``[b m d]`` so that valid tokens come first, in order, then padding."""
+    """Join two padded sequences ``[b n d]`` and ``[b m d]``: the valid tokens in order, then the padding."""
     states = torch.cat([left, right.to(left.dtype)], dim=1)
     mask = torch.cat([left_mask, right_mask], dim=1)
     order = mask.int().argsort(dim=1, descending=True, stable=True)
@@ -87,11 +87,11 @@ def pack(left: Tensor, left_mask: Tensor, right: Tensor, right_mask: Tensor) -> 
 
 
 def group(tokens: Tensor, owners: Sequence[int], batch: int) -> tuple[Tensor, Tensor]:
-    """Sort tokens ``[r d]`` to their batch items: ``[b k d]`` and a bool mask ``[b k]``, k the most any item has."""
-    rows = [[r for r, owner in enumerate(owners) if owner == item] for item in range(batch)]
-    if len(tokens) != sum(len(r) for r in rows) or not all(rows):
+    """Group tokens ``[r d]`` by batch item: ``[b k d]`` and a bool mask ``[b k]``, k the most of any item."""
+    rows = [[row for row, owner in enumerate(owners) if owner == item] for item in range(batch)]
+    if len(tokens) != sum(map(len, rows)) or not all(rows):
         raise ValueError(f"timbre references belong to items {list(owners)}; each of {batch} items needs at least one")
-    most = max(len(r) for r in rows)
+    most = max(map(len, rows))
     grouped = torch.stack([torch.cat([tokens[r], tokens.new_zeros(most - len(r), tokens.shape[1])]) for r in rows])
     mask = torch.tensor([[k < len(r) for k in range(most)] for r in rows], device=tokens.device)
     return grouped, mask

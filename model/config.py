@@ -1,4 +1,4 @@
-"""The shape of an ACE-Step 1.5 network, read from a config file or from the checkpoint's own tensor shapes."""
+"""The sizes of an ACE-Step 1.5 network, read from a config file or from the checkpoint's tensor shapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 Training = Literal["sft", "base", "turbo", "unknown"]
 Shapes = Mapping[str, tuple[int, ...]]
 
-# Not visible in any shape; the same in every published checkpoint (official configuration class).
+# No tensor shape shows these; they are the same in every published checkpoint (official configuration class).
 SLIDING_WINDOW = 128
 TIMBRE_FRAMES = 750
 FSQ_LEVELS = (8, 8, 8, 5, 5, 5)
@@ -18,8 +18,8 @@ NORM_EPS = 1e-6
 
 
 @dataclass(frozen=True)
-class Width:
-    """Width of one transformer stack."""
+class StackWidth:
+    """Sizes of the layers in one transformer stack."""
 
     hidden: int
     intermediate: int
@@ -30,10 +30,10 @@ class Width:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides the network's parameters and arithmetic."""
+    """Everything that determines the network's parameters and arithmetic."""
 
-    decoder: Width
-    encoder: Width
+    decoder: StackWidth
+    encoder: StackWidth
     decoder_layers: int
     lyric_layers: int
     timbre_layers: int
@@ -50,7 +50,7 @@ class Config:
 
     @property
     def is_xl(self) -> bool:
-        """XL feeds a wide transformer from a narrower condition encoder; the 2B model has one width."""
+        """XL has a transformer wider than its condition encoder; in the 2B model both have one width."""
         return self.encoder.hidden != self.decoder.hidden
 
     @property
@@ -59,24 +59,27 @@ class Config:
         return self.is_xl
 
     def window(self, layer: int) -> int | None:
-        """Attention reach of a layer in tokens to each side: even layers slide, odd layers see everything."""
+        """Attention window of a layer in tokens to each side: even layers slide, odd layers attend to everything."""
         return self.sliding_window if layer % 2 == 0 else None
 
 
 def from_official(config: Mapping[str, Any]) -> Config:
-    """Read the official ``config.json``; a config whose layers do not alternate sliding/full is refused."""
+    """Read the official ``config.json``.
+
+    Raises KeyError for a missing field, ValueError if the layers do not alternate between sliding and full attention.
+    """
     layers = int(config["num_hidden_layers"])
     expected = ["sliding_attention" if i % 2 == 0 else "full_attention" for i in range(layers)]
     if list(config.get("layer_types") or expected) != expected:
         raise ValueError(f"layer_types {config['layer_types']} is not the alternating pattern this network implements")
-    decoder = Width(
+    decoder = StackWidth(
         hidden=config["hidden_size"],
         intermediate=config["intermediate_size"],
         heads=config["num_attention_heads"],
         kv_heads=config["num_key_value_heads"],
         head_dim=config["head_dim"],
     )
-    encoder = Width(
+    encoder = StackWidth(
         hidden=config.get("encoder_hidden_size") or decoder.hidden,
         intermediate=config.get("encoder_intermediate_size") or decoder.intermediate,
         heads=config.get("encoder_num_attention_heads") or decoder.heads,
@@ -105,8 +108,8 @@ def from_official(config: Mapping[str, Any]) -> Config:
 def from_shapes(shapes: Shapes) -> Config:
     """Infer the config from tensor shapes in the official key layout.
 
-    Used for files that carry no config (ComfyUI's). What no shape shows (window, rotary base, quantiser levels) takes
-    the value every published checkpoint has.
+    For files without a config (ComfyUI's). What no shape shows (window, rotary base, quantiser levels) has the value of
+    every published checkpoint.
     """
     return Config(
         decoder=_width(shapes, "decoder.layers.0", "self_attn"),
@@ -123,9 +126,9 @@ def from_shapes(shapes: Shapes) -> Config:
 
 
 def training_of(config: Mapping[str, Any], name: str) -> Training:
-    """How a checkpoint was trained: its own config where that is conclusive, else the words in its name.
+    """How a checkpoint was trained: from its config if that is conclusive, else from the words in its name.
 
-    ``model_version`` alone is not conclusive: SFT and base checkpoints are published with the class default "turbo".
+    ``model_version`` is not: SFT and base checkpoints are published with the class default "turbo".
     """
     if config.get("is_turbo"):
         return "turbo"
@@ -137,10 +140,10 @@ def training_of(config: Mapping[str, Any], name: str) -> Training:
     return "sft" if version == "sft" else "base" if version == "base" else "unknown"
 
 
-def _width(shapes: Shapes, layer: str, attention: str) -> Width:
+def _width(shapes: Shapes, layer: str, attention: str) -> StackWidth:
     head_dim = shapes[f"{layer}.{attention}.q_norm.weight"][0]
     intermediate, hidden = shapes[f"{layer}.mlp.gate_proj.weight"]
-    return Width(
+    return StackWidth(
         hidden=hidden,
         intermediate=intermediate,
         heads=shapes[f"{layer}.{attention}.q_proj.weight"][0] // head_dim,

@@ -1,7 +1,7 @@
 """Building blocks shared by the transformer and the encoders.
 
-In fp16 some parameters stay float32 (see precision.py). The blocks need no flag for it: a block casts its input to the
-format of its own weights, and adding its output to a float32 residual gives float32.
+In fp16 some parameters stay float32 (see precision.py). The blocks need no flag for that: a block casts its input to
+the dtype of its own weights, and adding its output to a float32 residual gives float32.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .attention import Band, attend, attend_band, band, full_mask, rotary_table, rotate
-from .config import Config, Width
+from .config import Config, StackWidth
 
 Rotary = tuple[Tensor, Tensor]
 
 
 class Attention(nn.Module):
-    """Projections and per-head norms of one attention; the norms come before the rotation."""
+    """Projections and per-head norms of an attention; the norms precede the rotary embedding."""
 
-    def __init__(self, width: Width, eps: float) -> None:
+    def __init__(self, width: StackWidth, eps: float) -> None:
         super().__init__()
         self.head_dim = width.head_dim
         self.q_proj = nn.Linear(width.hidden, width.heads * width.head_dim, bias=False)
@@ -49,31 +49,31 @@ class Attention(nn.Module):
 
 class SelfAttention(Attention):
     def forward(self, x: Tensor, rotary: Rotary, visible: Band | Tensor | None) -> Tensor:
-        x = x.to(format_of(self.q_proj))
+        x = x.to(compute_dtype(self.q_proj))
         q, k, v = rotate(self.query(x), rotary), rotate(self.key(x), rotary), self.value(x)
         heads = attend_band(q, k, v, visible) if isinstance(visible, Band) else attend(q, k, v, visible)
         return self.output(heads)
 
 
 class MLP(nn.Module):
-    """SwiGLU. Its inner product is the first thing to overflow fp16, so it is formed in down_proj's format."""
+    """SwiGLU. Its inner product is the first to overflow fp16, so it is computed in down_proj's dtype."""
 
-    def __init__(self, width: Width) -> None:
+    def __init__(self, width: StackWidth) -> None:
         super().__init__()
         self.gate_proj = nn.Linear(width.hidden, width.intermediate, bias=False)
         self.up_proj = nn.Linear(width.hidden, width.intermediate, bias=False)
         self.down_proj = nn.Linear(width.intermediate, width.hidden, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.to(format_of(self.gate_proj))
-        wide = format_of(self.down_proj)
-        return self.down_proj(F.silu(self.gate_proj(x)).to(wide).mul_(self.up_proj(x)))
+        x = x.to(compute_dtype(self.gate_proj))
+        inner_dtype = compute_dtype(self.down_proj)
+        return self.down_proj(F.silu(self.gate_proj(x)).to(inner_dtype).mul_(self.up_proj(x)))
 
 
 class EncoderLayer(nn.Module):
     """Pre-norm transformer block without modulation."""
 
-    def __init__(self, width: Width, eps: float) -> None:
+    def __init__(self, width: StackWidth, eps: float) -> None:
         super().__init__()
         self.self_attn = SelfAttention(width, eps)
         self.input_layernorm = nn.RMSNorm(width.hidden, eps=eps)
@@ -86,7 +86,7 @@ class EncoderLayer(nn.Module):
 
 
 class EncoderStack(nn.Module):
-    """Encoder layers that alternate sliding and full attention, and the final norm."""
+    """Encoder layers with alternating sliding and full attention, and a final norm."""
 
     def __init__(self, config: Config, layers: int) -> None:
         super().__init__()
@@ -106,25 +106,25 @@ class EncoderStack(nn.Module):
         return self.norm(h)
 
 
-def format_of(layer: nn.Linear) -> torch.dtype:
-    """The format a linear layer computes in: that of its weights, unless they are kept in 8 bits (see quantise.py)."""
+def compute_dtype(layer: nn.Linear) -> torch.dtype:
+    """The dtype a linear layer computes in: that of its weights, unless they are 8-bit (see quantise.py)."""
     dtype = getattr(layer, "dtype", None)
     return layer.weight.dtype if dtype is None else dtype
 
 
-def linear_in(layer: nn.Linear, x: Tensor) -> Tensor:
-    """Apply a linear layer to a tensor of any float format."""
-    return layer(x.to(format_of(layer)))
+def cast_linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """Apply a linear layer to a tensor of any float dtype."""
+    return layer(x.to(compute_dtype(layer)))
 
 
 def linear_float32(layer: nn.Linear, x: Tensor) -> Tensor:
-    """Apply a linear layer in float32, whatever format its weights are stored in."""
+    """Apply a linear layer in float32, whatever dtype its weights have."""
     bias = None if layer.bias is None else layer.bias.float()
     return F.linear(x.float(), layer.weight.float(), bias)
 
 
 def sinusoid(t: Tensor, size: int) -> Tensor:
-    """Sinusoidal embedding ``[n size]`` of times ``[n]``: t is scaled by 1000, cosines come first; float32."""
+    """Sinusoidal embedding ``[n size]`` of times ``[n]``, in float32: t is scaled by 1000, cosines come first."""
     half = size // 2
     index = torch.arange(half, dtype=torch.float32, device=t.device)
     frequency = torch.exp(-torch.log(torch.tensor(10000.0, device=t.device)) * index / half)

@@ -1,18 +1,20 @@
-"""Recognises the four layouts in which people have ACE-Step 1.5, and gives each component official names."""
+"""Recognises the four layouts in which ACE-Step 1.5 is distributed, and gives the network its official names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from .config import Config, Training, from_official, from_shapes, training_of
-from .formats.safetensors import CheckpointError, Tensors, listing, open_file, open_folder, read_json
+from .formats.files import open_file, open_folder
+from .formats.tensors import CheckpointError, Tensors, list_names, read_json
 
 AIO_PREFIX = "model.diffusion_model."
 AIO_VAE, AIO_TEXT = "vae.", "text_encoders.qwen3_06b.transformer."
-NETWORK_MARK = "encoder.lyric_encoder.layers.0.input_layernorm.weight"
+MARKER = "encoder.lyric_encoder.layers.0.input_layernorm.weight"
 DIFFUSERS_FOLDERS = {
     "transformer": "decoder.",
     "condition_encoder": "encoder.",
@@ -35,7 +37,7 @@ DIFFUSERS_SILENCE = "encoder.silence_latent"
 
 @dataclass(frozen=True)
 class Component:
-    """Tensors of a text encoder or VAE in whatever names their file has, with the config that came along, if any."""
+    """A text encoder or VAE: tensors under the names of their file, and the config beside them, if any."""
 
     tensors: Tensors
     config: Mapping[str, Any] | None
@@ -44,7 +46,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Layout:
-    """One checkpoint on disk. ``network`` has official names; vae and text are set where the checkpoint brings them."""
+    """One checkpoint on disk. ``network`` has official names; vae and text are None where they are not included."""
 
     path: Path
     kind: str
@@ -57,23 +59,23 @@ class Layout:
 
 
 def recognise(path: Path) -> Layout:
-    """Tell a checkpoint's layout from what it holds. Anything but ACE-Step 1.5 is a CheckpointError that says why."""
+    """Identify a checkpoint's layout by its contents. Raises CheckpointError for anything but ACE-Step 1.5."""
     if not path.exists():
         raise CheckpointError(f"{path} does not exist")
     if path.is_file():
-        return _file(path)
+        return _read_file(path)
     if all((path / folder).is_dir() for folder in DIFFUSERS_FOLDERS):
-        return _diffusers(path)
+        return _read_diffusers(path)
     if (path / "config.json").is_file():
-        return _official(path)
+        return _read_official(path)
     raise CheckpointError(
         f"{path} is neither an official ACE-Step 1.5 folder (config.json and model.safetensors) nor a diffusers one "
-        f"({', '.join(DIFFUSERS_FOLDERS)}); it holds {listing(path)}"
+        f"({', '.join(DIFFUSERS_FOLDERS)}); the folder holds {list_names(path)}"
     )
 
 
-def vae_component(path: Path) -> Component:
-    """A VAE by itself: a safetensors file, or a diffusers folder with its config.json."""
+def open_vae(path: Path) -> Component:
+    """Open a separate VAE: a safetensors file, or a diffusers folder with its config.json."""
     if path.is_file():
         tensors = open_file(path)
         return Component(tensors.select(AIO_VAE) or tensors, None, path)
@@ -82,15 +84,15 @@ def vae_component(path: Path) -> Component:
     return Component(tensors, read_json(config) if config.is_file() else None, path)
 
 
-def text_component(path: Path) -> Component:
-    """A text encoder by itself: ComfyUI's single file, or the folder of the published model."""
+def open_text_encoder(path: Path) -> Component:
+    """Open a separate text encoder: ComfyUI's single file, or the folder of the published model."""
     if path.is_file():
         return Component(open_file(path), None, path)
     config = path / "config.json"
     return Component(open_folder(path, "model"), read_json(config) if config.is_file() else None, path)
 
 
-def _file(path: Path) -> Layout:
+def _read_file(path: Path) -> Layout:
     tensors = open_file(path)
     if any(name.startswith(AIO_PREFIX) for name in tensors):
         network, kind = tensors.select(AIO_PREFIX), "ComfyUI all-in-one"
@@ -103,7 +105,7 @@ def _file(path: Path) -> Layout:
     return Layout(path, kind, network, config, training_of({}, path.stem), _silence_beside(path), vae, text)
 
 
-def _official(path: Path) -> Layout:
+def _read_official(path: Path) -> Layout:
     raw = read_json(path / "config.json")
     network = open_folder(path, "model")
     _check_is_acestep(path, network)
@@ -111,9 +113,7 @@ def _official(path: Path) -> Layout:
         config = from_official(raw)
     except KeyError as error:
         raise CheckpointError(f"{path / 'config.json'} lacks {error}; fetch the file again") from error
-    places = (path, path.parent)
-    vae = next((p / "vae" for p in places if (p / "vae").is_dir()), None)
-    text = next((p / "Qwen3-Embedding-0.6B" for p in places if (p / "Qwen3-Embedding-0.6B").is_dir()), None)
+    vae, text = (_folder_inside_or_beside(path, name) for name in ("vae", "Qwen3-Embedding-0.6B"))
     return Layout(
         path,
         "official folder",
@@ -121,18 +121,19 @@ def _official(path: Path) -> Layout:
         config,
         training_of(raw, path.name),
         _silence_beside(path / "model.safetensors"),
-        vae_component(vae) if vae else None,
-        text_component(text) if text else None,
+        open_vae(vae) if vae else None,
+        open_text_encoder(text) if text else None,
     )
 
 
-def _diffusers(path: Path) -> Layout:
-    network: Tensors | None = None
-    for folder, prefix in DIFFUSERS_FOLDERS.items():
-        tensors = open_folder(path / folder, "diffusion_pytorch_model", "model")
-        part = tensors.select("", lambda name, prefix=prefix: _name(prefix + name))
-        network = part if network is None else network.join(part)
-    assert network is not None
+def _read_diffusers(path: Path) -> Layout:
+    parts = [
+        open_folder(path / folder, "diffusion_pytorch_model", "model").select(
+            "", lambda name, prefix=prefix: _official_name(prefix + name)
+        )
+        for folder, prefix in DIFFUSERS_FOLDERS.items()
+    ]
+    network = reduce(Tensors.join, parts)
     silence = network.select(DIFFUSERS_SILENCE) if DIFFUSERS_SILENCE in network else None
     network = network.without(DIFFUSERS_SILENCE)
     _check_is_acestep(path, network)
@@ -151,27 +152,31 @@ def _diffusers(path: Path) -> Layout:
         config,
         training_of(raw, path.name),
         silence,
-        vae_component(vae) if vae.is_dir() else None,
-        text_component(text) if text.is_dir() else None,
+        open_vae(vae) if vae.is_dir() else None,
+        open_text_encoder(text) if text.is_dir() else None,
     )
 
 
-def _name(diffusers: str) -> str:
-    for theirs, official in DIFFUSERS_NAMES:
-        diffusers = diffusers.replace(theirs, official)
-    return diffusers
+def _official_name(name: str) -> str:
+    for diffusers, official in DIFFUSERS_NAMES:
+        name = name.replace(diffusers, official)
+    return name
+
+
+def _folder_inside_or_beside(path: Path, name: str) -> Path | None:
+    return next((parent / name for parent in (path, path.parent) if (parent / name).is_dir()), None)
 
 
 def _check_is_acestep(path: Path, network: Tensors) -> None:
-    if NETWORK_MARK not in network:
-        first = ", ".join(list(network)[:3]) or "no tensors"
+    if MARKER not in network:
+        first = ", ".join(list(network)[:3]) or "none"
         raise CheckpointError(
-            f"{path} is not an ACE-Step 1.5 model: it lacks {NETWORK_MARK} (it begins with {first}). "
-            "ACE-Step 1.0 and other models do not fit this pack"
+            f"{path} is not an ACE-Step 1.5 model: it has no {MARKER} (its first tensors: {first}). "
+            "ACE-Step 1.0 and other models are not supported"
         )
 
 
 def _silence_beside(weights: Path) -> Path | None:
-    """silence_latent.pt as the official folders ship it, or named after a single file."""
+    """The silence latent as official folders ship it, or named after a single file."""
     names = (f"{weights.stem}.silence_latent.pt", "silence_latent.pt")
     return next((weights.parent / name for name in names if (weights.parent / name).is_file()), None)

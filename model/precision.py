@@ -1,4 +1,4 @@
-"""Which number format each part of a model is computed in."""
+"""The dtype that each part of a model is computed in."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import torch
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
-# What overflows fp16 in this network: the residual stream (whose format the norms decide), the product inside the MLP
-# (505,000 was seen in the lyric encoder, fp16 ends at 65,504), and the modulation that multiplies them.
+# What overflows fp16 in this network: the residual stream (whose dtype the norms determine), the product inside the MLP
+# (505,000 in the lyric encoder, where fp16 ends at 65,504), and the modulation that multiplies them.
 FLOAT32_IN_FP16 = ("norm.weight", "norm_out.weight", "layernorm.weight", "down_proj.weight", "scale_shift_table")
 HALF_NORMS = ("q_norm.weight", "k_norm.weight")
 
 
-def choose(precision: str, device: torch.device) -> torch.dtype:
-    """The format for ``precision`` ("auto", "bf16", "fp16", "fp32") on a device.
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The dtype for ``precision`` ("auto", "bf16", "fp16", "fp32") on a device.
 
-    auto is bf16 where the device computes it natively and float32 elsewhere; an explicit choice is taken as it is.
+    auto is bf16 where the device computes it natively, else float32. Raises ValueError for anything else.
     """
     if precision != "auto":
         if precision not in DTYPES:
@@ -27,24 +27,24 @@ def choose(precision: str, device: torch.device) -> torch.dtype:
 
 
 def network_dtypes(dtype: torch.dtype) -> Callable[[str], torch.dtype]:
-    """Format per parameter name of the network: ``dtype``, but in fp16 the parts that overflow stay float32."""
+    """The dtype of each of the network's parameters by name: ``dtype``, but float32 for what overflows fp16."""
 
-    def of(name: str) -> torch.dtype:
+    def dtype_of(name: str) -> torch.dtype:
         if dtype != torch.float16 or name.endswith(HALF_NORMS):
             return dtype
-        wide = name.endswith(FLOAT32_IN_FP16) or "time_embed" in name
-        return torch.float32 if wide else dtype
+        overflows = name.endswith(FLOAT32_IN_FP16) or "time_embed" in name
+        return torch.float32 if overflows else dtype
 
-    return of
+    return dtype_of
 
 
-def side_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Format of the text encoder and the VAE beside a network in ``dtype``: neither is safe in fp16."""
+def text_vae_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of text encoder and VAE for a network in ``dtype``: neither is safe in fp16."""
     return torch.float32 if dtype == torch.float16 else dtype
 
 
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # CPUs emulate bf16 at a loss; Apple's and Intel's GPUs compute it.
+    # CPUs emulate bf16 slowly; Apple's and Intel's GPUs compute it.
     return device.type in ("xpu", "mps")

@@ -1,7 +1,7 @@
-"""The text that the network reads: prompt templates, one instruction per task, and the checks on what goes in.
+"""The text that the network reads: prompt templates, one instruction per task, and validation of the values.
 
 Every character counts: the network was trained on exactly these strings (official inference code). The official
-tokenizer appends one more end mark to each of them; that is the text encoder's work, not done here.
+tokenizer appends one more end mark to each of them; here the text encoder does that.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ TRACKS = (
 )
 
 _CAPTION = "\n\n# Caption\n"
-_NOT_GIVEN = "N/A"
-_DEFAULT_DURATION = 30  # seconds; what official inference writes when it is told nothing
-_SLOWEST = 30  # beats per minute; the widget's own minimum is 0, its word for "left to the model"
+_UNSPECIFIED = "N/A"
+_DEFAULT_DURATION = 30  # seconds; what official inference writes if no duration is given
+_MIN_BPM = 30  # the widget's minimum is 0, which leaves the tempo to the model
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the prompt says about the music besides the caption; None leaves a value to the model.
+    """What the prompt states about the music besides the caption; None leaves a value to the model.
 
     bpm: beats per minute. time_signature: beats per measure, "2", "3", "4" or "6". key_scale: such as "F# minor".
     duration: seconds; the network reads whole seconds, and 30 (the official default) for None.
@@ -47,21 +47,21 @@ class Metadata:
     duration: float | None = None
 
     def fields(self) -> dict[str, str]:
-        """The four values by the names the template gives them, in its order, as the network reads them."""
+        """The four values under the template's names and in its order, as the network reads them."""
         seconds = _DEFAULT_DURATION if self.duration is None else int(self.duration)
         return {
-            "bpm": _NOT_GIVEN if self.bpm is None else str(self.bpm),
-            "timesignature": _NOT_GIVEN if self.time_signature is None else self.time_signature,
-            "keyscale": _NOT_GIVEN if self.key_scale is None else _ascii_key(self.key_scale),
+            "bpm": _UNSPECIFIED if self.bpm is None else str(self.bpm),
+            "timesignature": _UNSPECIFIED if self.time_signature is None else self.time_signature,
+            "keyscale": _UNSPECIFIED if self.key_scale is None else _ascii_key(self.key_scale),
             "duration": f"{seconds} seconds",
         }
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """Everything the text encoder reads for one song; refused with all problems at once when anything is wrong.
+    """Everything the text encoder reads for one song.
 
-    language: one of parameters.LANGUAGES. instruction: see instruction().
+    language: one of parameters.LANGUAGES. instruction: see instruction(). Raises ValueError with all problems at once.
     """
 
     caption: str
@@ -71,11 +71,11 @@ class Prompt:
     instruction: str
 
     def __post_init__(self) -> None:
-        found = problems(self.metadata, self.language)
+        problems = find_problems(self.metadata, self.language)
         for name in ("caption", "lyrics", "instruction"):
-            found += _text_problems(name, getattr(self, name))
-        if found:
-            raise ValueError("; ".join(found))
+            problems += _surrogate_problems(name, getattr(self, name))
+        if problems:
+            raise ValueError("; ".join(problems))
 
     @property
     def caption_text(self) -> str:
@@ -100,75 +100,75 @@ def lyric_prompt(lyrics: str, language: str) -> str:
     return f"# Languages\n{language}\n\n# Lyric\n{lyrics}{END}"
 
 
-def caption_excess(prompt: Prompt, offsets: Sequence[tuple[int, int]], room: int) -> str:
-    """Say what the model no longer reads of a caption prompt; "" when all of it fits.
+def caption_cut_warning(prompt: Prompt, offsets: Sequence[tuple[int, int]], room: int) -> str:
+    """Describe what the model no longer reads of a caption prompt; "" if all of it fits.
 
-    offsets: characters [start, end) of caption_text that each token stands for. room: tokens that are kept; the end
-    mark that follows them is counted in the sentence, as the model's limit counts it.
+    offsets: the characters [start, end) of caption_text behind each token. room: tokens that fit, without the end mark
+    that follows them; the warning counts it, as the model's limit does.
     """
     text = prompt.caption_text
     start = text.index(_CAPTION, len(prompt.instruction)) + len(_CAPTION)
     fields = {name: text.index("\n", text.rindex(f"- {name}: ")) for name in prompt.metadata.fields()}
-    return _excess("caption", text, (start, start + len(prompt.caption)), fields, offsets, room)
+    return _cut_warning("caption", text, (start, start + len(prompt.caption)), fields, offsets, room)
 
 
-def lyric_excess(prompt: Prompt, offsets: Sequence[tuple[int, int]], room: int) -> str:
-    """Say what the model no longer reads of a lyric prompt; the arguments are those of caption_excess()."""
+def lyric_cut_warning(prompt: Prompt, offsets: Sequence[tuple[int, int]], room: int) -> str:
+    """Describe what the model no longer reads of a lyric prompt; arguments as in caption_cut_warning()."""
     text = prompt.lyric_text
     end = len(text) - len(END)
-    return _excess("lyrics", text, (end - len(prompt.lyrics), end), {}, offsets, room)
+    return _cut_warning("lyrics", text, (end - len(prompt.lyrics), end), {}, offsets, room)
 
 
-def _excess(
+def _cut_warning(
     name: str,
     text: str,
-    own: tuple[int, int],
+    user_text: tuple[int, int],
     fields: Mapping[str, int],
     offsets: Sequence[tuple[int, int]],
     room: int,
 ) -> str:
-    """own: where the user's words begin and end in the text. fields: where each metadata field ends."""
+    """user_text: start and end of the user's words in the text. fields: where each metadata field ends."""
     excess = len(offsets) - room
     if excess <= 0:
         return ""
-    cut, (start, end) = offsets[room][0], own
+    cut, (start, end) = offsets[room][0], user_text
     words = " ".join(text[max(cut, start) : end].split()[:6])
     lost = [f"the {name} from {words[:60]!r} on"] if words else []
-    lost += [field for field, place in fields.items() if cut < place]
+    lost += [field for field, field_end in fields.items() if cut < field_end]
     *some, last = lost or ["only the closing mark of the template"]
-    own_tokens = [place for place, _ in offsets if start <= place < end]
-    surplus = text[own_tokens[max(len(own_tokens) - excess, 0)] : end] if own_tokens else ""
+    token_starts = [position for position, _ in offsets if start <= position < end]
+    surplus = text[token_starts[max(len(token_starts) - excess, 0)] : end] if token_starts else ""
     return (
-        f"{name}: {len(offsets) + 1} tokens, {room + 1} is the limit; no longer read by the model: "
+        f"{name}: {len(offsets) + 1} tokens exceed the limit of {room + 1}; no longer read by the model: "
         f"{', '.join(some) + ' and ' if some else ''}{last}; shorten the {name} by about {len(surplus.split())} words "
         f"({len(surplus)} characters)"
     )
 
 
-def problems(metadata: Metadata, language: str) -> list[str]:
-    """Everything wrong with the values, one sentence each: the value and what is allowed. Empty when all is well."""
-    found = []
+def find_problems(metadata: Metadata, language: str) -> list[str]:
+    """Everything wrong with the values, one sentence each: the value and what is allowed."""
+    problems = []
     bpm, beats, key, seconds = metadata.bpm, metadata.time_signature, metadata.key_scale, metadata.duration
-    _, fastest = _range("bpm")
+    _, max_bpm = _range("bpm")
     shortest, longest = _range("duration")
     signatures = [choice for choice in parameters.get("time_signature").choices if choice != parameters.AUTO]
-    if bpm is not None and not (type(bpm) is int and _SLOWEST <= bpm <= fastest):
-        found.append(f"bpm {bpm!r}: give a whole number from {_SLOWEST} to {fastest}, or leave it to the model")
+    if bpm is not None and not (type(bpm) is int and _MIN_BPM <= bpm <= max_bpm):
+        problems.append(f"bpm {bpm!r} must be a whole number from {_MIN_BPM} to {max_bpm}, or left to the model")
     if beats is not None and beats not in signatures:
-        found.append(
-            f"time signature {beats!r}: give the beats per measure as one of {', '.join(signatures)}, "
-            "or leave it to the model"
+        problems.append(
+            f"time signature {beats!r} must be the beats per measure, one of {', '.join(signatures)}, or left to the "
+            "model"
         )
     if key is not None and _ascii_key(key) not in parameters.KEY_SCALES:
-        found.append(
-            f"key {key!r}: give a note A to G, if need be with # or b, and major or minor (such as 'F# minor'), "
-            "or leave it to the model"
+        problems.append(
+            f"key {key!r} must be a note A to G, optionally with # or b, and major or minor (such as 'F# minor'), "
+            "or left to the model"
         )
     if seconds is not None and not shortest <= seconds <= longest:  # also refuses NaN
-        found.append(f"duration {seconds!r}: give {shortest:g} to {longest:g} seconds")
+        problems.append(f"duration {seconds!r} must be {shortest:g} to {longest:g} seconds")
     if language not in parameters.LANGUAGES:
-        found.append(f"language {language!r}: give one of {', '.join(parameters.LANGUAGES)}")
-    return found
+        problems.append(f"language {language!r} must be one of {', '.join(parameters.LANGUAGES)}")
+    return problems
 
 
 def _range(name: str) -> tuple[float, float]:
@@ -181,17 +181,17 @@ def _ascii_key(key: str) -> str:
     return key.replace("♯", "#").replace("♭", "b")
 
 
-def _text_problems(name: str, text: str) -> list[str]:
-    """Half of a surrogate pair, as broken JSON escapes leave it, is no character and cannot be tokenised."""
-    for place, character in enumerate(text):
+def _surrogate_problems(name: str, text: str) -> list[str]:
+    """A lone surrogate, as broken JSON escapes leave it, cannot be tokenised."""
+    for position, character in enumerate(text):
         if "\ud800" <= character <= "\udfff":
-            return [f"{name}: character {place} is half of a surrogate pair ({character!a}); remove it"]
+            return [f"{name}: character {position} is half of a surrogate pair ({character!a}); remove it"]
     return []
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """A task's sentence without and, where the task knows tracks, with their names."""
+    """A task's sentence without track names and, if the task takes tracks, with them."""
 
     plain: str
     with_tracks: str = ""
@@ -202,11 +202,11 @@ def instruction(task: str, tracks: Sequence[str] = ()) -> str:
     """The instruction of a task.
 
     Args:
-        task: a key of INSTRUCTIONS. Text to music that is steered by audio codes is a cover to the network.
-        tracks: names out of TRACKS, in any case: at most one for extract and lego, any number for complete.
+        task: a key of INSTRUCTIONS. To the network, text to music guided by audio codes is a cover.
+        tracks: names from TRACKS, in any case: at most one for extract and lego, any number for complete.
 
     Raises:
-        ValueError: unknown task or track, or tracks that the task does not take.
+        ValueError: unknown task or track, or tracks for a task that does not take them.
     """
     if task not in INSTRUCTIONS:
         raise ValueError(f"unknown task {task!r}; known: {', '.join(INSTRUCTIONS)}")
@@ -218,9 +218,9 @@ def instruction(task: str, tracks: Sequence[str] = ()) -> str:
         raise ValueError(f"unknown track {', '.join(map(repr, unknown))}; known: {', '.join(TRACKS)}")
     if not entry.with_tracks:
         takers = [name for name, other in INSTRUCTIONS.items() if other.with_tracks]
-        raise ValueError(f"task {task!r} takes no tracks, given {list(tracks)}; tracks belong to {', '.join(takers)}")
+        raise ValueError(f"task {task!r} takes no tracks, got {list(tracks)}; tracks belong to {', '.join(takers)}")
     if len(tracks) > 1 and not entry.several:
-        raise ValueError(f"task {task!r} takes one track, given {list(tracks)}; run it once for each")
+        raise ValueError(f"task {task!r} takes one track, got {list(tracks)}; run it once for each")
     return entry.with_tracks.format(" | ".join(track.upper() for track in tracks))
 
 

@@ -1,6 +1,6 @@
-"""A network with random weights: the same classes as the real one, a few hundred kilobytes, drawn from a fixed seed.
+"""A network with random weights from a fixed seed: the real classes in a few hundred kilobytes.
 
-For tests and benchmarks whose questions are about arithmetic. What comes out is not music.
+For tests and benchmarks of arithmetic; its output is not music.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import torch
 from torch import nn
 
 from .checkpoint import give_silence
-from .config import Config, Width
+from .config import Config, StackWidth
 from .network import AceStep
-from .text import TextEncoder, build_text_model, qwen3_config
-from .tokens import demo_tokenizer
-from .vae import Oobleck
-from .vae_config import VAEConfig
+from .qwen3 import build_text_model, qwen3_config
+from .text import TextEncoder
+from .tokenizer import demo_tokenizer
+from .vae.config import VAEConfig
+from .vae.oobleck import Oobleck
 
 M = TypeVar("M", bound=nn.Module)
 
 CONFIG = Config(
-    decoder=Width(hidden=64, intermediate=128, heads=4, kv_heads=2, head_dim=16),
-    encoder=Width(hidden=48, intermediate=96, heads=4, kv_heads=2, head_dim=16),
+    decoder=StackWidth(hidden=64, intermediate=128, heads=4, kv_heads=2, head_dim=16),
+    encoder=StackWidth(hidden=48, intermediate=96, heads=4, kv_heads=2, head_dim=16),
     decoder_layers=4,
     lyric_layers=2,
     timbre_layers=2,
@@ -40,9 +41,9 @@ TEXT_CONFIG = {
     "num_key_value_heads": 1,
     "head_dim": 16,
 }
-# The real limits of 256 and 2048 tokens, at about four bytes a token.
+# The real limits of 256 and 2048 tokens at about four bytes a token.
 CAPTION_BYTES, LYRIC_BYTES = 1024, 8192
-VAE_GAIN = 0.8  # keeps latents and waveforms near unit scale through the residual units
+VAE_GAIN = 0.8  # keeps latents and waveforms near unit scale
 
 
 def network() -> AceStep:
@@ -55,12 +56,12 @@ def network() -> AceStep:
 
 
 def vae() -> Oobleck:
-    """The VAE: real strides and latent channels, so that lengths and rates are the real ones."""
+    """The VAE, with the real strides and latent channels, so lengths and rates are real."""
     return fill(Oobleck(VAE_CONFIG), VAE_GAIN).eval()
 
 
 def text_encoder() -> TextEncoder:
-    """The text encoder; its tokenizer has one token per byte, so it reads any text."""
+    """The text encoder; its tokenizer has one token per byte and reads any text."""
     tokenizer = demo_tokenizer()
     vocabulary = tokenizer.get_vocab_size()
     shapes = {"embed_tokens.weight": (vocabulary, CONFIG.text_dim)}
@@ -70,17 +71,17 @@ def text_encoder() -> TextEncoder:
 
 
 def load() -> tuple[AceStep, TextEncoder, Oobleck]:
-    """All three parts, ready to run."""
-    model, decoder = network(), vae()
-    give_silence(model, decoder)
-    return model, text_encoder(), decoder
+    """All three networks, ready to run."""
+    model, autoencoder = network(), vae()
+    give_silence(model, autoencoder)
+    return model, text_encoder(), autoencoder
 
 
 @torch.no_grad()
 def fill(module: M, gain: float = 1.0) -> M:
-    """Draw every parameter from a generator seeded by its name: the same on every machine, whatever the order.
+    """Draw every parameter from a generator seeded by its name: the same on every machine and in any order.
 
-    Matrices keep the scale of what passes through; norms are one; biases and Snake's logarithms are small.
+    Matrices preserve the scale of their input; norms are near one; biases and Snake's logarithms are small.
     """
     for name, parameter in module.named_parameters():
         generator = torch.Generator("cpu").manual_seed(zlib.crc32(name.encode()))

@@ -1,36 +1,26 @@
-"""The text encoder: Qwen3-Embedding-0.6B around a caption, its embedding layer alone around lyrics.
+"""The text encoder: Qwen3-Embedding-0.6B for the caption, its embedding layer alone for the lyrics.
 
-The network is transformers' Qwen3Model; this file builds it from a config or from tensor shapes, feeds it exactly the
-official tokens, and says what no longer fitted. transformers is imported on first use, for it takes seconds.
+Feeds the network exactly the official tokens and warns about what was cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from .prompt import END, Prompt, caption_excess, lyric_excess
+from .prompt import END, Prompt, caption_cut_warning, lyric_cut_warning
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
-    from transformers import Qwen3Config
-
-V = TypeVar("V")
 
 # Tokens that the network was trained to read, the appended end mark included (official inference).
 CAPTION_LIMIT = 256
 LYRIC_LIMIT = 2048
-
-# The same in every published text encoder of this model; no tensor's shape shows them.
-_ROPE_THETA = 1_000_000.0
-_NORM_EPS = 1e-6
-_PLANNER_VOCABULARY = 217204  # rows of the 5 Hz language model, which has the same layers and keys
-_COMFY_MARK = "qwen3_06b.transformer."
 
 
 @dataclass(frozen=True)
@@ -38,7 +28,7 @@ class TextStates:
     """A batch of encoded prompts, padded on the right with zeros, in the encoder's dtype and on its device.
 
     caption: [b n d] last hidden states; caption_mask: [b n] bool, True at tokens.
-    lyrics: [b m d] token embeddings; lyrics_mask: [b m] bool. warnings: what did not fit, one sentence each.
+    lyrics: [b m d] token embeddings; lyrics_mask: [b m] bool. warnings: what was cut, one sentence each.
     """
 
     caption: Tensor
@@ -49,10 +39,12 @@ class TextStates:
 
 
 class TextEncoder:
-    """Turns prompts into the states that the condition encoder reads.
+    """Encodes prompts into the states that the condition encoder reads.
 
-    model: a loaded build_text_model(); move it between devices freely. tokenizer: from tokens.py. The limits count
-    tokens and are the trained ones, except where a tokenizer's tokens are much shorter than Qwen's.
+    model: from build_text_model(), with weights; move it between devices freely. tokenizer: from tokenizer.py. The
+    limits count tokens; they are the trained ones, except where a tokenizer's tokens are much shorter than Qwen's.
+
+    Raises ValueError for a tokenizer of another model.
     """
 
     def __init__(
@@ -86,10 +78,10 @@ class TextEncoder:
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[Prompt]) -> TextStates:
-        """Encode a batch; each prompt runs alone, so that its neighbours cannot change it in any precision.
+        """Encode a batch; each prompt runs alone, so its neighbours cannot change it in any precision.
 
         Raises:
-            ValueError: no prompt at all.
+            ValueError: no prompts.
         """
         if not prompts:
             raise ValueError("no prompts to encode; give at least one")
@@ -105,19 +97,19 @@ class TextEncoder:
         return TextStates(*_pad(captions), *_pad(lyrics), warnings=tuple(warnings))
 
     def caption_tokens(self, prompt: Prompt) -> tuple[list[int], str]:
-        """Token ids of the caption branch, and a warning that says what was cut ("" when all of it fits)."""
+        """Token ids of the caption branch, and a warning about what was cut ("" if nothing was)."""
         limit = self._limits[0]
-        encoding, ids = self._tokens(prompt.caption_text, limit)
-        return ids, caption_excess(prompt, encoding.offsets, limit - 1)
+        encoding, ids = self._tokenize(prompt.caption_text, limit)
+        return ids, caption_cut_warning(prompt, encoding.offsets, limit - 1)
 
     def lyric_tokens(self, prompt: Prompt) -> tuple[list[int], str]:
-        """Token ids of the lyric branch, and a warning that says what was cut ("" when all of it fits)."""
+        """Token ids of the lyric branch, and a warning about what was cut ("" if nothing was)."""
         limit = self._limits[1]
-        encoding, ids = self._tokens(prompt.lyric_text, limit)
-        return ids, lyric_excess(prompt, encoding.offsets, limit - 1)
+        encoding, ids = self._tokenize(prompt.lyric_text, limit)
+        return ids, lyric_cut_warning(prompt, encoding.offsets, limit - 1)
 
-    def _tokens(self, text: str, limit: int) -> tuple[Encoding, list[int]]:
-        """Cut first and end afterwards, as a tokenizer does whose post-processor appends the end mark."""
+    def _tokenize(self, text: str, limit: int) -> tuple[Encoding, list[int]]:
+        """Truncate first and append the end mark afterwards, as a tokenizer with that post-processor does."""
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
         return encoding, [*encoding.ids[: limit - 1], self._end]
 
@@ -129,113 +121,3 @@ def _pad(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
     lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
     states = pad_sequence(rows, batch_first=True)
     return states, torch.arange(states.shape[1], device=lengths.device) < lengths[:, None]
-
-
-def text_state(tensors: Mapping[str, V]) -> dict[str, V]:
-    """Rename a file's keys to Qwen3Model's own; works on tensors and on shapes alike.
-
-    Knows the official folder (``layers.``), causal LM and ComfyUI text encoder files (``model.layers.``, with the tied
-    ``lm_head.weight`` dropped) and ComfyUI all-in-one files, of which only the part named qwen3_06b is this model.
-    Any other key stays as it is, for the strict load to name.
-    """
-    marked = {key.partition(_COMFY_MARK)[2]: value for key, value in tensors.items() if _COMFY_MARK in key}
-    state: dict[str, V] = {}
-    for key, value in (marked or tensors).items():
-        name = key.removeprefix("model.")
-        if name in state:
-            raise ValueError(f"the file holds {name} twice, with and without a prefix; it is damaged, fetch it again")
-        state[name] = value
-    state.pop("lm_head.weight", None)
-    return state
-
-
-def qwen3_config(shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any] | None) -> Qwen3Config:
-    """The model's configuration, from config.json where there is one, else from the shapes of the tensors.
-
-    Args:
-        shapes: shape of every tensor of the file, in any spelling text_state() knows.
-        config: the content of config.json, or None.
-
-    Raises:
-        ValueError: not a Qwen3 model, or the 5 Hz planner, which shares its layout.
-    """
-    from transformers import Qwen3Config
-
-    shapes = text_state(shapes)
-    vocabulary, _ = _shape(shapes, "embed_tokens.weight", 2)
-    if vocabulary == _PLANNER_VOCABULARY:
-        raise ValueError(
-            f"{vocabulary} token embeddings: this is the 5 Hz language model that plans audio codes, not the text "
-            "encoder; choose Qwen3-Embedding-0.6B (ComfyUI's qwen_0.6b_ace15.safetensors)"
-        )
-    if config is None:
-        config = _inferred(shapes)
-    if config.get("model_type") != "qwen3":
-        raise ValueError(f"model_type {config.get('model_type')!r} in the text encoder's config.json; needs 'qwen3'")
-    return Qwen3Config.from_dict(dict(config))
-
-
-def _inferred(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    vocabulary, hidden = _shape(shapes, "embed_tokens.weight", 2)
-    (head_dim,) = _shape(shapes, "layers.0.self_attn.q_norm.weight", 1)
-    return {
-        "model_type": "qwen3",
-        "vocab_size": vocabulary,
-        "hidden_size": hidden,
-        "intermediate_size": _shape(shapes, "layers.0.mlp.gate_proj.weight", 2)[0],
-        "num_hidden_layers": len({key.split(".")[1] for key in shapes if key.startswith("layers.")}),
-        "num_attention_heads": _shape(shapes, "layers.0.self_attn.q_proj.weight", 2)[0] // head_dim,
-        "num_key_value_heads": _shape(shapes, "layers.0.self_attn.k_proj.weight", 2)[0] // head_dim,
-        "head_dim": head_dim,
-        "rms_norm_eps": _NORM_EPS,
-        "rope_theta": _ROPE_THETA,
-    }
-
-
-def _shape(shapes: Mapping[str, tuple[int, ...]], key: str, dimensions: int) -> tuple[int, ...]:
-    if len(shapes.get(key, ())) != dimensions:
-        found = ", ".join(f"{name} {tuple(shape)}" for name, shape in list(shapes.items())[:3])
-        raise ValueError(
-            f"not a Qwen3 text encoder: needs {key} with {dimensions} dimensions; the file holds {found} ..."
-        )
-    return tuple(shapes[key])
-
-
-def build_text_model(config: Qwen3Config) -> nn.Module:
-    """Qwen3Model without weights, on the meta device; load text_state() into it with strict=True, assign=True.
-
-    Raises:
-        ValueError: the config scales its rotary positions, which no published text encoder of this model does.
-    """
-    from transformers import Qwen3Model
-
-    with torch.device("meta"):
-        model = Qwen3Model(config)
-    model.register_module("rotary_emb", _Rotary(config.head_dim, _rope_theta(config)))
-    return model.eval().requires_grad_(False)
-
-
-def _rope_theta(config: Qwen3Config) -> float:
-    """transformers 5 keeps the base in rope_parameters, transformers 4 beside rope_scaling."""
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    kind = rope.get("rope_type") or rope.get("type") or "default"
-    if kind != "default":
-        raise ValueError(f"rope type {kind!r} in the text encoder's config; only 'default' is supported")
-    return float(rope.get("rope_theta") or getattr(config, "rope_theta", _ROPE_THETA))
-
-
-class _Rotary(nn.Module):
-    """Rotary angles without buffers: nothing to rebuild after the meta device, nothing that a cast could round."""
-
-    def __init__(self, head_dim: int, theta: float) -> None:
-        super().__init__()
-        self.head_dim = head_dim
-        self.theta = theta
-
-    def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines [b n head_dim] for position_ids [b n], computed in float32, in the dtype of x."""
-        even = torch.arange(0, self.head_dim, 2, dtype=torch.float32, device=x.device)
-        frequencies = 1.0 / self.theta ** (even / self.head_dim)
-        angles = position_ids[..., None].float() * frequencies
-        angles = torch.cat((angles, angles), dim=-1)
-        return angles.cos().to(x.dtype), angles.sin().to(x.dtype)

@@ -10,9 +10,9 @@ from ..host.protocol import Host, Progress
 from ..model import demo
 from ..model.checkpoint import give_silence, load_network, load_text_encoder, load_vae
 from ..model.network import AceStep
-from ..model.precision import choose, side_dtype
+from ..model.precision import choose_dtype, text_vae_dtype
 from ..model.text import TextEncoder
-from ..model.tokens import find_tokenizer
+from ..model.tokenizer import find_tokenizer
 from ..pipeline.model_files import MODEL_KINDS, TEXT_KINDS, VAE_KINDS, find, model_choices
 from ..pipeline.vae_socket import AudioVAE
 
@@ -47,14 +47,14 @@ class Loader:
                     [parameters.AUTO, *model_choices(host, TEXT_KINDS)],
                     {
                         "default": parameters.AUTO,
-                        "tooltip": ("auto uses the one that comes with the checkpoint, or searches for it."),
+                        "tooltip": "auto uses the one that comes with the checkpoint, or searches for it.",
                     },
                 ),
                 "vae": (
                     [parameters.AUTO, *model_choices(host, VAE_KINDS)],
                     {
                         "default": parameters.AUTO,
-                        "tooltip": ("auto uses the one that comes with the checkpoint, or searches for it."),
+                        "tooltip": "auto uses the one that comes with the checkpoint, or searches for it.",
                     },
                 ),
                 "precision": parameters.widget("precision"),
@@ -71,13 +71,13 @@ class Loader:
         layout, text, sound = find(host, model, text_encoder, vae)
         tokenizer = find_tokenizer(text.path, host.tokenizer_bundles())
         with host.progress(PARTS) as bar:
-            network = load_network(layout, choose(precision, device), device)
+            network = load_network(layout, choose_dtype(precision, device), device)
             _tick(host, bar, 1)
             device = host.compute_device("vae")
-            oobleck = load_vae(sound, side_dtype(choose(precision, device)), device)
+            oobleck = load_vae(sound, text_vae_dtype(choose_dtype(precision, device)), device)
             _tick(host, bar, 2)
             device = host.compute_device("text")
-            encoder = load_text_encoder(text, tokenizer, side_dtype(choose(precision, device)), device)
+            encoder = load_text_encoder(text, tokenizer, text_vae_dtype(choose_dtype(precision, device)), device)
             give_silence(network, oobleck)
             _tick(host, bar, PARTS)
         return network, encoder, AudioVAE(oobleck)

@@ -43,7 +43,7 @@ class Speed:
         compiled.check(compile, device)
         # A copy of what lies on a card just now would keep that memory for itself.
         host.offload(model)
-        network = quantise.share(model, weights)
+        network = quantise.convert(model, weights)
         compiled.compile_layers(network, compile)
         network.step_cache = step_cache
         return (network,)

@@ -1,4 +1,4 @@
-"""Loading: every layout gives the same modules, and every damaged file says what is wrong with it."""
+"""Loading: every layout gives the same modules, and the error for a damaged file says what is wrong with it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from acestep_xl.model import random_network
 from acestep_xl.model.checkpoint import give_silence, load_network, load_text_encoder, load_vae
-from acestep_xl.model.config import Config, Width, from_official, from_shapes, training_of
-from acestep_xl.model.formats.safetensors import CheckpointError
-from acestep_xl.model.layouts import Layout, recognise, text_component, vae_component
+from acestep_xl.model.config import Config, StackWidth, from_official, from_shapes, training_of
+from acestep_xl.model.formats.tensors import CheckpointError
+from acestep_xl.model.layouts import Layout, open_text_encoder, open_vae, recognise
 from acestep_xl.model.network import AceStep, parameter_count
 
 CPU = torch.device("cpu")
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Each layout in a models folder of its own; the value is the checkpoint's path."""
+    """The path of a checkpoint in each layout, each in its own models folder."""
     paths = {}
     for layout in tiny.LAYOUTS:
         root = tmp_path_factory.mktemp(layout)
@@ -46,17 +46,17 @@ def load(path: Path) -> AceStep:
 
 @pytest.mark.parametrize("layout", tiny.LAYOUTS)
 def test_every_layout_gives_the_same_modules(models: dict[str, Path], layout: str) -> None:
-    found: Layout = recognise(models[layout])
+    checkpoint: Layout = recognise(models[layout])
     root = models[layout].parents[1]
-    vae = load_vae(found.vae or vae_component(root / "vae" / "ace_1.5_vae.safetensors"), torch.float32, CPU)
-    text_source = found.text or text_component(root / "text_encoders" / "qwen_0.6b_ace15.safetensors")
+    vae = load_vae(checkpoint.vae or open_vae(root / "vae" / "ace_1.5_vae.safetensors"), torch.float32, CPU)
+    text_source = checkpoint.text or open_text_encoder(root / "text_encoders" / "qwen_0.6b_ace15.safetensors")
     tokenizer = next(root.rglob("tokenizer.json")).parent
     text = load_text_encoder(text_source, tokenizer, torch.float32, CPU)
-    network = load_network(found, torch.float32, CPU)
+    network = load_network(checkpoint, torch.float32, CPU)
     give_silence(network, vae)
 
-    assert found.config == random_network.CONFIG
-    assert found.training == "sft"
+    assert checkpoint.config == random_network.CONFIG
+    assert checkpoint.training == "sft"
     for module, expected in ((network, tiny.network_state()), (text.model, tiny.text_state())):
         state = module.state_dict()
         assert state.keys() == expected.keys()
@@ -65,22 +65,25 @@ def test_every_layout_gives_the_same_modules(models: dict[str, Path], layout: st
     assert torch.equal(network.silent(2000), tiny.silence()[0].T[:2000])
 
 
-def test_silence_is_encoded_where_it_is_not_shipped() -> None:
-    """The repeated last frame is what a longer silence really encodes to."""
+def test_silence_is_encoded_if_it_is_not_shipped() -> None:
+    """A longer silence really encodes to the repeated last frame."""
     network, vae = random_network.network(), random_network.vae()
     give_silence(network, vae)
-    whole = vae.encode(torch.zeros(1, 2, 60 * vae.config.hop))[0].T
-    torch.testing.assert_close(network.silent(50), whole[:50], rtol=0, atol=1e-5)
+    encoded = vae.encode(torch.zeros(1, 2, 60 * vae.config.hop))[0].T
+    torch.testing.assert_close(network.silent(50), encoded[:50], rtol=0, atol=1e-5)
 
 
 def test_parameter_counts_are_the_published_ones() -> None:
-    encoder = Width(2048, 6144, 16, 8, 128)
-    assert parameter_count(Config(Width(2560, 9728, 32, 8, 128), encoder, 32, 8, 4, 2, 1024)) == 4_987_310_726
+    encoder = StackWidth(2048, 6144, 16, 8, 128)
+    assert parameter_count(Config(StackWidth(2560, 9728, 32, 8, 128), encoder, 32, 8, 4, 2, 1024)) == 4_987_310_726
     assert parameter_count(Config(encoder, encoder, 24, 8, 4, 2, 1024)) == 2_393_872_518
 
 
-def test_shapes_tell_what_the_config_tells() -> None:
-    for config in (random_network.CONFIG, Config(Width(32, 48, 2, 1, 16), Width(32, 48, 2, 1, 16), 3, 1, 2, 1, 24)):
+def test_config_from_shapes_equals_the_config_file() -> None:
+    for config in (
+        random_network.CONFIG,
+        Config(StackWidth(32, 48, 2, 1, 16), StackWidth(32, 48, 2, 1, 16), 3, 1, 2, 1, 24),
+    ):
         with torch.device("meta"):
             shapes = {name: tuple(t.shape) for name, t in AceStep(config).state_dict().items()}
         assert from_shapes(shapes) == from_official(tiny.official_config(config)) == config
@@ -102,8 +105,8 @@ def test_training_kind(config: dict[str, object], name: str, training: str) -> N
     assert training_of(config, name) == training
 
 
-def test_the_cpu_gets_aligned_weights_and_a_gpu_mapped_ones(split: Path) -> None:
-    """The song must not depend on where in a file a tensor happens to lie."""
+def test_weights_are_aligned_for_the_cpu_and_mapped_for_a_gpu(split: Path) -> None:
+    """A song must not depend on the offset of a tensor in its file."""
     save_file({**load_file(split)}, split, metadata={"padding": "x"})
     layout = recognise(split)
     mapped = [p.data_ptr() for p in load_network(layout, torch.float32, torch.device("meta")).parameters()]
@@ -118,7 +121,7 @@ def test_truncated_file(split: Path) -> None:
     assert str(split) in str(error.value)
 
 
-def test_file_that_is_no_safetensors(tmp_path: Path) -> None:
+def test_file_that_is_not_safetensors(tmp_path: Path) -> None:
     page = tmp_path / "model.safetensors"
     page.write_text("<!doctype html><title>Sign in</title>" * 20)
     with pytest.raises(CheckpointError, match="not a complete safetensors file"):
@@ -132,7 +135,7 @@ def test_another_model(tmp_path: Path) -> None:
         recognise(other)
 
 
-def test_missing_extra_and_misshapen_keys_are_named_together(split: Path) -> None:
+def test_missing_unknown_and_misshapen_keys_are_named_together(split: Path) -> None:
     state = load_file(split)
     del state["decoder.norm_out.weight"]
     state["decoder.bonus"] = torch.ones(2)
@@ -157,14 +160,14 @@ def test_incomplete_folders(models: dict[str, Path], tmp_path: Path) -> None:
         recognise(tmp_path)
 
 
-def test_shard_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_shard(tmp_path: Path) -> None:
     name = tiny.write("shards", tmp_path)
     (tmp_path / "diffusers" / name / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"not there: model-00002-of-00002.safetensors"):
         recognise(tmp_path / "diffusers" / name)
 
 
-def test_config_lacking_a_field_and_one_with_other_layers(models: dict[str, Path], tmp_path: Path) -> None:
+def test_config_without_a_field_and_with_other_layers(models: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes((models["official"] / "model.safetensors").read_bytes())
@@ -179,15 +182,13 @@ def test_config_lacking_a_field_and_one_with_other_layers(models: dict[str, Path
         recognise(folder)
 
 
-class Evil:
+class Malicious:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return print, ("unpickled",)
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", pickle.dumps(Evil())])
-def test_silence_latent_is_never_unpickled_blindly(
-    split: Path, content: bytes, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("content", [b"", b"garbage", pickle.dumps(Malicious())])
+def test_silence_latent_never_runs_code(split: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     (split.parent / "silence_latent.pt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"silence_latent.pt can't be read"):
         load(split)
@@ -203,6 +204,6 @@ def test_silence_latent_of_another_shape(split: Path) -> None:
 def test_wrong_text_encoder_and_vae(split: Path, models: dict[str, Path]) -> None:
     tokenizer = models["split"].parents[1] / "text_encoders" / "qwen_0.6b_ace15"
     with pytest.raises(CheckpointError, match="not the text encoder"):
-        load_text_encoder(text_component(split), tokenizer, torch.float32, CPU)
+        load_text_encoder(open_text_encoder(split), tokenizer, torch.float32, CPU)
     with pytest.raises(CheckpointError, match="not ACE-Step's VAE"):
-        load_vae(vae_component(split), torch.float32, CPU)
+        load_vae(open_vae(split), torch.float32, CPU)

@@ -28,8 +28,9 @@ from acestep_xl.model import context
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
-from acestep_xl.model.text import TextEncoder, build_text_model
-from acestep_xl.model.tokens import demo_tokenizer
+from acestep_xl.model.qwen3 import build_text_model
+from acestep_xl.model.text import TextEncoder
+from acestep_xl.model.tokenizer import demo_tokenizer
 from acestep_xl.sampler.denoise import denoise
 from acestep_xl.sampler.guidance import Guidance
 from acestep_xl.sampler.noise import draw

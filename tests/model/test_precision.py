@@ -1,4 +1,4 @@
-"""Number formats: what is chosen, and that fp16 survives what overflows it."""
+"""Precision: which dtype is chosen, and that fp16 survives what would overflow it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from acestep_xl.model import random_network
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.context import text_to_music
 from acestep_xl.model.network import AceStep
-from acestep_xl.model.precision import choose, network_dtypes, side_dtype
+from acestep_xl.model.precision import choose_dtype, network_dtypes, text_vae_dtype
 from acestep_xl.model.predictor import Predictor
 
 CPU = torch.device("cpu")
@@ -17,15 +17,15 @@ LOUD = {"gate_proj": 16.0, "up_proj": 5000.0, "down_proj": 1 / 80000}
 
 
 def converted(dtype: torch.dtype, *, loud: bool = False) -> AceStep:
-    """The random network in a format; loud makes the products inside its MLPs large and scales them back afterwards."""
+    """The random network in a dtype; loud makes the products inside its MLPs large and scales the results back."""
     network = random_network.network()
     network.silence = torch.zeros(1, 64)
-    of = network_dtypes(dtype)
+    dtype_of = network_dtypes(dtype)
     for name, parameter in network.named_parameters():
         for part, gain in LOUD.items() if loud else ():
             if name.endswith(f"{part}.weight"):
                 parameter.mul_(gain)
-        parameter.data = parameter.data.to(of(name))
+        parameter.data = parameter.data.to(dtype_of(name))
     return network
 
 
@@ -46,19 +46,19 @@ def velocity(network: AceStep) -> torch.Tensor:
 
 
 def test_choice() -> None:
-    assert choose("auto", CPU) == torch.float32
-    assert choose("auto", torch.device("mps")) == torch.bfloat16
-    assert choose("fp16", CPU) == torch.float16
-    assert side_dtype(torch.float16) == torch.float32
-    assert side_dtype(torch.bfloat16) == torch.bfloat16
+    assert choose_dtype("auto", CPU) == torch.float32
+    assert choose_dtype("auto", torch.device("mps")) == torch.bfloat16
+    assert choose_dtype("fp16", CPU) == torch.float16
+    assert text_vae_dtype(torch.float16) == torch.float32
+    assert text_vae_dtype(torch.bfloat16) == torch.bfloat16
     with pytest.raises(ValueError, match="precision 'int4' is unknown; allowed: auto, bf16, fp16, fp32"):
-        choose("int4", CPU)
+        choose_dtype("int4", CPU)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.1), (torch.float16, 0.02)])
 def test_half_precision_is_near_float32(dtype: torch.dtype, tolerance: float) -> None:
     exact, half = velocity(converted(torch.float32)), velocity(converted(dtype))
-    assert half.dtype == torch.float32  # the format of x, whatever the network computes in
+    assert half.dtype == torch.float32  # the dtype of x, whatever the network computes in
     assert (half - exact).norm() / exact.norm() < tolerance
 
 

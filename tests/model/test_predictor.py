@@ -1,4 +1,4 @@
-"""The predictor's shortcuts: halves in one batch, levels announced ahead, the context settled once. None shows."""
+"""The predictor's shortcuts change no numbers: two velocities in one batch, precomputed timesteps, one context."""
 
 from __future__ import annotations
 
@@ -33,43 +33,43 @@ def predictor(golden: Any, *, sources: int = 1, **options: Any) -> Predictor:
     return Predictor(golden.network, condition(golden, 12, 5, BATCH), source, **options)
 
 
-NEGATIVES = {"null": None, "wholly": (1.0,) * BATCH, "partly": (1.0, 0.0, 0.3), "not at all": (0.0,) * BATCH}
+NEGATIVES = {"null": None, "full": (1.0,) * BATCH, "mixed": (1.0, 0.0, 0.3), "zero": (0.0,) * BATCH}
 
 
 @pytest.mark.parametrize("sources", [1, BATCH])
 @pytest.mark.parametrize("weights", NEGATIVES.values(), ids=NEGATIVES)
-def test_both_velocities_in_one_batch_are_those_of_two(
-    golden: Any, weights: tuple[float, ...] | None, sources: int
-) -> None:
+def test_batched_velocities_equal_separate_ones(golden: Any, weights: tuple[float, ...] | None, sources: int) -> None:
     options: dict[str, Any] = {"sources": sources}
     if weights is not None:
         options |= {"negative": condition(golden, 9, 6), "negative_weights": weights}
     x = latent(golden)
-    together, apart = (predictor(golden, together=how, **options)(x, 0.7, unconditional=True) for how in (True, False))
-    for one, other in zip(together, apart, strict=True):
-        assert one is not None and other is not None
-        torch.testing.assert_close(one, other, rtol=0, atol=2e-5)
-    assert together[1] is not None and not torch.allclose(together[0], together[1], atol=1e-3)
+    batched, separate = (
+        predictor(golden, batched=option, **options)(x, 0.7, unconditional=True) for option in (True, False)
+    )
+    for actual, expected in zip(batched, separate, strict=True):
+        assert actual is not None and expected is not None
+        torch.testing.assert_close(actual, expected, rtol=0, atol=2e-5)
+    assert batched[1] is not None and not torch.allclose(batched[0], batched[1], atol=1e-3)
 
 
-def test_levels_announced_ahead_give_the_same_velocities(golden: Any) -> None:
-    ahead, late = predictor(golden), predictor(golden)
+def test_precomputed_timesteps_give_the_same_velocities(golden: Any) -> None:
+    prepared, plain = predictor(golden), predictor(golden)
     levels = [1.0, 0.83, 0.5, 0.5, 0.0]
-    ahead.precompute_timesteps(levels)
+    prepared.precompute_timesteps(levels)
     for t in [*levels, 0.31]:
-        expected = late(latent(golden), t, unconditional=False)[0]
-        torch.testing.assert_close(ahead(latent(golden), t, unconditional=False)[0], expected, rtol=0, atol=2e-5)
+        expected = plain(latent(golden), t, unconditional=False)[0]
+        torch.testing.assert_close(prepared(latent(golden), t, unconditional=False)[0], expected, rtol=0, atol=2e-5)
 
 
-def test_the_predictor_is_the_network_itself(golden: Any) -> None:
+def test_the_predictor_gives_the_networks_velocity(golden: Any) -> None:
     decoder = golden.network.decoder
     source = context.text_to_music(golden.network, FRAMES)
     states = condition(golden, 12, 5)
     x = latent(golden, 1)
-    whole = decoder(x, torch.tensor([0.4]), source, decoder.remember(states.states, None))
-    velocity, none = Predictor(golden.network, states, source)(x, 0.4, unconditional=False)
-    torch.testing.assert_close(velocity, whole)
-    assert none is None
+    expected = decoder(x, torch.tensor([0.4]), source, decoder.project_kv(states.states, None))
+    velocity, unconditional = Predictor(golden.network, states, source)(x, 0.4, unconditional=False)
+    torch.testing.assert_close(velocity, expected)
+    assert unconditional is None
 
 
 def test_the_null_condition_is_a_constant(golden: Any) -> None:
@@ -77,7 +77,7 @@ def test_the_null_condition_is_a_constant(golden: Any) -> None:
     decoder, network = golden.network.decoder, golden.network
     source, x = context.text_to_music(network, FRAMES), latent(golden, 1)
     copies = network.null_condition_emb.expand(1, 17, -1)
-    attended = decoder(x, torch.tensor([0.4]), source, decoder.remember(copies, None))
+    attended = decoder(x, torch.tensor([0.4]), source, decoder.project_kv(copies, None))
     constant = Predictor(network, condition(golden, 12, 5), source)(x, 0.4, unconditional=True)[1]
     assert constant is not None
     torch.testing.assert_close(constant, attended, rtol=0, atol=2e-5)

@@ -1,4 +1,4 @@
-"""Prompt text: the official strings to the character, instructions, and refusals."""
+"""Prompt text: the official strings character for character, instructions, and what is refused."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from acestep_xl.model.prompt import (
     TRACKS,
     Metadata,
     Prompt,
-    caption_excess,
+    caption_cut_warning,
     caption_prompt,
+    find_problems,
     instruction,
-    lyric_excess,
+    lyric_cut_warning,
     lyric_prompt,
-    problems,
 )
 
 TEXT2MUSIC = "Fill the audio semantic mask based on the given conditions:"
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
 
-def test_caption_prompt_with_everything() -> None:
+def test_caption_prompt_with_all_metadata() -> None:
     metadata = Metadata(bpm=128, time_signature="4", key_scale="F# minor", duration=119.9)
     assert caption_prompt("warm lo-fi, soft piano", metadata, TEXT2MUSIC) == (
         "# Instruction\n"
@@ -105,7 +105,7 @@ def test_every_task_and_track_is_covered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "tracks", "said"),
+    ("task", "tracks", "parts"),
     [
         ("remix", (), ["'remix'", "text2music", "complete"]),
         ("extract", ("kazoo", "drums", "tuba"), ["'kazoo', 'tuba'", "woodwinds", "vocals"]),
@@ -113,43 +113,43 @@ def test_every_task_and_track_is_covered() -> None:
         ("repaint", ("drums",), ["takes no tracks", "extract, lego, complete"]),
     ],
 )
-def test_instruction_refuses(task: str, tracks: tuple[str, ...], said: list[str]) -> None:
+def test_instruction_refuses(task: str, tracks: tuple[str, ...], parts: list[str]) -> None:
     with pytest.raises(ValueError) as error:
         instruction(task, tracks)
-    assert all(part in str(error.value) for part in said)
+    assert all(part in str(error.value) for part in parts)
 
 
 @pytest.mark.parametrize("bpm", [None, 30, 300])
 @pytest.mark.parametrize("duration", [None, 1, 600.0])
 def test_limits_are_allowed(bpm: int | None, duration: float | None) -> None:
-    assert problems(Metadata(bpm, "6", "C major", duration), "unknown") == []
+    assert find_problems(Metadata(bpm, "6", "C major", duration), "unknown") == []
 
 
 def test_every_choice_is_allowed() -> None:
     for key in parameters.KEY_SCALES:
         spelled = key[0] + key[1:].replace("#", "♯", 1).replace("b ", "♭ ", 1)
-        assert problems(Metadata(key_scale=key), "en") == problems(Metadata(key_scale=spelled), "en") == []
+        assert find_problems(Metadata(key_scale=key), "en") == find_problems(Metadata(key_scale=spelled), "en") == []
         assert Metadata(key_scale=spelled).fields()["keyscale"] == key
-    assert all(problems(Metadata(), language) == [] for language in parameters.LANGUAGES)
-    assert all(problems(Metadata(time_signature=beats), "en") == [] for beats in "2346")
+    assert all(find_problems(Metadata(), language) == [] for language in parameters.LANGUAGES)
+    assert all(find_problems(Metadata(time_signature=beats), "en") == [] for beats in "2346")
 
 
 @pytest.mark.parametrize("bpm", [29, 301, 0, -1, 120.0, True])
 def test_bpm_out_of_range(bpm: int) -> None:
-    (problem,) = problems(Metadata(bpm=bpm), "en")
+    (problem,) = find_problems(Metadata(bpm=bpm), "en")
     assert repr(bpm) in problem and "30 to 300" in problem
 
 
 @pytest.mark.parametrize("duration", [0.5, 600.1, float("nan"), float("inf"), -3])
 def test_duration_out_of_range(duration: float) -> None:
-    (problem,) = problems(Metadata(duration=duration), "en")
+    (problem,) = find_problems(Metadata(duration=duration), "en")
     assert repr(duration) in problem and "1 to 600 seconds" in problem
 
 
 def test_all_problems_at_once() -> None:
     with pytest.raises(ValueError) as error:
         Prompt("a\ud800b", "x", "klingon", Metadata(20, "4/4", "H major", 9000), TEXT2MUSIC)
-    said = str(error.value)
+    message = str(error.value)
     for part in (
         "bpm 20",
         "'4/4'",
@@ -160,11 +160,11 @@ def test_all_problems_at_once() -> None:
         "yue",
         "caption: character 1",
     ):
-        assert part in said
+        assert part in message
 
 
 def one_token_per_character(text: str) -> list[tuple[int, int]]:
-    return [(place, place + 1) for place in range(len(text))]
+    return [(index, index + 1) for index in range(len(text))]
 
 
 def prompt_of(caption: str = "slow harp and rain", lyrics: str = "la") -> Prompt:
@@ -184,37 +184,37 @@ def prompt_of(caption: str = "slow harp and rain", lyrics: str = "la") -> Prompt
         ("harp and ", "model: the caption from 'rain' on, bpm, timesignature, keyscale and duration; "),
     ],
 )
-def test_caption_excess_names_what_is_lost(after: str, lost: str) -> None:
+def test_caption_cut_warning_names_what_is_lost(after: str, lost: str) -> None:
     prompt = prompt_of()
     text = prompt.caption_text
     room = text.rindex("seconds\n") + 8 if after == "\n" else text.rindex(after) + len(after)
-    said = caption_excess(prompt, one_token_per_character(text), room)
-    assert lost in said
-    assert said.startswith(f"caption: {len(text) + 1} tokens, {room + 1} is the limit; ")
+    message = caption_cut_warning(prompt, one_token_per_character(text), room)
+    assert lost in message
+    assert message.startswith(f"caption: {len(text) + 1} tokens exceed the limit of {room + 1}; ")
 
 
-def test_caption_excess_says_how_much_to_shorten() -> None:
+def test_caption_cut_warning_says_how_much_to_shorten() -> None:
     prompt = prompt_of()
     text = prompt.caption_text
-    said = caption_excess(prompt, one_token_per_character(text), len(text) - 9)
-    assert said.endswith("shorten the caption by about 2 words (9 characters)")  # " and rain"
-    assert caption_excess(prompt, one_token_per_character(text), len(text)) == ""
+    message = caption_cut_warning(prompt, one_token_per_character(text), len(text) - 9)
+    assert message.endswith("shorten the caption by about 2 words (9 characters)")  # " and rain"
+    assert caption_cut_warning(prompt, one_token_per_character(text), len(text)) == ""
 
 
-def test_caption_excess_is_not_fooled_by_the_caption() -> None:
+def test_caption_cut_warning_is_not_fooled_by_the_caption() -> None:
     prompt = prompt_of(caption="x\n\n# Caption\n# Metas\n- bpm: 1\n- duration: 2\n")
     text = prompt.caption_text
-    said = caption_excess(prompt, one_token_per_character(text), text.rindex("- duration"))
-    assert "model: duration; " in said
+    message = caption_cut_warning(prompt, one_token_per_character(text), text.rindex("- duration"))
+    assert "model: duration; " in message
 
 
-def test_lyric_excess() -> None:
+def test_lyric_cut_warning() -> None:
     prompt = prompt_of(lyrics="one two three four five six seven eight nine ten")
     text = prompt.lyric_text
     tokens = one_token_per_character(text)
-    said = lyric_excess(prompt, tokens, text.index("three"))
-    assert f"lyrics: {len(text) + 1} tokens, {text.index('three') + 1} is the limit; " in said
-    assert "no longer read by the model: the lyrics from 'three four five six seven eight' on; " in said
-    assert lyric_excess(prompt, tokens, len(text)) == ""
-    closing = lyric_excess(prompt, tokens, len(text) - len(END))
+    message = lyric_cut_warning(prompt, tokens, text.index("three"))
+    assert f"lyrics: {len(text) + 1} tokens exceed the limit of {text.index('three') + 1}; " in message
+    assert "no longer read by the model: the lyrics from 'three four five six seven eight' on; " in message
+    assert lyric_cut_warning(prompt, tokens, len(text)) == ""
+    closing = lyric_cut_warning(prompt, tokens, len(text) - len(END))
     assert "only the closing mark of the template; shorten the lyrics by about 3 words (13 characters)" in closing

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from acestep_xl.model.vae import Oobleck, receptive_field
-from acestep_xl.model.vae_config import VAEConfig
-from acestep_xl.model.vae_keys import vae_state
+from acestep_xl.model.vae.chunks import receptive_field
+from acestep_xl.model.vae.config import VAEConfig
+from acestep_xl.model.vae.keys import vae_state
+from acestep_xl.model.vae.oobleck import Oobleck
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")  # diffusers' own
 

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from acestep_xl.model.vae import Oobleck
-from acestep_xl.model.vae_config import VAEConfig
-from acestep_xl.model.vae_keys import vae_state
+from acestep_xl.model.vae.config import VAEConfig
+from acestep_xl.model.vae.keys import vae_state
+from acestep_xl.model.vae.oobleck import Oobleck
 
 CONFIG = VAEConfig(latent_channels=3, encoder_channels=4, decoder_channels=5, channel_multiples=(1, 3), strides=(2, 6))
 

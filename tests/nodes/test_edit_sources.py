@@ -18,7 +18,7 @@ from torchaudio.functional import resample
 from acestep_xl.host import use
 from acestep_xl.model import demo
 from acestep_xl.model.predictor import Predictor
-from acestep_xl.model.vae import Oobleck
+from acestep_xl.model.vae.oobleck import Oobleck
 from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS
 from acestep_xl.pipeline.edit import LENGTH
 from acestep_xl.runner.execute import NodeError
@@ -410,7 +410,7 @@ BAD_REGIONS = [
     ("abc", r"at character 1, 'abc': there is no dash"),
     ("1-2, 5", r"at character 6, '5': there is no dash"),
     ("1-2, 4-3", r"at character 6, '4-3': .*must end after its start"),
-    ("1-x", r"at character 1, '1-x': 'x' is no time"),
+    ("1-x", r"at character 1, '1-x': 'x' is not a time"),
 ]
 
 

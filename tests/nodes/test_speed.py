@@ -18,7 +18,7 @@ from acestep_xl import host as hosts
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.model import compiled, quantise, random_network
 from acestep_xl.nodes.speed import Speed
-from acestep_xl.pipeline import memory_speed
+from acestep_xl.pipeline.memory import speed as memory_speed
 
 
 def song(output: Path, settings: dict[str, Any], models: Path | None = None, **choices: Any) -> Tensor:
@@ -72,7 +72,7 @@ def test_a_wrong_choice_is_told_before_it_runs(tmp_path: Path) -> None:
 def test_more_memory_is_announced_for_what_needs_it() -> None:
     network = random_network.network()
     assert memory_speed.memory(network, 1, 1500) == 0
-    small, dynamic, cached = (quantise.share(network, kind) for kind in ("int8", "int8 dynamic", "as loaded"))
+    small, dynamic, cached = (quantise.convert(network, kind) for kind in ("int8", "int8 dynamic", "as loaded"))
     cached.step_cache = 0.1
     assert memory_speed.memory(small, 1, 1500) == memory_speed.memory(small, 4, 6000) == 4 * 64 * 128
     for made in (dynamic, cached):
@@ -87,9 +87,8 @@ from torch._dynamo.utils import counters
 from acestep_xl.model import random_network
 from acestep_xl.model.compiled import compile_layers
 from acestep_xl.model.condition import Condition
-from acestep_xl.model.network import AceStep
+from acestep_xl.model.network import AceStep, share
 from acestep_xl.model.predictor import Predictor
-from acestep_xl.model.quantise import copy_of
 
 network = random_network.fill(AceStep(replace(random_network.CONFIG, decoder_layers=4)))
 network.silence = random_network.network().silence
@@ -99,8 +98,8 @@ def velocity(network, frames, songs=1):
     x, context = (torch.randn(songs, frames, n, generator=draw) for n in (64, 128))
     return Predictor(network, Condition(states, None), context)(x, 0.6, unconditional=False)[0]
 
-made = copy_of(network)
-eager = copy_of(made)
+made = share(network)
+eager = share(made)
 compile_layers(made, "on")
 for frames in (600, 300, 1001):
     torch.testing.assert_close(velocity(made, frames), velocity(eager, frames), rtol=0, atol=2e-5)
@@ -135,14 +134,14 @@ NO_COMPILER = """
 import torch
 from acestep_xl.model import random_network
 from acestep_xl.model.compiled import compile_layers
-from acestep_xl.model.quantise import copy_of
+from acestep_xl.model.network import share
 
-network = copy_of(random_network.network())
+network = share(random_network.network())
 assert len(network.decoder.layers) > 1
 compile_layers(network, "on")
 x, context = torch.zeros(1, 60, 64), torch.zeros(1, 60, 128)
 try:
-    null = network.decoder.remember_constant(network.null_condition_emb)
+    null = network.decoder.project_constant(network.null_condition_emb)
     network.decoder(x, torch.ones(1), context, null)
 except RuntimeError as error:
     print(error)

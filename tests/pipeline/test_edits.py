@@ -20,7 +20,7 @@ from torch import Tensor
 
 from acestep_xl.model import demo
 from acestep_xl.model.predictor import Predictor
-from acestep_xl.model.vae import Oobleck
+from acestep_xl.model.vae.oobleck import Oobleck
 from acestep_xl.nodes.load_audio import example
 from acestep_xl.pipeline.conditioning import REFERENCES
 from acestep_xl.pipeline.edit import LENGTH

@@ -82,7 +82,7 @@ def test_the_derivation_gives_the_official_runs(facts, golden):
         return derivation.generate(facts.network, noise, levels, sides, **more)
 
     close(run([Side(own, derivation.context(facts.silence(101)))] * 12), outputs["gen.apg7"])
-    told = Side(own, derivation.context(facts.through_codes(src)))
+    told = Side(own, derivation.context(facts.round_trip_codes(src)))
     close(run(facts.without_source(6, told, released, 12)), outputs["gen.cover"])
     part = Side(own, facts.repaint(src, SPANS))
     close(run([part] * 12, holding=hold(src, SPANS, 0.5, 10)), outputs["gen.repaint"])
@@ -92,7 +92,7 @@ def test_the_derivation_gives_the_official_runs(facts, golden):
 @pytest.mark.parametrize(("strength", "kept"), [(0.0, 0), (0.3, 3), (0.5, 5), (0.99, 9), (1.0, 10)])
 def test_cover(facts, codes, strength, kept):
     src = facts.source(FRAMES)
-    told = Side(facts.condition(0), derivation.context(facts.through_codes(src) if codes else src))
+    told = Side(facts.condition(0), derivation.context(facts.round_trip_codes(src) if codes else src))
     expected = derive(facts, facts.without_source(kept, told, facts.condition(0, caption=1), STEPS))
     close(song(facts, cover(src, codes, strength), facts.prompt(0, released=1)), expected)
 
@@ -103,7 +103,7 @@ def test_cover_from_a_noised_source(facts, share, first, strength):
     # Levels: 1 .96 .92 .88 .82 .75 .67 .56 .43 .25 and 0, which is never started from.
     src, noise, levels = facts.source(FRAMES), derivation.draw(SEED, FRAMES), LEVELS[first:]
     left, start = STEPS - first, levels[0] * noise + (1 - levels[0]) * src
-    told = Side(facts.condition(0), derivation.context(facts.through_codes(src)))
+    told = Side(facts.condition(0), derivation.context(facts.round_trip_codes(src)))
     sides = facts.without_source(int(left * strength), told, facts.condition(0, caption=1), left)
     expected = derivation.generate(facts.network, noise, levels, sides, start=start)
     close(song(facts, cover(src, True, strength, share), facts.prompt(0, released=1)), expected)
@@ -248,7 +248,7 @@ def test_short_song_is_padded_with_silence_to_128_frames(facts, task):
     whole = torch.cat([src, facts.silence(27)], dim=1)
     latent, seen = {
         "text2music": lambda: (as_latent(torch.zeros(1, 101, 64)), derivation.context(facts.silence(128))),
-        "cover": lambda: (cover(src, True), derivation.context(facts.through_codes(whole))),
+        "cover": lambda: (cover(src, True), derivation.context(facts.round_trip_codes(whole))),
         "cover-nofsq": lambda: (cover(src), derivation.context(whole)),
         "repaint": lambda: (repaint(src), facts.repaint(whole, SPANS)),
     }[task]()

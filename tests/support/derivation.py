@@ -88,7 +88,7 @@ class Facts:
         return torch.cat([lyrics, encoder.timbre_encoder(ref)[None], projected], dim=1)
 
     @torch.no_grad()
-    def through_codes(self, source: Tensor) -> Tensor:
+    def round_trip_codes(self, source: Tensor) -> Tensor:
         """Tokenizer and detokenizer; a window of five that the source does not fill is filled with silence."""
         whole = torch.cat([source, self.silence(-source.shape[1] % 5)], dim=1)
         codes = self.network.tokenizer(whole, self.silence(5)[0])
@@ -191,5 +191,5 @@ def _unconditional(network: AceStep, x: Tensor, t: float, side: Side, weight: fl
 
 
 def _velocity(network: AceStep, x: Tensor, t: float, states: Tensor, context: Tensor) -> Tensor:
-    memory = network.decoder.remember(states, None)
+    memory = network.decoder.project_kv(states, None)
     return network.decoder(x, torch.tensor([t], dtype=torch.float32), context, memory)

@@ -45,6 +45,7 @@ RULES: dict[str, Rule] = {
     "model.planner": Rule(
         own=("model.planner", "model.formats"), libraries=("safetensors", "tokenizers", "torch", "transformers")
     ),
+    "model.vae": Rule(own=("model.vae",), libraries=("torch",)),
     "sampler": Rule(libraries=("torch",)),
     "sampler.plot": Rule(libraries=("matplotlib", "numpy", "torch")),
     "sampler.schedules": Rule(own=("sampler.schedules",), libraries=("numpy", "scipy")),

@@ -19,9 +19,9 @@ from torch import Tensor
 from acestep_xl.model import random_network
 from acestep_xl.model.checkpoint import give_silence
 from acestep_xl.model.config import Config
-from acestep_xl.model.tokens import demo_tokenizer, save_tokenizer
-from acestep_xl.model.vae import Oobleck
-from acestep_xl.model.vae_config import VAEConfig
+from acestep_xl.model.tokenizer import demo_tokenizer, save_tokenizer
+from acestep_xl.model.vae.config import VAEConfig
+from acestep_xl.model.vae.oobleck import Oobleck
 
 LAYOUTS = ("official", "shards", "split", "all_in_one", "diffusers")
 NAME = "acestep_v1.5_xl_sft_tiny"

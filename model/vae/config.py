@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count, takewhile
 from typing import Any
 
-from .vae_keys import vae_places
+from .keys import map_keys
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,18 @@ class VAEConfig:
 
     @classmethod
     def from_state(cls, shapes: Mapping[str, tuple[int, ...]]) -> VAEConfig:
-        """Infer the sizes from tensor shapes, by the keys of any checkpoint that `vae_state` accepts.
+        """Infer the sizes from tensor shapes, under the keys of any checkpoint that `vae_state` accepts.
 
-        A stride is half the kernel of its block's resampling convolution. The sampling rate leaves no trace in a tensor
-        and is taken to be 48000. Raises ValueError for an unknown key, missing convolutions, and widths that are not
+        A stride is half the kernel of its block's resampling convolution. The sample rate shows in no shape and is
+        assumed to be 48000. Raises ValueError for an unknown key, missing convolutions, and widths that are not
         multiples of the first.
         """
-        places = vae_places(shapes)
-        kernels = {module: shapes[key] for key, (module, leaf) in places.items() if leaf in ("weight", "v")}
+        modules = map_keys(shapes)
+        kernels = {module: shapes[key] for key, (module, leaf) in modules.items() if leaf in ("weight", "v")}
         downs = list(takewhile(kernels.__contains__, (f"encoder.block.{i}.conv1" for i in count())))
         needed = ("encoder.conv1", downs[0] if downs else "encoder.block.0.conv1", "decoder.conv1", "decoder.conv2")
         if missing := [module for module in needed if module not in kernels]:
-            raise ValueError(f"not a whole VAE checkpoint: no weight for {', '.join(missing)}")
+            raise ValueError(f"not a complete VAE checkpoint: no weight for {', '.join(missing)}")
         base, audio_channels, _ = kernels["encoder.conv1"]
         if any(kernels[m][0] % base for m in downs):
             raise ValueError(f"encoder widths {[kernels[m][0] for m in downs]} are not multiples of the first, {base}")

@@ -1,4 +1,4 @@
-"""The text encoder's tokenizer: found, loaded and, for the demo network, made."""
+"""The text encoder's tokenizer: finding, loading and saving it, and the demo network's."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ SPECIAL_TOKENS = (
     "<|fim_prefix|> <|fim_middle|> <|fim_suffix|> <|fim_pad|> <|repo_name|> <|file_sep|> <tool_response> "
     "</tool_response> <think> </think>"
 ).split()
-# Where Qwen's byte-pair encoding may not merge across: a fact of the vocabulary, not a choice.
+# The boundaries that Qwen's byte-pair merges do not cross; part of the vocabulary, not a choice.
 _SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_WHOLE = "tokenizer.json"
-_PARTS = ("vocab.json", "merges.txt")
+_SINGLE_FILE = "tokenizer.json"
+_VOCABULARY_FILES = ("vocab.json", "merges.txt")
 
 
 def find_tokenizer(near: Path, bundles: Sequence[Path]) -> Path:
     """The folder to give to load_tokenizer() for a checkpoint.
 
     Args:
-        near: the text encoder's file or folder. Searched are a folder named like the file, then the folder itself and
-            its parent, each with the folders tokenizer and Qwen3-Embedding-0.6B inside.
-        bundles: further folders, tried last.
+        near: the text encoder's file or folder. The search covers a folder named like the file, then the folder itself
+            and its parent, each after its subfolders tokenizer and Qwen3-Embedding-0.6B.
+        bundles: more folders, searched last.
 
     Raises:
-        FileNotFoundError: nothing there; says which file to fetch and every place searched.
+        FileNotFoundError: none of them has a tokenizer; names the file to fetch and every folder searched.
     """
-    home = near if near.is_dir() else near.parent
-    places = [] if near.is_dir() else [near.with_suffix("")]
-    for folder in (home, home.parent):
-        places += [folder / "tokenizer", folder / "Qwen3-Embedding-0.6B", folder]
-    places += bundles
-    for place in places:
-        if _files(place):
-            return place
-    searched = "\n".join(f"  {place}" for place in places)
+    folder = near if near.is_dir() else near.parent
+    candidates = [] if near.is_dir() else [near.with_suffix("")]
+    for parent in (folder, folder.parent):
+        candidates += [parent / "tokenizer", parent / "Qwen3-Embedding-0.6B", parent]
+    candidates += bundles
+    for candidate in candidates:
+        if _files(candidate):
+            return candidate
+    searched = "\n".join(f"  {candidate}" for candidate in candidates)
     raise FileNotFoundError(
-        f"no tokenizer for {near}: run `acestep-xl download xl-sft`, or put {_WHOLE} of Qwen/Qwen3-Embedding-0.6B into "
-        f"one of the folders searched:\n{searched}"
+        f"no tokenizer for {near}: run `acestep-xl download xl-sft`, or put the {_SINGLE_FILE} of "
+        f"Qwen/Qwen3-Embedding-0.6B into one of the folders searched:\n{searched}"
     )
 
 
@@ -59,7 +59,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """Load tokenizer.json, or vocab.json and merges.txt, out of a folder. Never reaches for the network.
 
     Raises:
-        FileNotFoundError: neither is there.
+        FileNotFoundError: the folder holds neither.
         ValueError: a file is damaged.
     """
     from tokenizers import Tokenizer
@@ -67,7 +67,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
     files = _files(folder)
     if not files:
-        raise FileNotFoundError(f"{folder} holds neither {_WHOLE} nor {' and '.join(_PARTS)}")
+        raise FileNotFoundError(f"{folder} holds neither {_SINGLE_FILE} nor {' and '.join(_VOCABULARY_FILES)}")
     try:
         if len(files) == 1:
             tokenizer = Tokenizer.from_file(str(files[0]))
@@ -76,43 +76,43 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     except Exception as error:  # tokenizers raises nothing narrower
         names = " and ".join(path.name for path in files)
         raise ValueError(f"cannot read {names} in {folder}: {error}; the file is damaged, fetch it again") from error
-    tokenizer.no_truncation()  # a saved limit would cut where nobody is told
+    tokenizer.no_truncation()  # a saved limit would cut without a warning
     tokenizer.no_padding()
     return tokenizer
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write tokenizer.json into a folder, which is made when missing."""
+    """Write tokenizer.json into a folder, creating the folder if necessary."""
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f"{_WHOLE}.{os.getpid()}.part"
+    part = folder / f"{_SINGLE_FILE}.{os.getpid()}.part"
     try:
-        unfinished.write_text(tokenizer.to_str(), encoding="utf-8")
-        unfinished.replace(folder / _WHOLE)
+        part.write_text(tokenizer.to_str(), encoding="utf-8")
+        part.replace(folder / _SINGLE_FILE)
     finally:
-        unfinished.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def demo_tokenizer() -> Tokenizer:
-    """A tokenizer for any text whatever, with one token per byte: ids 0..255, then the special tokens."""
+    """A tokenizer for any text, with one token per byte: ids 0..255, then the special tokens."""
     from tokenizers.models import BPE
     from tokenizers.pre_tokenizers import ByteLevel
 
-    alphabet = sorted(ByteLevel.alphabet())  # it comes in no fixed order
-    return _byte_pair_tokenizer(BPE({letter: number for number, letter in enumerate(alphabet)}, []))
+    alphabet = sorted(ByteLevel.alphabet())  # its order varies
+    return _byte_pair_tokenizer(BPE({letter: index for index, letter in enumerate(alphabet)}, []))
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files to load from a folder; empty when it holds no tokenizer."""
-    for names in ((_WHOLE,), _PARTS):
+    """The files to load from a folder; empty if it holds no tokenizer."""
+    for names in ((_SINGLE_FILE,), _VOCABULARY_FILES):
         if all((folder / name).is_file() for name in names):
             return [folder / name for name in names]
     return []
 
 
-def _byte_pair_tokenizer(pairs: BPE) -> Tokenizer:
+def _byte_pair_tokenizer(model: BPE) -> Tokenizer:
     from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 
-    tokenizer = Tokenizer(pairs)
+    tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

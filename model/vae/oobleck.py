@@ -1,30 +1,26 @@
 """The Oobleck autoencoder: 48 kHz stereo waveforms to 25 latent frames a second and back.
 
-Architecture: Oobleck of Stable Audio (Evans et al. 2024, arXiv 2407.14358) with the strides of ACE-Step 1.5, hence 1920
-samples a frame. Weight normalisation is folded into plain convolutions at load time (`vae_state`), so that no forward
-pays for it. Long inputs run in chunks whose overlap is the network's exact receptive field: chunked equals whole.
+Architecture: Oobleck of Stable Audio (Evans et al. 2024, arXiv 2407.14358) with ACE-Step 1.5's strides, hence 1920
+samples per frame. Weight normalisation is folded into plain convolutions at load time (`vae_state`), so no forward pays
+for it. Long inputs run in chunks that overlap by the network's exact receptive field, so chunking changes nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .vae_config import VAEConfig
-
-OnChunk = Callable[[int, int], None]
-"""Called with (chunks done, chunks in all); may raise to stop the work."""
+from .chunks import OnChunk, make_chunks, receptive_field, run_chunks
+from .config import VAEConfig
 
 DILATIONS = (1, 3, 9)  # of the three residual units of a block
 
 
 class Snake(nn.Module):
-    """x + sin^2(a x) / b per channel, log a and log b stored (arXiv 2006.08195; with b of its own, 2206.04658)."""
+    """x + sin^2(a x) / b per channel; stores log a and log b (arXiv 2006.08195; separate b: 2206.04658)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -38,7 +34,7 @@ class Snake(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """Dilated convolution of 7 and pointwise convolution, each behind a Snake, added to the input."""
+    """A dilated convolution of 7 and a pointwise one, each after a Snake, added to the input."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
@@ -53,7 +49,7 @@ class ResidualUnit(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """Three residual units, then down by the stride."""
+    """Three residual units, then downsampling by the stride."""
 
     def __init__(self, channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -67,7 +63,7 @@ class EncoderBlock(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Up by the stride, then three residual units."""
+    """Upsampling by the stride, then three residual units."""
 
     def __init__(self, channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -99,7 +95,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents `[b latent t]` to waveform `[b c t*hop]`; nothing bounds the samples."""
+    """Latents `[b latent t]` to waveform `[b c t*hop]`; the samples are unbounded."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
@@ -117,10 +113,10 @@ class Decoder(nn.Module):
 
 
 class Oobleck(nn.Module):
-    """Encoder and decoder. Submodules bear the names of diffusers' AutoencoderOobleck.
+    """Encoder and decoder, with the submodule names of diffusers' AutoencoderOobleck.
 
-    The input may lie on any device and in any float type: each chunk is moved to the weights, and the result has the
-    input's device and type, so that only one chunk at a time lives beside the weights.
+    The input may be on any device and of any float dtype: each chunk is moved to the weights and its result back, so
+    only one chunk at a time occupies memory beside the weights.
     """
 
     def __init__(self, config: VAEConfig) -> None:
@@ -137,9 +133,9 @@ class Oobleck(nn.Module):
     def encode(self, waveform: Tensor, chunk_frames: int | None = None, on_chunk: OnChunk | None = None) -> Tensor:
         """Waveform `[b c n]` to the mean latents `[b latent t]`, t = ceil(n / hop).
 
-        The mean and not a sample, so that the same audio always gives the same latents. n is padded with zeros up to a
-        multiple of hop. chunk_frames: latent frames finished at a time, item by item (None: everything at once).
-        Raises ValueError for another shape and for chunk_frames below 1.
+        The mean, not a sample, so the same audio always gives the same latents. n is zero-padded to a multiple of hop.
+        chunk_frames: latent frames per chunk, item by item (None: everything at once). Raises ValueError for another
+        shape and for chunk_frames below 1.
         """
         hop, channels = self.config.hop, self.config.latent_channels
         _check("waveform", waveform, self.config.audio_channels, "n")
@@ -149,15 +145,15 @@ class Oobleck(nn.Module):
             return self.encoder(padded.to(self.encoder.conv1.weight))[:, :channels]
 
         latents = waveform.new_empty(waveform.shape[0], channels, math.ceil(waveform.shape[-1] / hop))
-        chunks = _chunks(len(latents), latents.shape[-1], chunk_frames, self.encode_overlap)
-        return _fill(latents, mean, waveform, chunks, (hop, 1), on_chunk)
+        chunks = make_chunks(len(latents), latents.shape[-1], chunk_frames, self.encode_overlap)
+        return run_chunks(latents, mean, waveform, chunks, (hop, 1), on_chunk)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, chunk_frames: int | None = None, on_chunk: OnChunk | None = None) -> Tensor:
         """Latents `[b latent t]` to the waveform `[b c t*hop]`.
 
-        chunk_frames: latent frames finished at a time, item by item (None: everything at once); a chunk also runs
-        `decode_overlap` frames on either side. Raises ValueError for another shape and for chunk_frames below 1.
+        chunk_frames: latent frames per chunk, item by item (None: everything at once), beside the `decode_overlap`
+        frames on either side. Raises ValueError for another shape and for chunk_frames below 1.
         """
         _check("latents", latents, self.config.latent_channels, "t")
         batch, _, frames = latents.shape
@@ -166,70 +162,8 @@ class Oobleck(nn.Module):
             return self.decoder(window.to(self.decoder.conv1.weight))
 
         waveform = latents.new_empty(batch, self.config.audio_channels, frames * self.config.hop)
-        chunks = _chunks(batch, frames, chunk_frames, self.decode_overlap)
-        return _fill(waveform, samples, latents, chunks, (1, self.config.hop), on_chunk)
-
-
-def receptive_field(layers: nn.Module, first: int, last: int) -> tuple[int, int]:
-    """First and last input position that the outputs first..last depend on, on a signal without ends.
-
-    Follows the convolutions from the last to the first; submodules must be registered in the order in which they run.
-    Skip connections see no further than the convolutions beside them.
-    """
-    for conv in reversed(list(layers.modules())):
-        if not isinstance(conv, (nn.Conv1d, nn.ConvTranspose1d)):
-            continue
-        assert isinstance(conv.padding, tuple)
-        stride, padding = conv.stride[0], conv.padding[0]
-        reach = conv.dilation[0] * (conv.kernel_size[0] - 1)
-        if isinstance(conv, nn.ConvTranspose1d):  # output o has input i where 0 <= o + padding - i * stride <= reach
-            first, last = -((reach - padding - first) // stride), (last + padding) // stride
-        else:
-            first, last = first * stride - padding, last * stride - padding + reach
-    return first, last
-
-
-class _Chunk(NamedTuple):
-    """Frames start..stop of these batch items are kept of a run over left..right."""
-
-    items: slice
-    left: int
-    start: int
-    stop: int
-    right: int
-
-
-def _chunks(batch: int, frames: int, chunk: int | None, overlap: int) -> list[_Chunk]:
-    """Everything at once (chunk None), or item by item, each in chunks that reach past their ends by the overlap."""
-    if chunk is None:
-        return [_Chunk(slice(0, batch), 0, 0, frames, frames)]
-    if chunk < 1:
-        raise ValueError(f"chunk_frames is {chunk}; it must be at least 1, or None for everything at once")
-    spans = [(start, min(start + chunk, frames)) for start in range(0, frames, chunk)]
-    return [
-        _Chunk(slice(item, item + 1), max(0, start - overlap), start, stop, min(frames, stop + overlap))
-        for item in range(batch)
-        for start, stop in spans
-    ]
-
-
-def _fill(
-    out: Tensor,
-    network: Callable[[Tensor], Tensor],
-    x: Tensor,
-    chunks: list[_Chunk],
-    rates: tuple[int, int],
-    on_chunk: OnChunk | None,
-) -> Tensor:
-    """Run the network over the chunks of x into out; rates are the steps per frame of x and of out."""
-    step_in, step_out = rates
-    for done, (items, left, start, stop, right) in enumerate(chunks, 1):
-        y = network(x[items, :, left * step_in : right * step_in])
-        keep = slice((start - left) * step_out, (stop - left) * step_out)
-        out[items, :, start * step_out : stop * step_out] = y[..., keep]
-        if on_chunk is not None:
-            on_chunk(done, len(chunks))
-    return out
+        chunks = make_chunks(batch, frames, chunk_frames, self.decode_overlap)
+        return run_chunks(waveform, samples, latents, chunks, (1, self.config.hop), on_chunk)
 
 
 def _check(name: str, x: Tensor, channels: int, time: str) -> None:

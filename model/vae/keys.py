@@ -1,4 +1,4 @@
-"""Checkpoint keys of the VAE: diffusers' and stable-audio's (ComfyUI's) names to ours, weight norm folded."""
+"""Checkpoint keys of the VAE: diffusers' and stable-audio's (ComfyUI's) names to ours, with weight norm folded."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import Tensor
 def vae_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State dict of `Oobleck` from a checkpoint in diffusers' or in stable-audio's (ComfyUI's) layout.
 
-    Weight normalisation, in either spelling of torch's keys, is folded in float32 and stored in the dtype of the
-    checkpoint; folded weights pass as they are. Raises ValueError naming the key for one that fits neither layout, for
-    two tensors of one place and for half a weight normalisation.
+    Weight normalisation, under either of torch's key spellings, is folded in float32 and stored in the dtype of the
+    checkpoint; folded weights are kept. Raises ValueError for a key that fits neither layout, for two tensors with one
+    destination, and for half a weight normalisation.
     """
     modules: dict[str, dict[str, Tensor]] = defaultdict(dict)
-    for key, (module, leaf) in vae_places(tensors).items():
+    for key, (module, leaf) in map_keys(tensors).items():
         if leaf in modules[module]:
             raise ValueError(f"VAE checkpoint key {key!r} is a second {leaf} of {module}")
         modules[module][leaf] = tensors[key].reshape(1, -1, 1) if leaf in ("alpha", "beta") else tensors[key]
@@ -32,7 +32,7 @@ def vae_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _fold(module: str, parts: Mapping[str, Tensor]) -> Tensor:
-    """Weight normalisation undone: g * v / |v|, the norm over all dimensions but the first."""
+    """Undo weight normalisation: g * v / |v|, with the norm over all dimensions but the first."""
     if parts.keys() & {"weight", "g", "v"} != {"g", "v"}:
         raise ValueError(f"{module} needs either weight or both weight_g and weight_v, not {', '.join(sorted(parts))}")
     g, v = parts["g"].float(), parts["v"].float()
@@ -40,27 +40,27 @@ def _fold(module: str, parts: Mapping[str, Tensor]) -> Tensor:
     return (v * (g / norm)).to(parts["v"].dtype)
 
 
-def vae_places(keys: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Of each checkpoint key: our module and which of its tensors (weight, g, v, bias, alpha, beta)."""
+def map_keys(keys: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Map each checkpoint key to our module and one of its tensors (weight, g, v, bias, alpha, beta)."""
     keys = list(keys)
-    found = {int(match[2]) - (match[1] == "layers") for match in map(_IN_BLOCK.match, keys) if match}
-    names = _module_names(blocks=next(i for i in count() if i not in found))
-    known, places = set(names.values()), {}
+    block_numbers = {int(match[2]) - (match[1] == "layers") for match in map(_IN_BLOCK.match, keys) if match}
+    names = _module_names(blocks=next(i for i in count() if i not in block_numbers))
+    ours, mapped = set(names.values()), {}
     for key in keys:
         module, leaf = key, ""
         if match := _LEAF.fullmatch(key):
             module, leaf = names.get(match[1], match[1]), _LEAVES[match[2]]
-        if module not in known:
+        if module not in ours:
             raise ValueError(
                 f"VAE checkpoint key {key!r} fits neither diffusers' layout (decoder.block.0.conv_t1.weight_g) nor "
                 "stable-audio's (decoder.layers.1.layers.1.weight_g); strip any prefix such as 'vae.' first"
             )
-        places[key] = module, leaf
-    return places
+        mapped[key] = module, leaf
+    return mapped
 
 
 def _module_names(blocks: int) -> dict[str, str]:
-    """Stable-audio's module names to diffusers' (ours), for a network with so many blocks."""
+    """Stable-audio's module names to diffusers' (ours), for a network with this many blocks."""
     names = {}
     for half, parts in _BLOCK_PARTS.items():
         ends = {0: "conv1", blocks + 1: "snake1", blocks + 2: "conv2"}
