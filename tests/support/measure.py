@@ -1,4 +1,4 @@
-"""How much memory tensors take while something runs, at full size and without computing anything."""
+"""Memory use of full-size runs, measured on fake tensors that compute nothing."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 M = TypeVar("M", bound=nn.Module)
-SPELLED_OUT = torch.nn.functional.scaled_dot_product_attention
+DECOMPOSED = torch.nn.functional.scaled_dot_product_attention
 
 
-class Live(TorchDispatchMode):
-    """Counts the bytes of the tensors that operations make, as long as they live; `peak` is the most there ever were.
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of live tensors made by operations; `peak` is their maximum.
 
-    device: count only tensors on devices of this type. What a kernel takes and gives back by itself is not seen.
+    ignored: not counted. device: count only tensors on devices of this type. Workspace inside a kernel is not seen.
     """
 
-    def __init__(self, apart: Iterable[Tensor] = (), device: str | None = None) -> None:
+    def __init__(self, ignored: Iterable[Tensor] = (), device: str | None = None) -> None:
         super().__init__()
         self.live = self.peak = 0
         self._device = device
-        self._sizes: dict[int, int] = {tensor.untyped_storage()._cdata: 0 for tensor in apart}
+        self._sizes: dict[int, int] = {tensor.untyped_storage()._cdata: 0 for tensor in ignored}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -48,12 +48,12 @@ class Live(TorchDispatchMode):
 
 
 def fake() -> FakeTensorMode:
-    """Inside, tensors have shapes, types and devices, cuda too, and no content; mixed devices are an error."""
+    """Inside, tensors have shapes, types and devices, even cuda, but no content; mixing devices is an error."""
     return FakeTensorMode()
 
 
 def build(make: Callable[[], M], dtype: torch.dtype, device: str) -> M:
-    """A module of fake weights, inside `fake`."""
+    """A module with fake weights; call it inside `fake`."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -63,28 +63,28 @@ def build(make: Callable[[], M], dtype: torch.dtype, device: str) -> M:
         torch.set_default_dtype(before)
 
 
-def peak(module: nn.Module, work: Callable[[], object]) -> int:
-    """Most bytes alive at once during the work, the module's own weights not counted."""
-    with Live((*module.parameters(), *module.buffers())) as live, torch.no_grad():
+def peak_bytes(module: nn.Module, work: Callable[[], object]) -> int:
+    """Peak of live bytes during the work, without the module's own weights."""
+    with LiveBytes((*module.parameters(), *module.buffers())) as live, torch.no_grad():
         work()
     return live.peak
 
 
-def attention_on_a_card(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None, enable_gqa: bool = False) -> Tensor:
-    """As graphics cards do: in one kernel, which turns a mask into numbers. With grouped heads and a mask every
-    score is spelled out, here by torch's own decomposition, which fake tensors take."""
+def gpu_attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None, enable_gqa: bool = False) -> Tensor:
+    """Attention as GPUs compute it: in one kernel, which converts a mask to numbers. Grouped heads with a mask have no
+    such kernel and materialise every score; so does torch's own decomposition, which accepts fake tensors."""
     if attn_mask is None:
         return torch.empty_like(q)
     if enable_gqa:
-        return SPELLED_OUT(q, k, v, attn_mask=attn_mask, enable_gqa=True)
-    numbers = attn_mask.to(q.dtype)
+        return DECOMPOSED(q, k, v, attn_mask=attn_mask, enable_gqa=True)
+    mask = attn_mask.to(q.dtype)
     out = torch.empty_like(q)
-    del numbers
+    del mask
     return out
 
 
 def batch_tolerance(latents: Tensor) -> float:
-    """How far a song out of a batch may lie from its single run, in float32.
+    """How far a song of a batch may differ from its single run, in float32.
 
     Kernels block a larger batch differently, so sums round differently: each of about a hundred products on the way
     (layers times steps) adds an error of eps relative to the largest value, and 128 eps bounds their sum.

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 from full_size import RUNS, XL, execute
-from measure import Live, attention_on_a_card, build, fake
+from measure import LiveBytes, build, fake, gpu_attention
 from torch import Tensor, nn
 
 from acestep_xl.host.offload import hooks
@@ -17,7 +17,7 @@ from acestep_xl.model.condition import Condition
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
-from acestep_xl.pipeline import memory_estimate
+from acestep_xl.pipeline.memory import estimate as memory_estimate
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 
@@ -52,7 +52,7 @@ def test_a_streamed_run_never_uses_weights_on_another_device(name: str) -> None:
 
 
 def test_a_streamed_run_needs_memory_for_one_layer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.nn.functional.scaled_dot_product_attention", attention_on_a_card)
+    monkeypatch.setattr("torch.nn.functional.scaled_dot_product_attention", gpu_attention)
     run = RUNS["1 min"]
     with fake():
         network = build(lambda: AceStep(XL), torch.bfloat16, "cpu")
@@ -60,7 +60,7 @@ def test_a_streamed_run_needs_memory_for_one_layer_at_a_time(monkeypatch: pytest
         hooks.dispatch(network, hooks.offloadable_layers(network), CUDA, fetch_to(CUDA))
         resident = sum(value.numel() * 2 for value in network.parameters() if value.device == CUDA)
         largest = max(value.numel() * 2 for value in network.parameters())
-        with Live(device="cuda") as live, torch.no_grad():
+        with LiveBytes(device="cuda") as live, torch.no_grad():
             execute(network, run, "cuda")
     assert resident < 0.01 * total
     assert live.peak <= memory_estimate.sampling(network, run, CUDA) + resident + 2 * largest
