@@ -184,7 +184,7 @@ SETTINGS = (
         minimum=7,
         maximum=8,
         patterns={"": "^[A-G][#b♯♭]? (?:major|minor)$"},
-        form="a note from A to G, with #, b, ♯ or ♭ or without, a space, and major or minor",
+        form="a note from A to G, optionally #, b, ♯ or ♭, then a space and major or minor",
         node="key_scale",
     ),
     _text(

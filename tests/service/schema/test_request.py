@@ -181,8 +181,8 @@ def test_an_error_as_json():
     wrong_model, wrong_scale, incompatible = (error.to_json() for error in errors)
     assert wrong_scale == {
         "code": "invalidKeyScale",
-        "message": 'settings.keyScale is "X"; it must be a note from A to G, with #, b, ♯ or ♭ or without, a space, '
-        "and major or minor",
+        "message": 'settings.keyScale is "X"; it must be a note from A to G, optionally #, b, ♯ or ♭, then a '
+        "space and major or minor",
         "parameter": "settings.keyScale",
         "taskType": "audioInference",
         "taskUUID": UUID,
