@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from ..queue.task_record import PROCESSING
 from ..schema.errors import ApiError, RequestError
 from ..schema.request import TaskOrErrors, read_tasks
 from ..schema.task import Task
 from . import json_body
 from .access import bearer_key, missing_key_error, wrong_key_error
 from .context import ServerContext
-from .dispatch import PONG, PROCESSING, SUCCESS, Answer, handle, without_status
+from .dispatch import PONG, SUCCESS, Answer, handle, without_status
 from .sessions import PendingResults, Session, Sessions
 
 if TYPE_CHECKING:  # it loads the engines, which the routes in ComfyUI do not need before the first task

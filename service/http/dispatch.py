@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..queue.status import Status
+from ..queue.task_record import API_STATUS, PROCESSING
 from ..schema.errors import ApiError, RequestError
 from ..schema.request import TaskOrErrors
 from ..schema.task import Task
@@ -13,7 +15,7 @@ from ..schema.task import Task
 if TYPE_CHECKING:  # it loads the engines, which the routes in ComfyUI do not need before the first task
     from ..queue.tasks import Tasks
 
-SUCCESS, PROCESSING = "success", "processing"
+SUCCESS = API_STATUS[Status.DONE]
 PONG = {"taskType": "ping", "pong": True}
 
 

@@ -17,7 +17,7 @@ from ..queue.tasks import Tasks
 from ..settings import ServiceSettings
 from .app import build_app
 
-KEEPALIVE_SECONDS = 75.0  # an idle connection is closed after so long
+IDLE_SECONDS = 75.0  # a connection without a request is closed after so long
 SHUTDOWN_SECONDS = 5.0  # active requests get so long to finish when the server stops
 BACKLOG = 512
 
@@ -35,11 +35,7 @@ async def serve(
     """Serve until SIGINT or SIGTERM; a second one kills. Unfinished tasks stay in the queue of `folder`."""
     app = build_app(settings, lambda: Tasks.open(folder, engine, settings))
     runner = web.AppRunner(
-        app,
-        access_log=None,
-        keepalive_timeout=KEEPALIVE_SECONDS,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-        handle_signals=False,
+        app, access_log=None, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=SHUTDOWN_SECONDS, handle_signals=False
     )
     stopped = _stop_signal()
     await runner.setup()
