@@ -1,1 +1,1 @@
-"""Waveforms: files, resampling, loudness."""
+"""Waveforms: files, resampling, loudness, splicing."""

@@ -1,4 +1,4 @@
-"""A waveform as the bytes of an audio file, through FFmpeg's libraries (PyAV)."""
+"""Encodes waveforms to audio files in memory with FFmpeg's libraries (PyAV)."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from torch import Tensor
 from . import formats, vorbis
 from .waveform import as_float32, non_finite, require_rate
 
-BLOCK = 1 << 16  # samples per channel converted and encoded at a time
+BLOCK = 1 << 16  # samples per channel that are converted and encoded at a time
 
-# FFmpeg's name of the layout that both FLAC and WAV give to a number of channels.
+# FFmpeg's channel layout for each number of channels, as FLAC and WAV both define it.
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """One song as the bytes of an audio file, and what is in it."""
+class EncodedAudio:
+    """One song as an audio file in memory, with its properties."""
 
     data: bytes = field(repr=False)
     format: str  # a key of formats.FORMATS; also the file's extension
     sample_rate: int
     channels: int
     samples: int  # per channel
-    bit_depth: int | None  # None: the format has none
+    bit_depth: int | None  # None: lossy
     bitrate_kbps: int | None  # None: lossless
     metadata: Mapping[str, str] = field(repr=False)
 
@@ -49,7 +49,7 @@ class Encoded:
         return base64.b64encode(self.data).decode("ascii")
 
     def data_uri(self) -> str:
-        """The file as one line of text that browsers open (RFC 2397)."""
+        """The file as a data URI (RFC 2397)."""
         return f"data:{self.media_type};base64,{self.base64()}"
 
 
@@ -61,64 +61,48 @@ def encode(
     bit_depth: int,
     metadata: Mapping[str, str] | None = None,
     bitrate_kbps: int | None = None,
-) -> bytes:
-    """The bytes of an audio file that holds the waveform `[c n]` at `sample_rate` Hz; see `encode_song`."""
-    song = encode_song(
-        waveform, sample_rate, format=format, bit_depth=bit_depth, metadata=metadata, bitrate_kbps=bitrate_kbps
-    )
-    return song.data
-
-
-def encode_song(
-    waveform: Tensor,
-    sample_rate: int,
-    *,
-    format: str,
-    bit_depth: int,
-    metadata: Mapping[str, str] | None = None,
-    bitrate_kbps: int | None = None,
-) -> Encoded:
+) -> EncodedAudio:
     """Encode a waveform `[c n]` at `sample_rate` Hz.
 
-    format: a key of formats.FORMATS. bit_depth: 16, 24 or 32 (float, WAV only); ignored by formats without one (MP3 and
-    OGG). Integers are rounded to nearest and clipped to their range, without dither; 32-bit float keeps every value.
-    metadata: tags. FLAC, MP3 and OGG keep any name; WAV drops names it does not know, so all of them go into its
-    comment tag as one JSON object. bitrate_kbps: of MP3 (constant, the encoder takes the nearest it has) and OGG (on
-    average, in any two seconds hardly more); None for the highest that the format's table has for the rate.
-    Raises ValueError that lists everything the format cannot do, and MissingEncoder for OGG where nothing encodes it.
+    format: a key of formats.FORMATS. bit_depth: 16, 24 or 32 (float, WAV only); ignored by MP3 and OGG. Integers are
+    rounded to nearest and clipped to their range, without dither; 32-bit float keeps every value.
+    metadata: tags. FLAC, MP3 and OGG keep any name; WAV drops names it does not know, so its comment tag holds all of
+    them as one JSON object. bitrate_kbps: of MP3 (constant, the nearest that the encoder has) and OGG (average, hardly
+    exceeded over any two seconds); None for the highest that the format's table has for the rate.
+    Raises ValueError that lists everything the format cannot hold, and MissingEncoder for OGG without an encoder.
     """
     target = formats.get(format)
-    samples = _checked(waveform, sample_rate)
+    samples = _require_samples(waveform, sample_rate)
     tags = dict(metadata or {})
     channels, length = samples.shape
     problems = formats.encoding_problems(format, channels, sample_rate, bit_depth, bitrate_kbps)
     problems += formats.size_problems(format, channels, length, bit_depth, tags) + formats.tag_problems(tags)
     if problems:
         raise ValueError(f"cannot encode as {format}: {'; '.join(problems)}")
-    if bad := non_finite(samples):
-        raise ValueError(f"the waveform contains {bad}, which no file can hold; run loudness.guard on it first")
+    if problem := non_finite(samples):
+        raise ValueError(f"the waveform contains {problem}, which no file can hold; run loudness.guard on it first")
     if target.bitrates and bitrate_kbps is None:
         bitrate_kbps = target.bitrates[channels][sample_rate][1]
     depth = bit_depth if bit_depth in target.encoders else None
-    stored = dict(tags)
+    stored_tags = dict(tags)
     if tags and not target.free_tags:
-        # json.dumps stays in ASCII, which matters because RIFF tags state no encoding.
-        stored["comment"] = json.dumps(tags)
+        # RIFF tags state no encoding; json.dumps produces ASCII.
+        stored_tags["comment"] = json.dumps(tags)
     encoder = target.encoders[depth]
     if encoder[0] == vorbis.ENCODER and not vorbis.in_pyav():
         assert bitrate_kbps is not None  # every lossy format has a table
-        tagged = _encode(samples[:, :1], sample_rate, "flac", 16, formats.get("flac").encoders[16], None, stored)
+        tagged = _encode(samples[:, :1], sample_rate, "flac", 16, formats.get("flac").encoders[16], None, stored_tags)
         data = vorbis.encode(samples, sample_rate, bitrate_kbps, tagged)
     else:
-        data = _encode(samples, sample_rate, format, depth, encoder, bitrate_kbps, stored)
-    return Encoded(data, format, sample_rate, channels, length, depth, bitrate_kbps, tags)
+        data = _encode(samples, sample_rate, format, depth, encoder, bitrate_kbps, stored_tags)
+    return EncodedAudio(data, format, sample_rate, channels, length, depth, bitrate_kbps, tags)
 
 
-def _checked(waveform: Tensor, sample_rate: int) -> Tensor:
-    """The waveform `[c n]` as CPU float32, if there is something in it to encode."""
+def _require_samples(waveform: Tensor, sample_rate: int) -> Tensor:
+    """The waveform `[c n]` as float32 on the CPU. Raises ValueError for another shape and for one without samples."""
     require_rate("sample_rate", sample_rate)
     if waveform.ndim != 2:
-        raise ValueError(f"one file holds one waveform [channels, samples]; got the shape {list(waveform.shape)}")
+        raise ValueError(f"a file holds one waveform [channels, samples]; got the shape {list(waveform.shape)}")
     samples = as_float32(waveform[None])[0]
     if samples.shape[1] == 0:
         raise ValueError("there are no samples to write")
@@ -136,9 +120,9 @@ def _encode(
 ) -> bytes:
     """Encode `[c n]` as the only stream of a container, in memory."""
     name, sample_format = encoder
-    # Not on disk: FFmpeg reports a full one late, in its own words, or not at all.
-    encoded = io.BytesIO()
-    with av.open(encoded, "w", format=format) as container:
+    # In memory, because FFmpeg reports a full disk late, in its own words, or not at all.
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=format) as container:
         container.metadata.update(tags)
         stream = container.add_stream(name, rate=sample_rate, layout=LAYOUTS[len(samples)])
         assert isinstance(stream, av.AudioStream)
@@ -147,7 +131,7 @@ def _encode(
             stream.codec_context.bit_rate = bitrate_kbps * 1000
             stream.codec_context.options = vorbis.rate_limit(bitrate_kbps) if name == vorbis.ENCODER else {}
         _mux(container, stream, _frames(samples, sample_rate, depth, sample_format))
-    return encoded.getvalue()
+    return buffer.getvalue()
 
 
 def _mux(container: OutputContainer, stream: av.AudioStream, frames: Iterator[av.AudioFrame]) -> None:
@@ -157,10 +141,10 @@ def _mux(container: OutputContainer, stream: av.AudioStream, frames: Iterator[av
 
 
 def _frames(samples: Tensor, sample_rate: int, depth: int | None, sample_format: str) -> Iterator[av.AudioFrame]:
-    """Cut `[c n]` into encoder frames."""
+    """Split `[c n]` into frames for the encoder."""
     layout, start = LAYOUTS[len(samples)], 0
     for block in samples.split(BLOCK, dim=1):
-        array = _quantised(block, depth).numpy()
+        array = _quantise(block, depth).numpy()
         packed = array if sample_format.endswith("p") else array.T.reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(packed), format=sample_format, layout=layout)
         frame.sample_rate, frame.time_base, frame.pts = sample_rate, Fraction(1, sample_rate), start
@@ -168,12 +152,12 @@ def _frames(samples: Tensor, sample_rate: int, depth: int | None, sample_format:
         yield frame
 
 
-def _quantised(block: Tensor, depth: int | None) -> Tensor:
-    """Samples as FFmpeg's encoder wants them: 16 bits in int16, 24 in the upper part of int32, the rest float32."""
+def _quantise(block: Tensor, depth: int | None) -> Tensor:
+    """Samples in the encoder's format: 16 bits as int16, 24 in the upper bits of int32, all others as float32."""
     if depth == 32:
         return block
     if depth is None:
         return block.clamp(-1.0, 1.0)
-    full = 2.0 ** (depth - 1)
-    integers = (block * full).round().clamp(-full, full - 1.0)
+    full_scale = 2.0 ** (depth - 1)
+    integers = (block * full_scale).round().clamp(-full_scale, full_scale - 1.0)
     return integers.to(torch.int16) if depth == 16 else integers.to(torch.int32) * 256

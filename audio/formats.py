@@ -1,4 +1,4 @@
-"""The audio formats that can be written, and what each of them can hold."""
+"""The audio formats that can be written, and their limits."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Bitrates = Mapping[int, Mapping[int, tuple[int, int]]]  # channels -> Hz -> lowe
 
 @dataclass(frozen=True)
 class Format:
-    """A file format that can be written. Its name in FORMATS is FFmpeg's name of the container and the extension."""
+    """A file format that can be written. Its key in FORMATS is also FFmpeg's container name and the extension."""
 
     media_type: str
-    encoders: Mapping[int | None, tuple[str, str]]  # bit depth (None: has none) -> FFmpeg encoder and sample format
-    channels: int
+    encoders: Mapping[int | None, tuple[str, str]]  # bit depth (None: lossy) -> FFmpeg encoder and sample format
+    max_channels: int
     bitrates: Bitrates | None  # None: lossless, any rate
-    free_tags: bool  # whether tags of any name survive
-    most_bytes: int | None = None  # of samples and tags
+    free_tags: bool  # whether it keeps tags of any name
+    max_bytes: int | None = None  # of samples and tags
 
 
 def get(name: str) -> Format:
-    """Look up an output format; an unknown name is a ValueError that lists the known ones."""
+    """An output format by name. Raises ValueError that lists the known ones."""
     if name not in FORMATS:
         raise ValueError(f"unknown audio format {name!r}; known: {', '.join(FORMATS)}")
     return FORMATS[name]
@@ -31,43 +31,44 @@ def get(name: str) -> Format:
 def encoding_problems(
     name: str, channels: int, sample_rate: int, bit_depth: int, bitrate_kbps: int | None
 ) -> list[str]:
-    """Everything that keeps the named format from holding such a waveform, in words; empty if nothing does."""
+    """Why the named format cannot hold such a waveform; empty if it can."""
     target = get(name)
     problems = []
     if bit_depth not in target.encoders and None not in target.encoders:
         problems.append(f"{name} holds {_listed(target.encoders)} bits per sample, not {bit_depth}")
-    fits = 1 <= channels <= target.channels
+    fits = 1 <= channels <= target.max_channels
     if not fits:
-        problems.append(f"{name} holds up to {target.channels} channels, not {channels}: mix it down first")
+        problems.append(f"{name} holds up to {target.max_channels} channels, not {channels}: mix it down first")
     if target.bitrates is None:
         if bitrate_kbps is not None:
-            problems.append(f"{name} is lossless and has no bitrate: leave it out")
+            problems.append(f"{name} is lossless and has no bitrate: omit it")
         return problems
-    ranges = target.bitrates[channels if fits else target.channels]
+    ranges = target.bitrates[channels if fits else target.max_channels]
     if sample_rate not in ranges:
         problems.append(f"{name} holds {_listed(ranges)} Hz, not {sample_rate}: resample first")
     elif bitrate_kbps is not None and fits:
         lowest, highest = ranges[sample_rate]
         if not lowest <= bitrate_kbps <= highest:
-            held = f"{name} at {sample_rate} Hz with {channels} channel{'s' if channels > 1 else ''}"
-            problems.append(f"{held} takes {lowest} to {highest} kbps, not {bitrate_kbps}")
+            combination = f"{name} at {sample_rate} Hz with {channels} channel{'s' if channels > 1 else ''}"
+            problems.append(f"{combination} takes {lowest} to {highest} kbps, not {bitrate_kbps}")
     return problems
 
 
 def size_problems(name: str, channels: int, samples: int, bit_depth: int, tags: Mapping[str, str]) -> list[str]:
-    """Why a song of so many samples per channel is too large for the named format, in words; empty if it is not."""
-    most = get(name).most_bytes
-    # A WAV file has its tags twice: the names it knows, and all of them as JSON, where one character may take 12 bytes.
+    """Why a song of so many samples per channel is too large for the named format; empty if it fits."""
+    limit = get(name).max_bytes
+    # A WAV file stores its tags twice: those it knows, and all as JSON, where one character may take 12 bytes.
     size = channels * samples * bit_depth // 8 + sum(16 * len(key + value) for key, value in tags.items()) + 4096
-    if most is None or size <= most:
+    if limit is None or size <= limit:
         return []
-    held, wanted = most / 2**30, size / 2**30
-    return [f"{name} holds at most {held:.3g} GiB, not {wanted:.3g}: use flac, fewer bits or a shorter song"]
+    return [
+        f"{name} holds at most {limit / 2**30:.3g} GiB, not {size / 2**30:.3g}: use flac, fewer bits or a shorter song"
+    ]
 
 
 def tag_problems(tags: Mapping[str, str]) -> list[str]:
-    """Tags that a file would cut or lose without a word, in words; empty if there are none."""
-    # The names that a Vorbis comment (FLAC, OGG) allows.
+    """Why a file would truncate or drop some of the tags; empty if it keeps them all."""
+    # Vorbis comments (FLAC, OGG) allow these names.
     names = [f"tag name {name!r} is not plain ASCII without =" for name in tags if not re.fullmatch("[ -<>-}]+", name)]
     return names + [f"tag {name!r} contains a zero character" for name, value in tags.items() if "\0" in value]
 

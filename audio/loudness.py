@@ -1,7 +1,7 @@
-"""Level of a finished song: refuse what is no music, limit, normalise, fade.
+"""Finishes a song: rejects unusable audio, limits, normalises, fades.
 
-Every function takes a waveform `[b c n]`, treats each batch item on its own, returns a detached float32 tensor on the
-CPU and leaves its input untouched. The order and the formulas are those of the official inference code.
+Every function takes a waveform `[b c n]`, treats batch items independently, returns a detached float32 tensor on the
+CPU and does not modify its input. Order and formulas are those of the official inference code.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from torch import Tensor
 
 from .waveform import as_float32, non_finite, require_rate
 
-# -80 dBFS, three steps of a 16-bit file: no song peaks below it, while a decoder fed with dead latents does.
-# Normalising such an item would raise its rounding noise to full level.
+# -80 dBFS, three steps of a 16-bit file: no song peaks below it, but the output of a decoder for zero latents does.
+# Normalising such an item would amplify its rounding noise to full scale.
 SILENCE_PEAK = 1e-4
 
 
 class UnusableAudio(ValueError):  # noqa: N818 - says what the audio is
-    """A waveform that must not leave as a song: NaN, infinite, silent or empty."""
+    """A waveform that is not a song: NaN, infinite, silent or empty."""
 
 
 def limit_peak(waveform: Tensor) -> Tensor:
-    """Divide an item by its peak where that is above full scale (1.0); quieter items keep their values.
+    """Divide every item whose peak is above full scale (1.0) by its peak; the others keep their values.
 
-    waveform: `[b c n]`; returns the same shape. The peak is taken over channels and time, so the stereo image stays.
+    waveform: `[b c n]`; returns the same shape. The peak is over channels and time, which preserves the stereo image.
     """
     waveform = as_float32(waveform)
     return waveform / _peaks(waveform).clamp(min=1.0)
 
 
 def normalize_peak(waveform: Tensor, peak_db: float) -> Tensor:
-    """Scale every item, quiet or loud, so that its peak over channels and time is `peak_db` dBFS.
+    """Scale every item so that its peak over channels and time is `peak_db` dBFS.
 
     waveform: `[b c n]`; returns the same shape. Raises ValueError for a level above full scale and UnusableAudio for an
-    item of zeros, which no scale can bring to a level.
+    item of zeros, which cannot be scaled to a level.
     """
     if not peak_db <= 0.0:
         raise ValueError(f"peak_db {peak_db} is above full scale; use 0 dBFS or less, such as -1")
@@ -43,23 +43,23 @@ def normalize_peak(waveform: Tensor, peak_db: float) -> Tensor:
     peaks = _peaks(waveform)
     zeros = [f"item {i} is all zeros" for i, peak in enumerate(peaks.flatten().tolist()) if peak == 0.0]
     if zeros:
-        raise UnusableAudio(f"nothing to bring to {peak_db} dBFS: {'; '.join(zeros)}")
-    # Dividing first makes the peak exactly 1, and so the result exactly the level asked for.
+        raise UnusableAudio(f"cannot normalise to {peak_db} dBFS: {'; '.join(zeros)}")
+    # Dividing first makes the peak exactly 1, and the result exactly the requested level.
     return waveform / peaks * 10.0 ** (peak_db / 20.0)
 
 
 def fade(waveform: Tensor, sample_rate: int, fade_in: float, fade_out: float) -> Tensor:
     """Fade linearly from silence over the first `fade_in` seconds and to silence over the last `fade_out` seconds.
 
-    waveform: `[b c n]`; returns the same shape. The first and the last sample of a fade are gain 0 and 1 (or 1 and 0).
-    A fade longer than the song spans the whole song, as in the official inference code; where the two fades overlap
+    waveform: `[b c n]`; returns the same shape. The first and last sample of a fade have gain 0 and 1 (or 1 and 0). A
+    fade longer than the song spans the entire song, as in the official inference code; where the two fades overlap,
     their gains multiply. Raises ValueError for a negative or infinite length.
     """
     require_rate("sample_rate", sample_rate)
     lengths = {"fade_in": fade_in, "fade_out": fade_out}
-    bad = [f"{name} {seconds}" for name, seconds in lengths.items() if not (seconds >= 0.0 and math.isfinite(seconds))]
-    if bad:
-        raise ValueError(f"{' and '.join(bad)}: a fade is 0 seconds (none) or longer")
+    problems = [f"{name} {length}" for name, length in lengths.items() if not (length >= 0.0 and math.isfinite(length))]
+    if problems:
+        raise ValueError(f"{' and '.join(problems)}: a fade lasts 0 seconds (none) or longer")
     waveform = as_float32(waveform)
     gain = torch.ones(waveform.shape[-1])
     rising = _ramp(fade_in, sample_rate, len(gain))
@@ -70,16 +70,16 @@ def fade(waveform: Tensor, sample_rate: int, fade_in: float, fade_out: float) ->
 
 
 def guard(waveform: Tensor) -> Tensor:
-    """Return the waveform `[b c n]` if every item is music: finite, and with a peak of at least -80 dBFS.
+    """Return the waveform `[b c n]` if every item is finite and peaks at -80 dBFS or above.
 
-    Raises UnusableAudio that names every bad item, what is wrong with it and what to try.
+    Raises UnusableAudio that lists every unusable item, its problem and the remedy.
     """
     waveform = as_float32(waveform)
     problems = [f"item {i} {problem}" for i, item in enumerate(waveform) if (problem := _problem(item))]
     if problems:
         raise UnusableAudio(
             f"the audio is not usable: {'; '.join(problems)}. Try another precision (bf16 or fp32 instead of fp16) and "
-            "check the checkpoint files: a damaged or mismatched one gives this result"
+            "check the checkpoint files: damaged or mismatched ones produce such audio"
         )
     return waveform
 
@@ -87,9 +87,9 @@ def guard(waveform: Tensor) -> Tensor:
 def finish(
     waveform: Tensor, sample_rate: int, *, normalize: bool, peak_db: float, fade_in: float, fade_out: float
 ) -> Tensor:
-    """Make decoded audio `[b c n]` a finished song: guard, limit to full scale, bring to `peak_db` dBFS, fade.
+    """Finish decoded audio `[b c n]`: guard, limit to full scale, normalise to `peak_db` dBFS, fade.
 
-    normalize: off leaves items below full scale at their level. Raises what `guard`, `normalize_peak` and `fade` do.
+    normalize: if False, items below full scale keep their level. Raises what `guard`, `normalize_peak` and `fade` do.
     """
     song = limit_peak(guard(waveform))
     if normalize:
@@ -105,15 +105,15 @@ def _peaks(waveform: Tensor) -> Tensor:
 
 
 def _ramp(seconds: float, sample_rate: int, samples: int) -> Tensor:
-    """Gains 0..1 of a fade, at most as long as the song."""
+    """The gains of a fade, 0 to 1, at most as many as the song has samples."""
     return torch.linspace(0.0, 1.0, min(round(seconds * sample_rate), samples))
 
 
 def _problem(item: Tensor) -> str:
-    """What keeps one item `[c n]` from being music; empty if nothing does."""
+    """Why an item `[c n]` is unusable; empty if it is usable."""
     if item.shape[-1] == 0:
         return "has no samples"
-    if bad := non_finite(item):
-        return f"contains {bad}"
+    if problem := non_finite(item):
+        return f"contains {problem}"
     peak = float(item.abs().max())
     return f"is silent: peak {peak:.0e}" if peak < SILENCE_PEAK else ""

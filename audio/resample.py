@@ -1,4 +1,4 @@
-"""Change the sample rate or the number of channels of a waveform."""
+"""Changes the sample rate or the number of channels of a waveform."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 TORCHAUDIO = "torchaudio"
 PYAV = "PyAV (libswresample)"
 
-# torchaudio tabulates one filter per output phase. Common rates need some 10^4 values; two rates without a common
-# divisor (44101 and 48000) need 10^9, which is gigabytes.
-LARGEST_KERNEL = 2**22
+# torchaudio tabulates one filter per output phase. Common rates need about 10^4 values; coprime rates (44101 and 48000)
+# need 10^9, which is gigabytes.
+MAX_KERNEL_SIZE = 2**22
 
-# Weights of each channel for the left side, in FFmpeg's channel order; the right side mirrors them. ITU-R BS.775:
-# centre and surrounds at -3 dB, no low-frequency channel.
+# Weights of each channel for the left and the right side, in FFmpeg's channel order. ITU-R BS.775: centre and surrounds
+# at -3 dB, no low-frequency channel.
 _3_DB = math.sqrt(0.5)
 DOWNMIX: dict[int, tuple[list[float], list[float]]] = {
     # FL FR FC LFE BL BR
@@ -38,10 +38,10 @@ DOWNMIX: dict[int, tuple[list[float], list[float]]] = {
 def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     """Resample `[b c n]` from one rate in Hz to another: `[b c m]` with m = ceil(n * to_rate / from_rate).
 
-    Band-limited (windowed sinc), without delay: sample 0 stays at time 0. torchaudio's default filter does the work,
-    which is what the official inference code uses; FFmpeg's libswresample does it where torchaudio does not import, or
-    where the two rates have no useful common divisor. Equal rates return the samples unchanged.
-    Raises ValueError for a rate that is no positive whole number.
+    Band-limited (windowed sinc), without delay: sample 0 stays at time 0. Uses torchaudio's default filter, like the
+    official inference code, or FFmpeg's libswresample if torchaudio does not import or the rates have no useful common
+    divisor. Equal rates return the samples unchanged.
+    Raises ValueError for a rate that is not a positive whole number.
     """
     require_rate("from_rate", from_rate)
     require_rate("to_rate", to_rate)
@@ -50,23 +50,24 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
         return waveform
     length = -(-waveform.shape[-1] * to_rate // from_rate)
     with_torchaudio = _torchaudio_resample()
-    if with_torchaudio is None or _kernel_size(from_rate, to_rate) > LARGEST_KERNEL:
+    if with_torchaudio is None or _kernel_size(from_rate, to_rate) > MAX_KERNEL_SIZE:
         return _resample_with_pyav(waveform, from_rate, to_rate, length)
-    # torchaudio computes the length in float32, which is samples off after a few minutes: ask for more, then cut.
+    # torchaudio computes the length in float32, which is off by samples after a few minutes: request more, then trim.
     padded = F.pad(waveform, (0, from_rate * _margin_seconds(from_rate, to_rate)))
     return with_torchaudio(padded, from_rate, to_rate)[..., :length].contiguous()
 
 
 def route() -> str:
-    """The library that resamples on this machine: "torchaudio" or "PyAV (libswresample)"."""
+    """The library used on this machine: "torchaudio" or "PyAV (libswresample)"."""
     return PYAV if _torchaudio_resample() is None else TORCHAUDIO
 
 
 def to_stereo(waveform: Tensor) -> Tensor:
     """Mix `[b c n]` to `[b 2 n]`.
 
-    Mono goes to both sides and stereo stays. 5.1 and 7.1 in FFmpeg's channel order are mixed by ITU-R BS.775 and scaled
-    so that full-scale channels cannot clip. Any other number of channels has no one layout: both sides get the average.
+    Mono goes to both sides; stereo is unchanged. 5.1 and 7.1 in FFmpeg's channel order are mixed by ITU-R BS.775 and
+    scaled so that full-scale channels cannot clip. Any other number of channels implies no layout: both sides get the
+    average.
     """
     waveform = as_float32(waveform)
     channels = waveform.shape[1]
@@ -78,9 +79,9 @@ def to_stereo(waveform: Tensor) -> Tensor:
 
 
 def to_channels(waveform: Tensor, channels: int) -> Tensor:
-    """Mix `[b c n]` to `[b channels n]`: 2 as `to_stereo` does, 1 the average of its two sides.
+    """Mix `[b c n]` to `[b channels n]`: to 2 as `to_stereo` does, to 1 by averaging its sides.
 
-    A waveform with that many channels stays as it is. Raises ValueError for any other number of channels.
+    A waveform that already has that many channels is unchanged. Raises ValueError for any other number of channels.
     """
     if waveform.shape[1] == channels:
         return as_float32(waveform)
@@ -92,11 +93,11 @@ def to_channels(waveform: Tensor, channels: int) -> Tensor:
 
 @functools.cache
 def _torchaudio_resample() -> Callable[[Tensor, int, int], Tensor] | None:
-    """torchaudio's resampler, or None (said once in the log) where torchaudio does not import."""
+    """torchaudio's resampler, or None, with one warning in the log, if torchaudio does not import."""
     try:
         from torchaudio.functional import resample as torchaudio_resample
-    # Absent: ImportError. Built for another torch or CUDA: OSError from the loader, or RuntimeError from torchaudio's
-    # own comparison of the two CUDA versions.
+    # Missing: ImportError. Built for another torch or CUDA: OSError from the loader, or RuntimeError from torchaudio's
+    # comparison of the CUDA versions.
     except (ImportError, OSError, RuntimeError) as error:
         logger.warning("resampling with %s because torchaudio does not import: %s", PYAV, error)
         return None
@@ -104,21 +105,21 @@ def _torchaudio_resample() -> Callable[[Tensor, int, int], Tensor] | None:
 
 
 def _kernel_size(from_rate: int, to_rate: int) -> int:
-    """Number of filter values torchaudio tabulates for this pair of rates (6 zero crossings on each side)."""
+    """Number of filter values that torchaudio tabulates for two rates (6 zero crossings on each side)."""
     divisor = math.gcd(from_rate, to_rate)
     old, new = from_rate // divisor, to_rate // divisor
     return new * (old + 12 * math.ceil(old / min(old, new)))
 
 
 def _margin_seconds(from_rate: int, to_rate: int) -> int:
-    """Whole seconds of zeros that are far longer than either filter at both rates; one second at audio rates."""
+    """Whole seconds that are far longer than the filters at both rates; one second at audio rates."""
     return -(-1024 // min(from_rate, to_rate))
 
 
 def _resample_with_pyav(waveform: Tensor, from_rate: int, to_rate: int, length: int) -> Tensor:
-    """The same contract through libswresample, one channel at a time, so that any number of channels works."""
-    # libswresample mirrors the signal at both ends. Whole seconds of zeros keep that away from the song, and become a
-    # whole number of samples, so that time 0 stays where it is.
+    """Resample with libswresample, one channel at a time, so that any number of channels works."""
+    # libswresample mirrors the signal at both ends. Zeros keep that away from the song; whole seconds of them remain a
+    # whole number of samples, so that sample 0 stays at time 0.
     seconds = _margin_seconds(from_rate, to_rate)
     padded = F.pad(waveform, (seconds * from_rate, seconds * from_rate)).flatten(0, 1).numpy()
     song = slice(seconds * to_rate, seconds * to_rate + length)

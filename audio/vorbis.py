@@ -1,7 +1,7 @@
-"""Ogg Vorbis: by PyAV where it has an encoder, else by an ffmpeg program.
+"""Encodes Ogg Vorbis with PyAV if it has libvorbis, otherwise with an ffmpeg program.
 
-PyAV's wheels carry libvorbis up to 17.0 and not since. FFmpeg's own Vorbis encoder, which they still have, knows no
-mono and no bitrate.
+PyAV's wheels include libvorbis up to 17.0. FFmpeg's own Vorbis encoder, which they still include, supports neither mono
+nor a bitrate.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ INSTALL = "pip install imageio-ffmpeg"
 
 
 class MissingEncoder(RuntimeError):  # noqa: N818 - says what is missing
-    """Nothing on this machine encodes Vorbis; the message says what to install."""
+    """No Vorbis encoder on this machine; the message says what to install."""
 
 
 def rate_limit(bitrate_kbps: int) -> dict[str, str]:
-    """FFmpeg's option that makes libvorbis hold a bitrate.
+    """FFmpeg's option that makes libvorbis keep a bitrate.
 
-    Given a bitrate alone, libvorbis takes the quality that gives it on average music, and is off by half either way on
-    other sounds. A limit switches its rate management on, which holds the bitrate on average over about two seconds.
+    With a bitrate alone, libvorbis picks the quality that yields it for typical music, and is off by up to half for
+    other sounds. A limit turns on its rate management, which keeps the average over about two seconds.
     """
     return {"maxrate": str(bitrate_kbps * 1000)}
 
 
 @functools.cache
 def in_pyav() -> bool:
-    """Whether PyAV itself encodes Vorbis."""
+    """Whether PyAV has libvorbis."""
     try:
         Codec(ENCODER, "w")
     except UnknownCodecError:
@@ -46,49 +46,49 @@ def in_pyav() -> bool:
 
 
 def route() -> str:
-    """What encodes OGG on this machine: "PyAV (libvorbis)" or the path of an ffmpeg program, else MissingEncoder."""
+    """The OGG encoder of this machine: "PyAV (libvorbis)" or the path of an ffmpeg program. Raises MissingEncoder."""
     return "PyAV (libvorbis)" if in_pyav() else _program()
 
 
 def encode(samples: Tensor, sample_rate: int, bitrate_kbps: int, tagged: bytes) -> bytes:
-    """Encode `[c n]` by an ffmpeg program, with the tags of the audio file `tagged`.
+    """Encode `[c n]` with an ffmpeg program. tagged: an audio file whose tags are copied.
 
-    Raises MissingEncoder where there is no program or it has no libvorbis.
+    Raises MissingEncoder if there is no program or it has no libvorbis.
     """
     program = _program()
     limit = [text for name, value in rate_limit(bitrate_kbps).items() for text in (f"-{name}", value)]
-    sound = ["-f", "f32le", "-ar", str(sample_rate), "-ac", str(len(samples)), "-i", "pipe:0"]
-    encoder = ["-c:a", ENCODER, "-b:a", f"{bitrate_kbps}k", *limit, "-f", "ogg", "pipe:1"]
+    audio_input = ["-f", "f32le", "-ar", str(sample_rate), "-ac", str(len(samples)), "-i", "pipe:0"]
+    output = ["-c:a", ENCODER, "-b:a", f"{bitrate_kbps}k", *limit, "-f", "ogg", "pipe:1"]
     interleaved = torch.clamp(samples.T, -1.0, 1.0, out=torch.empty(samples.shape[::-1])).numpy()
-    # Tags come from a file, for a command line has no room for a workflow.
+    # Tags come from a file, because a workflow is too long for a command line.
     with tempfile.TemporaryDirectory() as folder:
-        notes = Path(folder) / "tagged"
-        notes.write_bytes(tagged)
-        tags = ["-i", str(notes), "-map", "0:a", "-map_metadata", "1"]
-        done = subprocess.run(
-            [program, "-hide_banner", "-v", "error", *sound, *tags, *encoder],
+        tag_file = Path(folder) / "tagged"
+        tag_file.write_bytes(tagged)
+        tag_input = ["-i", str(tag_file), "-map", "0:a", "-map_metadata", "1"]
+        process = subprocess.run(
+            [program, "-hide_banner", "-v", "error", *audio_input, *tag_input, *output],
             input=interleaved.data.cast("B"),
             capture_output=True,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise MissingEncoder(f"{program} did not encode Vorbis ({INSTALL} brings one that does): {said}")
-    return done.stdout
+    if process.returncode:
+        messages = process.stderr.decode("utf-8", "replace").strip()
+        raise MissingEncoder(f"{program} cannot encode Vorbis ({INSTALL} installs one that can): {messages}")
+    return process.stdout
 
 
 @functools.cache
 def _program() -> str:
-    """An ffmpeg program: imageio-ffmpeg's choice (its own, mostly), else the one on the path."""
+    """The path of an ffmpeg program: imageio-ffmpeg's if installed, otherwise the one on the PATH."""
     try:
         import imageio_ffmpeg
 
         return imageio_ffmpeg.get_ffmpeg_exe()
     except (ImportError, RuntimeError):
-        found = shutil.which("ffmpeg")
-    if found is None:
+        program = shutil.which("ffmpeg")
+    if program is None:
         raise MissingEncoder(
             f"OGG needs a Vorbis encoder, which PyAV {av.__version__} lacks: {INSTALL} (the extra acestep-xl[ogg]) "
-            "or put an ffmpeg program on the path; FLAC and MP3 need nothing"
+            "or put an ffmpeg program on the PATH; FLAC and MP3 need neither"
         )
-    return found
+    return program

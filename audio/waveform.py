@@ -1,4 +1,4 @@
-"""What every function on a waveform needs first: one shape, one number format, and words for bad samples."""
+"""Validation shared by all functions on waveforms: shape, dtype, finite samples, sample rate."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def as_float32(waveform: Tensor) -> Tensor:
-    """The waveform `[b c n]` as a detached float32 tensor on the CPU; the input itself where it is one already.
+    """The waveform `[b c n]` as a detached float32 tensor on the CPU, sharing memory if it is one already.
 
-    Raises ValueError for any other shape, or for a waveform without a channel.
+    Raises ValueError for another shape or no channels.
     """
     if waveform.ndim != 3 or waveform.shape[1] == 0:
         raise ValueError(
@@ -19,17 +19,17 @@ def as_float32(waveform: Tensor) -> Tensor:
 
 
 def non_finite(samples: Tensor) -> str:
-    """Count the samples that are no numbers, in words ("31 NaN and 2 infinite samples"); empty if there are none."""
-    # A finite sum has only finite terms and, unlike isfinite, takes no memory. A sum may also overflow.
+    """How many samples are not finite ("31 NaN and 2 infinite samples"); empty if all are finite."""
+    # A finite sum has only finite terms and, unlike isfinite, allocates nothing. The sum itself may overflow.
     if samples.sum().isfinite() or samples.isfinite().all():
         return ""
     counts = {"NaN": int(samples.isnan().sum()), "infinite": int(samples.isinf().sum())}
     total = sum(counts.values())
-    named = " and ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    return f"{named} sample{'s' if total > 1 else ''}"
+    listed = " and ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    return f"{listed} sample{'s' if total > 1 else ''}"
 
 
 def require_rate(name: str, rate: int) -> None:
     """Raise ValueError unless a sample rate in Hz is a positive whole number."""
     if not isinstance(rate, int) or rate < 1:
-        raise ValueError(f"{name} {rate!r} is no sample rate; use a positive whole number of Hz such as 48000")
+        raise ValueError(f"{name} {rate!r} is not a sample rate; use a positive whole number of Hz such as 48000")

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .. import parameters
-from ..audio.files import read
+from ..audio.containers import UnreadableAudio
+from ..audio.decoding import read
 from ..host import current_host
 
 EXAMPLE = "example"
@@ -47,7 +48,12 @@ class LoadAudio:
     def load(self, audio: str) -> tuple[dict[str, Any]]:
         if audio == EXAMPLE:
             return ({"waveform": example(), "sample_rate": parameters.SAMPLE_RATE},)
-        waveform, rate = read(current_host().input_directory() / audio)
+        path = (current_host().input_directory() / audio).absolute()
+        try:
+            waveform, rate = read(path)
+        except UnreadableAudio as error:
+            # A service passes this on to its clients, who must not learn where the folder is.
+            raise UnreadableAudio(str(error).replace(str(path), audio)) from None
         return ({"waveform": waveform, "sample_rate": rate},)
 
 

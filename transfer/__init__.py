@@ -1,7 +1,7 @@
 """Bytes in and out over HTTP, within bounds and never into private networks unasked.
 
 `fetch.fetch`, `send.put` and `send.post_json` take URLs from strangers, each under a `policy.Policy`; `blocking.run`
-calls them from synchronous code; `sniff.sniff` tells what came. Beyond its bounds a policy always means: only http and
+calls them from synchronous code. Beyond its bounds a policy always means: only http and
 https, no credentials in URLs, the host judged after normalisation in whatever spelling; a name looked up once per
 connection, refused if one of its addresses is, and connected to at a judged address; redirects followed by fetches
 only, each judged again, never from https to http; verified TLS; no proxies, cookies or credentials from the

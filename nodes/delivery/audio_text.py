@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ... import parameters
-from ...audio.encoding import Encoded
+from ...audio.encoding import EncodedAudio
 from ...pipeline.output import ENCODED_AUDIO
 
 
@@ -30,5 +30,5 @@ class AudioText:
             }
         }
 
-    def convert(self, encoded: Sequence[Encoded], form: str) -> tuple[str]:
+    def convert(self, encoded: Sequence[EncodedAudio], form: str) -> tuple[str]:
         return ("\n".join(song.base64() if form == "base64" else song.data_uri() for song in encoded),)

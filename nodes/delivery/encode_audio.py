@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ... import parameters
-from ...audio.encoding import Encoded
+from ...audio.encoding import EncodedAudio
 from ...pipeline import output
 
 WIDGETS = ("bit_depth", "bitrate", "sample_rate", "channels", "title")
@@ -56,7 +56,7 @@ class EncodeAudio:
         prompt: dict[str, Any] | None = None,
         extra_pnginfo: dict[str, Any] | None = None,
         unique_id: str | None = None,
-    ) -> tuple[list[Encoded]]:
+    ) -> tuple[list[EncodedAudio]]:
         encoding = output.Encoding.of(format, bit_depth, bitrate, sample_rate, channels)
         origin = output.Origin(prompt, extra_pnginfo, unique_id, title)
         return (list(output.songs(audio, encoding, origin)),)

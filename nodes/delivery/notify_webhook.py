@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ... import parameters
-from ...audio.encoding import Encoded
+from ...audio.encoding import EncodedAudio
 from ...pipeline import metadata
 from ...pipeline.delivery import deliver, url_problem
 from ...pipeline.output import ENCODED_AUDIO
@@ -56,13 +56,13 @@ class Webhook:
 
     def notify(
         self,
-        encoded: Sequence[Encoded],
+        encoded: Sequence[EncodedAudio],
         url: str,
         fields: str,
         attach: str,
         allow_private: bool,
         timeout: float,
-    ) -> tuple[Sequence[Encoded]]:
+    ) -> tuple[Sequence[EncodedAudio]]:
         policy = Policy(allow_private=allow_private, total_timeout=timeout)
         added = _object(fields)
         for index, song in enumerate(encoded):
@@ -71,7 +71,7 @@ class Webhook:
         return (encoded,)
 
 
-def message(song: Encoded, index: int, count: int, attach: str) -> dict[str, Any]:
+def message(song: EncodedAudio, index: int, count: int, attach: str) -> dict[str, Any]:
     """What a webhook is told of one song; names as in the task API where it has them."""
     made = metadata.read(song.metadata)
     attached = {"data URI": ("audioDataURI", song.data_uri), "base64": ("audioBase64Data", song.base64)}

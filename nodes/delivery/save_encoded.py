@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ... import parameters
-from ...audio.encoding import Encoded
+from ...audio.encoding import EncodedAudio
 from ...pipeline import output
 
 
@@ -30,6 +30,6 @@ class SaveEncoded:
             }
         }
 
-    def save(self, encoded: Sequence[Encoded], filename_prefix: str, sidecar: bool) -> dict[str, Any]:
+    def save(self, encoded: Sequence[EncodedAudio], filename_prefix: str, sidecar: bool) -> dict[str, Any]:
         saved = [output.save(song, filename_prefix, index, sidecar) for index, song in enumerate(encoded)]
         return {"ui": {"audio": saved}}

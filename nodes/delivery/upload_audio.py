@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ... import parameters
-from ...audio.encoding import Encoded
+from ...audio.encoding import EncodedAudio
 from ...pipeline.delivery import deliver, url_problem
 from ...pipeline.output import ENCODED_AUDIO
 from ...transfer.policy import Policy
@@ -44,8 +44,8 @@ class Upload:
         return url_problem(urls, allow_private)
 
     def upload(
-        self, encoded: Sequence[Encoded], urls: str, allow_private: bool, timeout: float
-    ) -> tuple[Sequence[Encoded]]:
+        self, encoded: Sequence[EncodedAudio], urls: str, allow_private: bool, timeout: float
+    ) -> tuple[Sequence[EncodedAudio]]:
         targets = urls.split()
         if len(targets) != len(encoded):
             raise ValueError(f"{len(targets)} URLs for {len(encoded)} songs; give one URL per song, one per line")

@@ -1,16 +1,16 @@
-"""Songs as the bytes of files: the bitrate tables of the API page, both routes to OGG, tags, sizes."""
+"""Encoding songs: the bitrate tables of the API page, both routes to OGG, tags, sizes."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-import math
 import stat
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import av
 import mutagen
@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from audio_files import sine
 from av.error import FFmpegError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,8 +27,8 @@ from mutagen.id3 import ID3
 from mutagen.oggvorbis import OggVorbis
 
 from acestep_xl.audio import formats, vorbis
-from acestep_xl.audio.encoding import Encoded, encode, encode_song
-from acestep_xl.audio.files import read
+from acestep_xl.audio.decoding import read
+from acestep_xl.audio.encoding import EncodedAudio, encode
 from acestep_xl.audio.resample import to_channels
 
 # The API page's tables, row by row: (format, channels, Hz, lowest kbps, highest kbps).
@@ -85,17 +86,16 @@ def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     return request.param
 
 
+def encode_bytes(waveform: torch.Tensor, sample_rate: int, **options: Any) -> bytes:
+    return encode(waveform, sample_rate, **options).data
+
+
 def noise(channels: int, samples: int, peak: float = 0.2, seed: int = 0) -> torch.Tensor:
     return (torch.rand(channels, samples, generator=torch.Generator().manual_seed(seed)) * 2 - 1) * peak
 
 
-def sine(rate: int, seconds: float, channels: int) -> torch.Tensor:
-    time = torch.arange(round(rate * seconds), dtype=torch.float64) / rate
-    return (0.5 * torch.sin(2 * math.pi * 440 * time)).float().expand(channels, -1)
-
-
 def measured(data: bytes, seconds: float) -> tuple[str, int, int, float]:
-    """(codec, Hz, channels, kbps of the sound without headers) of a file, as FFmpeg finds them."""
+    """(codec, Hz, channels, kbps of the packets without headers) of a file, according to FFmpeg."""
     with av.open(io.BytesIO(data)) as container:
         stream = container.streams.audio[0]
         size = sum(packet.size for packet in container.demux(stream))
@@ -110,16 +110,16 @@ def measured(data: bytes, seconds: float) -> tuple[str, int, int, float]:
 def check_row(name: str, channels: int, rate: int, kbps: int) -> None:
     # MP3 has its bitrate in every frame; Vorbis over some seconds.
     samples = 80_000 if name == "mp3" else 100_000 if rate > 8000 else 200_000
-    song = encode_song(noise(channels, samples), rate, format=name, bit_depth=16, bitrate_kbps=kbps)
-    codec, found_rate, found_channels, found = measured(song.data, samples / rate)
-    assert codec in CODECS[name] and (found_rate, found_channels) == (rate, channels)
+    song = encode(noise(channels, samples), rate, format=name, bit_depth=16, bitrate_kbps=kbps)
+    codec, file_rate, file_channels, file_kbps = measured(song.data, samples / rate)
+    assert codec in CODECS[name] and (file_rate, file_channels) == (rate, channels)
     assert (song.sample_rate, song.channels, song.bitrate_kbps) == (rate, channels, kbps)
     if name == "ogg":
-        assert found == pytest.approx(kbps, rel=0.1)
+        assert file_kbps == pytest.approx(kbps, rel=0.1)
     else:
         steps = STEPS[rate >= 32000]
         nearest = min(abs(step - kbps) for step in steps)
-        assert any(found == pytest.approx(step, rel=0.05) for step in steps if abs(step - kbps) == nearest)
+        assert any(file_kbps == pytest.approx(step, rel=0.05) for step in steps if abs(step - kbps) == nearest)
 
 
 # The tables
@@ -138,11 +138,11 @@ def test_every_row_of_ogg_is_encoded(route: str, name: str, channels: int, rate:
 
 
 @pytest.mark.parametrize(("name", "channels", "rate", "low", "high"), ROWS)
-def test_just_outside_a_row_is_refused(name: str, channels: int, rate: int, low: int, high: int) -> None:
+def test_bitrates_just_outside_a_row_are_rejected(name: str, channels: int, rate: int, low: int, high: int) -> None:
     assert not any(formats.encoding_problems(name, channels, rate, 16, kbps) for kbps in range(low, high + 1))
     for kbps in (low - 1, high + 1, 0, -low):
         with pytest.raises(ValueError, match=f"takes {low} to {high} kbps, not {kbps}"):
-            encode(noise(channels, 100), rate, format=name, bit_depth=16, bitrate_kbps=kbps)
+            encode_bytes(noise(channels, 100), rate, format=name, bit_depth=16, bitrate_kbps=kbps)
 
 
 @given(
@@ -151,7 +151,7 @@ def test_just_outside_a_row_is_refused(name: str, channels: int, rate: int, low:
     st.sampled_from([*{rate for _, _, rate, _, _ in ROWS}, 44100, 96000, 1]) | st.integers(1, 200_000),
     st.integers(-10, 400) | st.none(),
 )
-def test_lossy_formats_take_the_tables_and_nothing_else(name: str, channels: int, rate: int, kbps: int | None) -> None:
+def test_lossy_formats_accept_exactly_the_tables(name: str, channels: int, rate: int, kbps: int | None) -> None:
     low, high = RANGES.get((name, channels, rate), (1, 0))
     legal = low <= high if kbps is None else low <= kbps <= high
     assert (formats.encoding_problems(name, channels, rate, 16, kbps) == []) == legal
@@ -159,43 +159,43 @@ def test_lossy_formats_take_the_tables_and_nothing_else(name: str, channels: int
 
 @pytest.mark.parametrize("name", ["wav", "flac"])
 @pytest.mark.parametrize("kbps", [8, 128, 320])
-def test_lossless_formats_refuse_a_bitrate(name: str, kbps: int) -> None:
+def test_lossless_formats_reject_a_bitrate(name: str, kbps: int) -> None:
     with pytest.raises(ValueError, match=f"{name} is lossless and has no bitrate"):
-        encode(noise(2, 100), 48000, format=name, bit_depth=16, bitrate_kbps=kbps)
+        encode_bytes(noise(2, 100), 48000, format=name, bit_depth=16, bitrate_kbps=kbps)
 
 
 @pytest.mark.parametrize(("name", "channels", "rate", "low", "high"), [row for row in ROWS if row[2] in (8000, 48000)])
-def test_without_a_bitrate_it_is_the_highest(name: str, channels: int, rate: int, low: int, high: int) -> None:
-    song = encode_song(noise(channels, 48000), rate, format=name, bit_depth=16)
+def test_the_default_bitrate_is_the_highest(name: str, channels: int, rate: int, low: int, high: int) -> None:
+    song = encode(noise(channels, 48000), rate, format=name, bit_depth=16)
     assert song.bitrate_kbps == high
     assert measured(song.data, 48000 / rate)[3] == pytest.approx(high, rel=0.1)
 
 
 @pytest.mark.slow
-def test_noise_at_full_level_keeps_the_bitrate_in_the_long_run(route: str) -> None:
-    """At the highest bitrate libvorbis starts far above it; its reservoir is two seconds long."""
+def test_loud_noise_keeps_the_bitrate_over_time(route: str) -> None:
+    """libvorbis starts far above its highest bitrate; its reservoir lasts two seconds."""
     loud = noise(2, 30 * 48000, peak=0.5)
-    data = encode(loud, 48000, format="ogg", bit_depth=16, bitrate_kbps=256)
+    data = encode_bytes(loud, 48000, format="ogg", bit_depth=16, bitrate_kbps=256)
     assert measured(data, 30)[3] == pytest.approx(256, rel=0.1)
 
 
 def test_media_types_are_the_registered_ones() -> None:
-    found = {name: target.media_type for name, target in formats.FORMATS.items()}
-    assert found == {"flac": "audio/flac", "wav": "audio/wav", "mp3": "audio/mpeg", "ogg": "audio/ogg"}
+    media_types = {name: target.media_type for name, target in formats.FORMATS.items()}
+    assert media_types == {"flac": "audio/flac", "wav": "audio/wav", "mp3": "audio/mpeg", "ogg": "audio/ogg"}
 
 
-# What comes out again
+# Decoded again
 
 
 @pytest.mark.parametrize(("name", "channels", "rate", "low", "high"), OGG_ROWS)
-def test_ogg_has_every_sample_and_the_sound(
+def test_ogg_keeps_the_length_and_the_sound(
     route: str, tmp_path: Path, name: str, channels: int, rate: int, low: int, high: int
 ) -> None:
     source = sine(rate, 1.7, channels)
     path = tmp_path / "song.ogg"
-    path.write_bytes(encode(source, rate, format="ogg", bit_depth=16))
-    decoded, found_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    assert (found_rate, decoded.shape) == (rate, source.T.shape)
+    path.write_bytes(encode_bytes(source, rate, format="ogg", bit_depth=16))
+    decoded, decoded_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    assert (decoded_rate, decoded.shape) == (rate, source.T.shape)
     error = (torch.from_numpy(decoded.T) - source).square().mean() / source.square().mean()
     assert error < 1e-3, "30 dB below the tone"
     assert abs(read(path)[0].shape[-1] - source.shape[1]) <= 256
@@ -203,27 +203,27 @@ def test_ogg_has_every_sample_and_the_sound(
 
 @pytest.mark.parametrize("samples", [1, 2, 63, 4096, 65536, 65537])
 def test_ogg_of_odd_lengths(route: str, samples: int) -> None:
-    data = encode(noise(2, samples), 48000, format="ogg", bit_depth=16)
+    data = encode_bytes(noise(2, samples), 48000, format="ogg", bit_depth=16)
     assert len(soundfile.read(io.BytesIO(data))[0]) == samples
 
 
-def test_the_two_sides_stay_apart_in_ogg(route: str) -> None:
+def test_ogg_does_not_mix_the_two_sides(route: str) -> None:
     left = torch.stack([sine(48000, 1, 1)[0], torch.zeros(48000)])
-    decoded = soundfile.read(io.BytesIO(encode(left, 48000, format="ogg", bit_depth=16)))[0]
+    decoded = soundfile.read(io.BytesIO(encode_bytes(left, 48000, format="ogg", bit_depth=16)))[0]
     assert np.abs(decoded[1000:-1000, 0]).max() > 0.45 and np.abs(decoded[1000:-1000, 1]).max() < 0.02
 
 
 @pytest.mark.parametrize("name", ["mp3", "ogg"])
-def test_what_is_above_full_scale_is_clipped(name: str) -> None:
+def test_samples_above_full_scale_are_clipped(name: str) -> None:
     square = torch.sign(sine(48000, 1, 2)) * 1e6
-    decoded = soundfile.read(io.BytesIO(encode(square, 48000, format=name, bit_depth=16)))[0].T
+    decoded = soundfile.read(io.BytesIO(encode_bytes(square, 48000, format=name, bit_depth=16)))[0].T
     assert (decoded * square.sign().numpy())[:, 2000:-2000].min() > -0.5
     assert np.abs(decoded).max() < 2
 
 
 @pytest.mark.parametrize("name", list(formats.FORMATS))
 def test_silence_can_be_encoded(name: str) -> None:
-    decoded = soundfile.read(io.BytesIO(encode(torch.zeros(2, 48000), 48000, format=name, bit_depth=16)))[0]
+    decoded = soundfile.read(io.BytesIO(encode_bytes(torch.zeros(2, 48000), 48000, format=name, bit_depth=16)))[0]
     assert np.abs(decoded).max() < 1e-4 and abs(len(decoded) - 48000) <= 1152
 
 
@@ -240,26 +240,26 @@ def test_lossless_formats_lose_nothing(
 ) -> None:
     name, bits = kind
     source = noise(channels, samples, 1.0, seed)
-    decoded, found_rate = soundfile.read(
-        io.BytesIO(encode(source, rate, format=name, bit_depth=bits)), dtype="float64", always_2d=True
+    decoded, decoded_rate = soundfile.read(
+        io.BytesIO(encode_bytes(source, rate, format=name, bit_depth=bits)), dtype="float64", always_2d=True
     )
-    full = 2.0 ** (bits - 1)
+    full_scale = 2.0 ** (bits - 1)
     exact = source.double().numpy().T
-    expected = exact if bits == 32 else np.clip(np.rint(exact * full), -full, full - 1) / full
-    assert found_rate == rate and np.array_equal(decoded, expected)
+    expected = exact if bits == 32 else np.clip(np.rint(exact * full_scale), -full_scale, full_scale - 1) / full_scale
+    assert decoded_rate == rate and np.array_equal(decoded, expected)
 
 
 @pytest.mark.parametrize("name", list(formats.FORMATS))
-def test_the_same_song_is_the_same_bytes_but_for_an_ogg_s_serial(name: str) -> None:
-    first, second = (encode(noise(2, 5000), 48000, format=name, bit_depth=16, metadata=TAGS) for _ in range(2))
+def test_encoding_is_deterministic_except_for_an_ogg_s_serial_number(name: str) -> None:
+    first, second = (encode_bytes(noise(2, 5000), 48000, format=name, bit_depth=16, metadata=TAGS) for _ in range(2))
     assert len(first) == len(second) if name == "ogg" else first == second
 
 
 # Tags, read by another library
 
 
-def found_tags(name: str, data: bytes) -> dict[str, str]:
-    """Tags by name in lower case, read by mutagen; for WAV what the comment tag holds."""
+def read_tags(name: str, data: bytes) -> dict[str, str]:
+    """Tags by lower-case name, read by mutagen; of a WAV those in its comment tag."""
     file = io.BytesIO(data)
     if name in ("flac", "ogg"):
         tags = (FLAC if name == "flac" else OggVorbis)(file).tags
@@ -267,8 +267,8 @@ def found_tags(name: str, data: bytes) -> dict[str, str]:
         return {key.lower(): value for key, value in tags}  # pyright: ignore[reportGeneralTypeIssues]  # mutagen has no types
     if name == "mp3":
         tags = ID3(file)
-        own = {frame.desc.lower(): frame.text[0] for frame in tags.getall("TXXX")}
-        return own | ({"title": tags["TIT2"].text[0]} if "TIT2" in tags else {})
+        custom = {frame.desc.lower(): frame.text[0] for frame in tags.getall("TXXX")}
+        return custom | ({"title": tags["TIT2"].text[0]} if "TIT2" in tags else {})
     return {key.lower(): value for key, value in json.loads(riff_info(data)["ICMT"]).items()}
 
 
@@ -276,35 +276,35 @@ def riff_info(data: bytes) -> dict[str, str]:
     """The INFO list of a WAV file."""
     start = data.index(b"INFO") + 4
     end = start - 4 + struct.unpack("<I", data[start - 8 : start - 4])[0]
-    found = {}
+    info = {}
     while start < end:
         key, size = data[start : start + 4].decode(), struct.unpack("<I", data[start + 4 : start + 8])[0]
-        found[key] = data[start + 8 : start + 8 + size].rstrip(b"\0").decode("utf-8")
+        info[key] = data[start + 8 : start + 8 + size].rstrip(b"\0").decode("utf-8")
         start += 8 + size + size % 2
-    return found
+    return info
 
 
 @pytest.mark.parametrize("name", list(formats.FORMATS))
-def test_tags_survive_and_mutagen_reads_them(name: str) -> None:
-    found = found_tags(name, encode(noise(2, 5000), 48000, format=name, bit_depth=16, metadata=TAGS))
-    assert {key.lower(): value for key, value in TAGS.items()}.items() <= found.items()
+def test_mutagen_reads_the_tags(name: str) -> None:
+    tags = read_tags(name, encode_bytes(noise(2, 5000), 48000, format=name, bit_depth=16, metadata=TAGS))
+    assert {key.lower(): value for key, value in TAGS.items()}.items() <= tags.items()
 
 
-def test_ogg_tags_survive_on_every_route(route: str) -> None:
+def test_ogg_tags_on_every_route(route: str) -> None:
     large = TAGS | {"workflow": json.dumps({"text": "x" * 1_000_000})}
-    data = encode(sine(48000, 1, 2), 48000, format="ogg", bit_depth=16, metadata=large)
-    assert {key.lower(): value for key, value in large.items()}.items() <= found_tags("ogg", data).items()
+    data = encode_bytes(sine(48000, 1, 2), 48000, format="ogg", bit_depth=16, metadata=large)
+    assert {key.lower(): value for key, value in large.items()}.items() <= read_tags("ogg", data).items()
     assert len(soundfile.read(io.BytesIO(data))[0]) == 48000
 
 
-def test_a_wav_has_its_title_where_players_look() -> None:
-    data = encode(noise(2, 100), 48000, format="wav", bit_depth=16, metadata={"title": "Grüße 東京"})
+def test_a_wav_has_its_title_in_its_info_list() -> None:
+    data = encode_bytes(noise(2, 100), 48000, format="wav", bit_depth=16, metadata={"title": "Grüße 東京"})
     assert riff_info(data)["INAM"] == "Grüße 東京"
 
 
 @pytest.mark.parametrize("name", list(formats.FORMATS))
-def test_mutagen_finds_the_same_sound(name: str) -> None:
-    info = mutagen.File(io.BytesIO(encode(noise(2, 48000), 24000, format=name, bit_depth=16)))
+def test_mutagen_reads_the_same_properties(name: str) -> None:
+    info = mutagen.File(io.BytesIO(encode_bytes(noise(2, 48000), 24000, format=name, bit_depth=16)))
     assert info is not None
     assert info.info.length == pytest.approx(2, abs=0.1)
     assert (info.info.sample_rate, info.info.channels) == (24000, 2)
@@ -317,9 +317,9 @@ tag_texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["
 
 @settings(deadline=None, max_examples=30)
 @given(st.sampled_from(list(formats.FORMATS)), tag_texts)
-def test_any_text_survives(name: str, text: str) -> None:
-    data = encode(torch.zeros(1, 1200), 48000, format=name, bit_depth=16, metadata={"parameters": text})
-    assert found_tags(name, data)["parameters"] == text
+def test_any_text_is_preserved(name: str, text: str) -> None:
+    data = encode_bytes(torch.zeros(1, 1200), 48000, format=name, bit_depth=16, metadata={"parameters": text})
+    assert read_tags(name, data)["parameters"] == text
 
 
 # The second route to OGG
@@ -333,24 +333,24 @@ def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     vorbis._program.cache_clear()
 
 
-def test_without_any_encoder_the_error_says_what_to_install(no_encoder: None) -> None:
+def test_without_an_encoder_the_error_says_what_to_install(no_encoder: None) -> None:
     with pytest.raises(vorbis.MissingEncoder, match=r"pip install imageio-ffmpeg \(the extra acestep-xl\[ogg\]\)"):
-        encode(noise(2, 100), 48000, format="ogg", bit_depth=16)
+        encode_bytes(noise(2, 100), 48000, format="ogg", bit_depth=16)
     with pytest.raises(vorbis.MissingEncoder):
         vorbis.route()
-    assert len(encode(noise(2, 100), 48000, format="mp3", bit_depth=16)) > 0
+    assert len(encode_bytes(noise(2, 100), 48000, format="mp3", bit_depth=16)) > 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the program is a shell script")
-def test_a_program_without_libvorbis_is_named_and_quoted(
+def test_a_program_without_libvorbis_is_reported_with_its_messages(
     no_encoder: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     program = tmp_path / "ffmpeg"
     program.write_text("#!/bin/sh\ncat > /dev/null\necho \"Unknown encoder 'libvorbis'\" >&2\nexit 8\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(vorbis.shutil, "which", lambda name: str(program))
-    with pytest.raises(vorbis.MissingEncoder, match=r"ffmpeg did not encode Vorbis.*: Unknown encoder 'libvorbis'"):
-        encode(noise(2, 100), 48000, format="ogg", bit_depth=16)
+    with pytest.raises(vorbis.MissingEncoder, match=r"ffmpeg cannot encode Vorbis.*: Unknown encoder 'libvorbis'"):
+        encode_bytes(noise(2, 100), 48000, format="ogg", bit_depth=16)
     vorbis._program.cache_clear()
 
 
@@ -367,7 +367,7 @@ def test_a_wav_beyond_four_gib_is_refused_before_anything_is_made(bits: int, cha
     samples = int(minutes * 60 * 48000)
     endless = torch.zeros(1, 1).expand(channels, samples)
     with pytest.raises(ValueError, match=r"wav holds at most 4 GiB, not 4\.\d*: use flac"):
-        encode(endless, 48000, format="wav", bit_depth=bits)
+        encode_bytes(endless, 48000, format="wav", bit_depth=bits)
     shorter = int(samples * 0.98)
     assert formats.size_problems("wav", channels, shorter, bits, {}) == []
     assert formats.size_problems("flac", channels, samples, bits, {}) == []
@@ -388,31 +388,31 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / (so
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss counts differently elsewhere")
 @pytest.mark.parametrize("name", ["wav", "flac"])
 def test_ten_minutes_take_little_more_memory_than_the_file(name: str) -> None:
-    done = subprocess.run([sys.executable, "-c", MEMORY, name], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 0.8, "half of the float samples for the file, some for its growth"
+    process = subprocess.run([sys.executable, "-c", MEMORY, name], capture_output=True, text=True, check=True)
+    assert float(process.stdout) < 0.8, "half of the float samples for the file, some for its growth"
 
 
 # Encoded songs
 
 
 def test_an_encoded_song_knows_what_it_is() -> None:
-    song = encode_song(noise(1, 12000), 24000, format="mp3", bit_depth=16, bitrate_kbps=64, metadata={"title": "a"})
+    song = encode(noise(1, 12000), 24000, format="mp3", bit_depth=16, bitrate_kbps=64, metadata={"title": "a"})
     assert (song.media_type, song.seconds, song.samples, song.channels) == ("audio/mpeg", 0.5, 12000, 1)
     assert (song.bit_depth, song.bitrate_kbps, song.metadata) == (None, 64, {"title": "a"})
     head, _, body = song.data_uri().partition(",")
     assert head == "data:audio/mpeg;base64" and base64.b64decode(body, validate=True) == song.data
     assert song.base64() == body
-    assert "\\x" not in repr(song), "a song's bytes have no place in a log"
-    lossless = encode_song(noise(1, 100), 24000, format="flac", bit_depth=24)
+    assert "\\x" not in repr(song), "the bytes of a song do not belong in a log"
+    lossless = encode(noise(1, 100), 24000, format="flac", bit_depth=24)
     assert (lossless.bit_depth, lossless.bitrate_kbps) == (24, None)
-    assert isinstance(song, Encoded)
+    assert isinstance(song, EncodedAudio)
 
 
-def test_no_encoder_leaves_ffmpeg_s_own_error_to_the_user() -> None:
+def test_errors_are_never_ffmpeg_s_own() -> None:
     for name in formats.FORMATS:
         for channels in (0, 1, 2, 3, 9):
             try:
-                encode(torch.zeros(channels, 10), 48000, format=name, bit_depth=16)
+                encode_bytes(torch.zeros(channels, 10), 48000, format=name, bit_depth=16)
             except FFmpegError as error:
                 pytest.fail(f"{name} with {channels} channels: {error}")
             except ValueError as error:
@@ -423,12 +423,12 @@ def test_no_encoder_leaves_ffmpeg_s_own_error_to_the_user() -> None:
 
 
 @given(st.integers(1, 8), st.sampled_from([1, 2]), st.integers(1, 50))
-def test_mixing_gives_the_channels_asked_for(channels: int, wanted: int, samples: int) -> None:
+def test_mixing_to_a_number_of_channels(channels: int, target: int, samples: int) -> None:
     source = noise(channels, samples, 1.0)[None]
-    mixed = to_channels(source, wanted)
-    assert mixed.shape == (1, wanted, samples)
+    mixed = to_channels(source, target)
+    assert mixed.shape == (1, target, samples)
     assert mixed.abs().max() <= source.abs().max() * (1 + 1e-6)
-    if channels == wanted:
+    if channels == target:
         assert torch.equal(mixed, source)
 
 

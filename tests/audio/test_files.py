@@ -1,7 +1,8 @@
+"""Writing audio files and naming them."""
+
 from __future__ import annotations
 
 import json
-import logging
 import math
 import re
 import struct
@@ -12,28 +13,18 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from audio_files import noise, sine, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from acestep_xl import parameters
 from acestep_xl.audio import encoding, files, formats
-from acestep_xl.audio.files import UnreadableAudio, numbered_path, read, write
+from acestep_xl.audio.decoding import read
+from acestep_xl.audio.files import numbered_path
 
 LOSSLESS = [("wav", 16), ("wav", 24), ("wav", 32), ("flac", 16), ("flac", 24)]
 SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 METADATA = {"prompt": '{"1": {"inputs": {"text": "na\\u00efve"}}}', "workflow": '{"nodes": []}', "title": "Grüße 東京"}
-
-
-def noise(channels: int, samples: int, seed: int = 0) -> np.ndarray:
-    """`[c n]` with every value of a 24-bit file possible, full scale included."""
-    integers = np.random.default_rng(seed).integers(-(2**23), 2**23, (channels, samples))
-    integers[:, 0], integers[:, -1] = 2**23 - 1, -(2**23)
-    return (integers / 2**23).astype(np.float32)
-
-
-def sine(rate: int, seconds: float, channels: int = 2, hertz: float = 440.0) -> torch.Tensor:
-    time = torch.arange(round(rate * seconds), dtype=torch.float64) / rate
-    return (0.5 * torch.sin(2 * math.pi * hertz * time)).float().expand(channels, -1)
 
 
 def tags(path) -> dict[str, str]:
@@ -67,7 +58,7 @@ def test_lossless_files_hold_exactly_the_rounded_samples(tmp_path, format, bits,
 
 
 @pytest.mark.parametrize(("format", "bits"), LOSSLESS)
-def test_what_was_written_is_read_back_exactly(tmp_path, format, bits):
+def test_lossless_files_round_trip(tmp_path, format, bits):
     samples = torch.from_numpy(noise(2, 5000))
     path = write(tmp_path / "song", samples, 44100, format=format, bit_depth=bits)
     waveform, rate = read(path)
@@ -78,7 +69,7 @@ def test_what_was_written_is_read_back_exactly(tmp_path, format, bits):
 
 
 @pytest.mark.parametrize(("format", "bits"), [case for case in LOSSLESS if case[1] != 32])
-def test_samples_above_full_scale_are_clipped_and_never_wrap(tmp_path, format, bits):
+def test_samples_above_full_scale_are_clipped(tmp_path, format, bits):
     square = torch.tensor([1.0, -1.0, 1.5, -1.5, 1e30, -1e30]).repeat_interleave(100).expand(2, -1)
     path = write(tmp_path / "square", square, 48000, format=format, bit_depth=bits)
     decoded = soundfile.read(path, dtype="int32")[0][:, 0] >> (32 - bits)
@@ -93,7 +84,7 @@ def test_float_wav_keeps_values_above_full_scale(tmp_path):
     assert torch.equal(read(path)[0][0], samples)
 
 
-def test_mp3_square_wave_does_not_wrap(tmp_path):
+def test_an_mp3_square_wave_does_not_wrap(tmp_path):
     square = torch.sign(sine(48000, 1.0, 2, 100.0)) * 3.0
     decoded = read(write(tmp_path / "square.mp3", square, 48000, format="mp3", bit_depth=16))[0][0]
     inner = slice(2000, -2000)
@@ -103,25 +94,25 @@ def test_mp3_square_wave_does_not_wrap(tmp_path):
 
 @pytest.mark.parametrize("rate", [48000, 44100, 22050, 8000])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_mp3_has_the_right_length_and_sound(tmp_path, rate, channels):
+def test_mp3_keeps_the_length_and_the_sound(tmp_path, rate, channels):
     samples = sine(rate, 2.0, channels)
     path = write(tmp_path / "song.mp3", samples, rate, format="mp3", bit_depth=24)
     decoded, read_rate = soundfile.read(path, dtype="float32", always_2d=True)
     assert (read_rate, decoded.shape[1]) == (rate, channels)
     assert abs(len(decoded) - samples.shape[1]) <= 1152
-    ours, our_rate = read(path)
-    assert (our_rate, ours.shape) == (rate, (1, *samples.shape))
-    for channel, original in zip(ours[0].numpy(), samples.numpy(), strict=True):
+    waveform, waveform_rate = read(path)
+    assert (waveform_rate, waveform.shape) == (rate, (1, *samples.shape))
+    for channel, original in zip(waveform[0].numpy(), samples.numpy(), strict=True):
         assert np.corrcoef(channel, original)[0, 1] > 0.99
 
 
 @pytest.mark.parametrize(
-    ("rate", "asked", "expected"),
+    ("rate", "requested", "expected"),
     [(48000, None, 320), (44100, None, 320), (22050, None, 160), (8000, None, 64), (48000, 128, 128), (8000, 8, 8)],
 )
-def test_mp3_is_constant_bitrate_and_320_where_the_rate_allows(tmp_path, rate, asked, expected):
+def test_mp3_has_a_constant_bitrate_the_highest_by_default(tmp_path, rate, requested, expected):
     samples = torch.from_numpy(noise(2, rate * 3)) * 0.3
-    path = write(tmp_path / "song.mp3", samples, rate, format="mp3", bit_depth=16, bitrate_kbps=asked)
+    path = write(tmp_path / "song.mp3", samples, rate, format="mp3", bit_depth=16, bitrate_kbps=requested)
     kbps = path.stat().st_size * 8 / 3 / 1000
     assert kbps == pytest.approx(expected, rel=0.1, abs=2)
     with av.open(str(path)) as container:
@@ -148,11 +139,11 @@ def test_flac_tags_are_where_comfyui_looks_for_a_workflow(tmp_path):
 
 
 def test_wav_carries_all_tags_as_json_in_its_comment(tmp_path):
-    given_tags = METADATA | {"comment": "mine"}
-    path = write(tmp_path / "song.wav", sine(48000, 0.1), 48000, format="wav", bit_depth=16, metadata=given_tags)
-    assert json.loads(tags(path)["comment"]) == given_tags
+    metadata = METADATA | {"comment": "mine"}
+    path = write(tmp_path / "song.wav", sine(48000, 0.1), 48000, format="wav", bit_depth=16, metadata=metadata)
+    assert json.loads(tags(path)["comment"]) == metadata
     assert tags(path)["title"] == METADATA["title"]
-    assert json.loads(soundfile.SoundFile(path).comment) == given_tags
+    assert json.loads(soundfile.SoundFile(path).comment) == metadata
 
 
 @pytest.mark.parametrize("format", list(formats.FORMATS))
@@ -165,22 +156,22 @@ def test_without_metadata_there_are_no_tags(tmp_path, format):
 def test_a_large_workflow_fits(tmp_path, format):
     large = {"workflow": json.dumps({"text": "x" * 1_000_000})}
     path = write(tmp_path / "song", sine(48000, 0.1), 48000, format=format, bit_depth=16, metadata=large)
-    found = tags(path)
-    assert (json.loads(found["comment"]) if format == "wav" else found)["workflow"] == large["workflow"]
+    stored = tags(path)
+    assert (json.loads(stored["comment"]) if format == "wav" else stored)["workflow"] == large["workflow"]
 
 
 @pytest.mark.parametrize("bad", [{"a=b": "x"}, {"": "x"}, {"naïve": "x"}, {"title": "a\0b"}])
-def test_tags_that_would_be_cut_are_refused(tmp_path, bad):
+def test_tags_that_would_be_truncated_are_rejected(tmp_path, bad):
     with pytest.raises(ValueError, match="tag"):
         write(tmp_path / "song.flac", sine(48000, 0.1), 48000, format="flac", bit_depth=16, metadata=bad)
     assert folder_names(tmp_path) == []
 
 
-# What a format cannot do
+# Limits of the formats
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"format": "aiff"}, "unknown audio format 'aiff'; known: flac, wav, mp3, ogg"),
         ({"format": "flac", "bit_depth": 32}, "flac holds 16, 24 bits per sample, not 32"),
@@ -200,29 +191,29 @@ def test_tags_that_would_be_cut_are_refused(tmp_path, bad):
         ({"sample_rate": 0}, "sample_rate 0"),
     ],
 )
-def test_what_a_format_cannot_hold_is_refused_before_anything_is_written(tmp_path, options, says):
+def test_limits_of_a_format_are_checked_before_anything_is_written(tmp_path, options, message):
     arguments = {"waveform": torch.zeros(2, 10), "sample_rate": 48000, "format": "flac", "bit_depth": 16} | options
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         write(tmp_path / "new" / "song", arguments.pop("waveform"), arguments.pop("sample_rate"), **arguments)
     assert folder_names(tmp_path) == []
 
 
-def test_all_problems_are_told_at_once(tmp_path):
+def test_all_problems_are_reported_at_once(tmp_path):
     with pytest.raises(ValueError) as caught:
         write(tmp_path / "x", torch.zeros(6, 9), 96000, format="mp3", bit_depth=16, metadata={"a=": ""})
     assert all(word in str(caught.value) for word in ("6", "96000", "'a='"))
 
 
-def test_formats_and_depths_are_those_a_user_can_choose():
+def test_formats_and_depths_match_the_parameters():
     assert set(formats.FORMATS) == set(parameters.get("audio_format").choices)
     depths = {depth for target in formats.FORMATS.values() for depth in target.encoders if depth is not None}
     assert depths == {int(choice) for choice in parameters.get("bit_depth").choices}
 
 
-# Whole files or none
+# Complete files or none
 
 
-def test_folders_are_made_and_an_old_file_is_replaced(tmp_path):
+def test_folders_are_created_and_an_existing_file_is_replaced(tmp_path):
     path = tmp_path / "a" / "b" / "song.wav"
     write(path, torch.zeros(1, 10), 48000, format="wav", bit_depth=16)
     assert write(path, torch.ones(1, 20), 48000, format="wav", bit_depth=16) == path
@@ -250,271 +241,40 @@ def test_a_full_disk_leaves_no_file_and_keeps_the_old_one(tmp_path, format):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("encoder died"), KeyboardInterrupt()])
-@pytest.mark.parametrize("place", ["_frames", "os.replace"])
-def test_an_interruption_leaves_nothing(tmp_path, monkeypatch, error, place):
-    whole = encoding._frames
+@pytest.mark.parametrize("function", ["_frames", "os.replace"])
+def test_an_interruption_leaves_nothing(tmp_path, monkeypatch, error, function):
+    frames = encoding._frames
 
     def first_frame_only(*arguments):
-        yield next(whole(*arguments))
+        yield next(frames(*arguments))
         raise error
 
-    def no_replace(*_):
+    def interrupted_replace(*_):
         assert [name for name in folder_names(tmp_path) if name.endswith(".part")]
         raise error
 
-    if place == "_frames":
+    if function == "_frames":
         monkeypatch.setattr(encoding, "_frames", first_frame_only)
     else:
-        monkeypatch.setattr(files.os, "replace", no_replace)
+        monkeypatch.setattr(files.os, "replace", interrupted_replace)
     with pytest.raises(type(error)):
         write(tmp_path / "song.flac", torch.from_numpy(noise(2, 200_000)), 48000, format="flac", bit_depth=24)
     assert folder_names(tmp_path) == []
 
 
-def test_the_name_appears_only_with_the_complete_file(tmp_path, monkeypatch):
-    seen = []
+def test_the_file_appears_under_its_name_only_when_complete(tmp_path, monkeypatch):
+    shapes = []
     replace = files.os.replace
-    monkeypatch.setattr(files.os, "replace", lambda old, new: (seen.append(read(old)[0].shape), replace(old, new)))
+    monkeypatch.setattr(files.os, "replace", lambda old, new: (shapes.append(read(old)[0].shape), replace(old, new)))
     write(tmp_path / "song.flac", torch.zeros(2, 5000), 48000, format="flac", bit_depth=24)
-    assert seen == [(1, 2, 5000)]
+    assert shapes == [(1, 2, 5000)]
 
 
-def test_input_is_not_changed(tmp_path):
+def test_the_input_is_not_modified(tmp_path):
     samples = torch.full((2, 100), 1.7, requires_grad=True)
     for format in formats.FORMATS:
         write(tmp_path / "song", samples, 48000, format=format, bit_depth=16)
     assert torch.equal(samples.detach(), torch.full((2, 100), 1.7))
-
-
-# Reading files that other programs wrote
-
-
-@pytest.mark.parametrize(
-    ("format", "subtype"),
-    [
-        (format, subtype)
-        for format in ("WAV", "AIFF", "FLAC", "W64", "CAF", "AU")
-        for subtype in ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
-        if soundfile.check_format(format, subtype)
-    ],
-)
-def test_lossless_files_are_read_exactly(tmp_path, format, subtype):
-    samples = noise(2, 3000).T
-    path = tmp_path / f"song.{format.lower()}"
-    soundfile.write(path, samples, 44100, format=format, subtype=subtype)
-    expected = soundfile.read(path, dtype="float32")[0]
-    waveform, rate = read(path)
-    assert rate == 44100
-    assert np.array_equal(waveform[0].numpy(), expected.T)
-
-
-@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (192000, 2), (48000, 6), (11025, 10)])
-@pytest.mark.parametrize("samples", [1, 2, 1000])
-def test_odd_rates_channels_and_lengths(tmp_path, rate, channels, samples):
-    data = np.random.default_rng(1).uniform(-1, 1, (samples, channels)).astype(np.float32)
-    soundfile.write(tmp_path / "song.wav", data, rate, subtype="FLOAT")
-    waveform, read_rate = read(tmp_path / "song.wav")
-    assert read_rate == rate
-    assert np.array_equal(waveform[0].numpy(), data.T)
-
-
-@pytest.mark.parametrize(("format", "bits"), [*LOSSLESS, ("mp3", 16), ("ogg", 16)])
-def test_one_sample_makes_a_file(tmp_path, format, bits):
-    waveform, rate = read(write(tmp_path / "x", torch.tensor([[0.25]]), 48000, format=format, bit_depth=bits))
-    assert rate == 48000 and waveform.shape[-1] >= 1
-    if format not in ("mp3", "ogg"):
-        assert waveform.tolist() == [[[0.25]]]
-
-
-@pytest.mark.parametrize(("format", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None)])
-def test_lossy_files_of_another_encoder(tmp_path, format, subtype):
-    samples = sine(48000, 1.0)
-    path = tmp_path / "song.bin"  # the content decides, not the name
-    soundfile.write(path, samples.T.numpy(), 48000, format=format, subtype=subtype)
-    waveform, rate = read(path)
-    assert (rate, waveform.shape[:2]) == (48000, (1, 2))
-    assert abs(waveform.shape[-1] - 48000) <= 256  # FFmpeg ends some Vorbis files a short block early
-    assert np.corrcoef(waveform[0, 0, 500:47500], samples[0, 500:47500])[0, 1] > 0.99
-
-
-def write_mp4(path, sound: torch.Tensor | None, film: bool = False) -> None:
-    """An MP4 with AAC, a picture, or both: libsndfile cannot write these."""
-    with av.open(str(path), "w", format="mp4") as container:
-        picture = container.add_stream("mpeg4", rate=25, width=64, height=64, pix_fmt="yuv420p") if film else None
-        stream = container.add_stream("aac", rate=48000, layout="stereo") if sound is not None else None
-        if picture:
-            image = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
-            container.mux([*picture.encode(image), *picture.encode(None)])
-        if stream:
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound), format="fltp", layout="stereo")
-            frame.sample_rate, frame.pts = 48000, 0
-            container.mux([*stream.encode(frame), *stream.encode(None)])
-
-
-def test_m4a(tmp_path):
-    samples = sine(48000, 1.0)
-    write_mp4(tmp_path / "song.m4a", samples)
-    waveform, rate = read(tmp_path / "song.m4a")
-    assert rate == 48000
-    assert abs(waveform.shape[-1] - 48000) <= 1024
-    assert np.corrcoef(waveform[0, 0, 3000:40000], samples[0, 3000:40000])[0, 1] > 0.99
-
-
-def test_a_wav_from_a_pipe_states_no_length(tmp_path):
-    soundfile.write(tmp_path / "song.wav", noise(2, 1000).T, 48000, subtype="PCM_16")
-    data = bytearray((tmp_path / "song.wav").read_bytes())
-    for unknown in (0, 0x7FFFFFFF, 0xFFFFFFFF):
-        data[4:8] = data[40:44] = struct.pack("<I", unknown)
-        (tmp_path / "pipe.wav").write_bytes(data)
-        assert torch.equal(read(tmp_path / "pipe.wav")[0], read(tmp_path / "song.wav")[0])
-
-
-def test_tags_in_an_old_encoding_do_not_matter(tmp_path):
-    path = write(
-        tmp_path / "song.wav", torch.ones(1, 5), 48000, format="wav", bit_depth=32, metadata={"title": "Grease"}
-    )
-    path.write_bytes(path.read_bytes().replace(b"Grease", "Gr\u00fc\u00dfe\0".encode("latin-1")))
-    assert read(path)[0].tolist() == [[[1.0] * 5]]
-
-
-def test_stray_bytes_after_an_mp3_are_left_out_with_a_warning(tmp_path, caplog):
-    path = write(tmp_path / "song.mp3", sine(48000, 1.0), 48000, format="mp3", bit_depth=16)
-    path.write_bytes(path.read_bytes() + bytes(4000))
-    waveform, _ = read(path)
-    assert 48000 <= waveform.shape[-1] <= 48000 + 1152
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
-
-
-def test_a_cut_mp3_is_read_with_a_warning(tmp_path, caplog):
-    path = write(tmp_path / "song.mp3", sine(48000, 4.0), 48000, format="mp3", bit_depth=16)
-    assert read(path)[0].shape[-1] == 4 * 48000 and not caplog.records
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert read(path)[0].shape[-1] < 2.1 * 48000
-    assert "of about 4.0" in caplog.text and "complete" in caplog.text
-
-
-def nothing(path):
-    path.unlink(missing_ok=True)
-
-
-def folder(path):
-    path.mkdir()
-
-
-def empty(path):
-    path.touch()
-
-
-def text(path):
-    path.write_text("These are words, and no sound at all.\n" * 40)
-
-
-def random_bytes(path):
-    path.write_bytes(np.random.default_rng(5).bytes(5000))
-
-
-def header_only(path):
-    soundfile.write(path, np.zeros((0, 2)), 48000, format="WAV", subtype="PCM_16")
-
-
-def unknown_codec(path):
-    header_only(path)
-    data = bytearray(path.read_bytes())
-    data[20:22] = b"\x07\xa9"
-    path.write_bytes(data)
-
-
-def cut(path, format: str, keep: float):
-    soundfile.write(path, noise(2, 48000).T, 48000, format=format, subtype="PCM_24")
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
-
-
-def cut_flac(path):
-    cut(path, "FLAC", 0.77)
-
-
-def cut_wav(path):
-    cut(path, "WAV", 0.77)
-
-
-def cut_m4a(path):
-    write_mp4(path, torch.from_numpy(noise(2, 48000)))
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def damaged_flac(path):
-    soundfile.write(path, noise(2, 48000).T, 48000, format="FLAC", subtype="PCM_24")
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
-    path.write_bytes(data)
-
-
-def nan_samples(path):
-    data = noise(2, 100).T.copy()
-    data[40:43, 1] = math.nan
-    soundfile.write(path, data, 48000, format="WAV", subtype="FLOAT")
-
-
-def too_large_double(path):
-    soundfile.write(path, np.full((100, 2), 1e300), 48000, format="WAV", subtype="DOUBLE")
-
-
-def silent_film(path):
-    write_mp4(path, None, film=True)
-
-
-def playlist(path):
-    soundfile.write(path.with_name("secret.wav"), noise(2, 100).T, 48000)
-    path.write_text("ffconcat version 1.0\nfile secret.wav\n")
-
-
-@pytest.mark.parametrize(
-    ("make", "says"),
-    [
-        (nothing, "there is no file"),
-        (folder, "there is no file"),
-        (empty, r"empty \(0 bytes\)"),
-        (text, "cannot be read as audio.*Readable containers: aac"),
-        (random_bytes, "cannot be read as audio|no audio"),
-        (header_only, "no audio samples"),
-        (unknown_codec, "no decoder"),
-        (cut_flac, "truncated"),
-        (cut_wav, r"truncated: \d+ of \d+ bytes"),
-        (cut_m4a, "cannot be read as audio"),
-        (damaged_flac, "damaged or truncated"),
-        (nan_samples, "contains 3 NaN samples"),
-        (too_large_double, "contains 200 infinite samples"),
-        (silent_film, "no audio stream, only: video"),
-        (playlist, "cannot be read as audio"),
-    ],
-)
-@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
-def test_what_is_not_usable_audio_is_refused_in_words(tmp_path, make, says):
-    path = tmp_path / "song.wav"
-    make(path)
-    with pytest.raises(UnreadableAudio, match=says) as caught:
-        read(path)
-    assert str(path) in str(caught.value)
-
-
-def test_a_flac_cut_between_two_frames_is_refused(tmp_path):
-    path = write(tmp_path / "song.flac", torch.from_numpy(noise(1, 48000)), 48000, format="flac", bit_depth=16)
-    with av.open(str(path)) as container:
-        packets = [packet for packet in container.demux(audio=0) if packet.size]
-    path.write_bytes(path.read_bytes()[: packets[-1].pos])
-    with pytest.raises(UnreadableAudio, match=r"truncated: \d+ of 48000 samples decode"):
-        read(path)
-
-
-def test_a_film_is_read_for_its_sound(tmp_path):
-    write_mp4(tmp_path / "film.mp4", sine(48000, 1.0), film=True)
-    assert read(tmp_path / "film.mp4")[0].shape[:2] == (1, 2)
-
-
-def test_colons_in_a_name_are_no_protocol(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write("http:song.wav", torch.ones(1, 5), 48000, format="wav", bit_depth=32)
-    assert read("http:song.wav")[0].tolist() == [[[1.0] * 5]]
 
 
 # Names
@@ -531,7 +291,7 @@ def test_numbers_start_at_one_and_follow_the_highest(tmp_path):
     assert numbered_path(tmp_path, "audio/song", "flac").name == "song_123457_.flac"
 
 
-def test_special_characters_of_patterns_are_plain_in_names(tmp_path):
+def test_special_characters_of_patterns_are_literal_in_names(tmp_path):
     (tmp_path / "a+(b)_00004_.flac").touch()
     (tmp_path / "aab_00009_.flac").touch()
     assert numbered_path(tmp_path, "a+(b)", "flac").name == "a+(b)_00005_.flac"
@@ -551,21 +311,21 @@ def test_special_characters_of_patterns_are_plain_in_names(tmp_path):
         "//host/share/song",
     ],
 )
-def test_prefixes_that_leave_the_folder_are_refused(tmp_path, prefix):
+def test_prefixes_that_leave_the_folder_are_rejected(tmp_path, prefix):
     with pytest.raises(ValueError, match=re.escape(repr(prefix)) + " leaves the output folder"):
         numbered_path(tmp_path, prefix, "flac")
 
 
 @pytest.mark.parametrize(
-    ("prefix", "says"), [("", "no name"), (".", "no name"), ("audio/", "no name"), ("a\\", "no name")]
+    ("prefix", "message"), [("", "no name"), (".", "no name"), ("audio/", "no name"), ("a\\", "no name")]
 )
-def test_prefixes_without_a_name_are_refused(tmp_path, prefix, says):
-    with pytest.raises(ValueError, match=says):
+def test_prefixes_without_a_name_are_rejected(tmp_path, prefix, message):
+    with pytest.raises(ValueError, match=message):
         numbered_path(tmp_path, prefix, "flac")
 
 
 @pytest.mark.parametrize("prefix", ["so:ng", "a\nb", "a\0b", "what?", "%date:yyyy%"])
-def test_prefixes_that_are_no_file_name_everywhere_are_refused(tmp_path, prefix):
+def test_prefixes_that_are_invalid_on_some_system_are_rejected(tmp_path, prefix):
     with pytest.raises(ValueError, match="not every system"):
         numbered_path(tmp_path, prefix, "flac")
 

@@ -1,3 +1,5 @@
+"""Finishing a song: limits, normalisation, fades and the guard."""
+
 from __future__ import annotations
 
 import math
@@ -16,7 +18,7 @@ PEAK_1DB = torch.tensor(10 ** (-1 / 20), dtype=torch.float32)
 
 @st.composite
 def waveforms(draw: st.DrawFn) -> torch.Tensor:
-    """`[b c n]` noise, each item at a level of its own between -60 and +20 dBFS."""
+    """`[b c n]` noise, each item at its own level between -60 and +20 dBFS."""
     shape = [draw(st.integers(1, high)) for high in (3, 3, 50)]
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(draw(st.integers(0, 999)))) + 0.01
     levels = torch.tensor([10 ** (draw(st.floats(-60, 20)) / 20) for _ in range(shape[0])])
@@ -29,13 +31,13 @@ def peaks(waveform: torch.Tensor) -> torch.Tensor:
 
 @settings(deadline=None)
 @given(waveforms())
-def test_normalized_peak_is_exactly_the_level_asked_for(waveform):
+def test_the_normalized_peak_is_exact(waveform):
     assert torch.equal(peaks(loudness.normalize_peak(waveform, -1.0)), PEAK_1DB.expand(len(waveform)))
 
 
 @settings(deadline=None)
 @given(waveforms(), st.floats(-30, 0))
-def test_normalizing_keeps_the_ratio_between_all_samples_of_an_item(waveform, peak_db):
+def test_normalizing_scales_all_samples_of_an_item_alike(waveform, peak_db):
     result = loudness.normalize_peak(waveform, peak_db).double()
     scale = 10 ** (peak_db / 20) / peaks(waveform).double()
     torch.testing.assert_close(result, waveform.double() * scale[:, None, None], rtol=3e-7, atol=1e-12)
@@ -43,14 +45,14 @@ def test_normalizing_keeps_the_ratio_between_all_samples_of_an_item(waveform, pe
 
 @settings(deadline=None)
 @given(waveforms(), st.floats(-30, 0))
-def test_normalizing_twice_changes_nothing_more(waveform, peak_db):
+def test_normalizing_is_idempotent(waveform, peak_db):
     once = loudness.normalize_peak(waveform, peak_db)
     torch.testing.assert_close(loudness.normalize_peak(once, peak_db), once, rtol=3e-7, atol=0)
 
 
 @settings(deadline=None)
 @given(waveforms())
-def test_limit_lowers_loud_items_to_full_scale_and_leaves_the_others_alone(waveform):
+def test_the_limit_scales_only_items_above_full_scale(waveform):
     result = loudness.limit_peak(waveform)
     for before, after in zip(waveform, result, strict=True):
         if before.abs().max() > 1:
@@ -62,31 +64,31 @@ def test_limit_lowers_loud_items_to_full_scale_and_leaves_the_others_alone(wavef
 
 @pytest.mark.parametrize("function", ["limit_peak", "normalize_peak", "fade", "guard", "finish"])
 @pytest.mark.parametrize("level", [0.3, 3.0])
-def test_no_input_is_changed_and_gradients_are_dropped(function, level):
+def test_inputs_are_not_modified_and_gradients_are_dropped(function, level):
     waveform = (torch.linspace(-level, level, 300).reshape(2, 3, 50)).requires_grad_()
-    before = waveform.detach().clone()
+    original = waveform.detach().clone()
     arguments = {
         "normalize_peak": {"peak_db": -3.0},
         "fade": {"sample_rate": 10, "fade_in": 1.0, "fade_out": 1.0},
         "finish": {"sample_rate": 10, "normalize": True, "peak_db": -1.0, "fade_in": 1.0, "fade_out": 1.0},
     }
     result = getattr(loudness, function)(waveform, **arguments.get(function, {}))
-    assert torch.equal(waveform.detach(), before)
+    assert torch.equal(waveform.detach(), original)
     assert not result.requires_grad and result.dtype == torch.float32 and result.shape == waveform.shape
 
 
-def test_half_precision_input_is_worked_on_in_float32():
+def test_half_precision_input_is_processed_in_float32():
     waveform = torch.tensor([[[0.1, -0.7, 0.3]]], dtype=torch.bfloat16)
     result = loudness.normalize_peak(waveform, -1.0)
     assert result.dtype == torch.float32 and peaks(result) == PEAK_1DB
 
 
-def test_items_of_a_batch_do_not_touch_each_other():
+def test_batch_items_are_independent():
     batch = torch.randn(3, 2, 40) * torch.tensor([0.01, 1.0, 9.0])[:, None, None]
     options = {"normalize": True, "peak_db": -2.0, "fade_in": 0.5, "fade_out": 1.0}
-    whole = loudness.finish(batch, 10, **options)
+    together = loudness.finish(batch, 10, **options)
     singles = torch.cat([loudness.finish(item[None], 10, **options) for item in batch])
-    assert torch.equal(whole, singles)
+    assert torch.equal(together, singles)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_items_of_a_batch_do_not_touch_each_other():
         (0.6, 0.0, [0, 0.2, 0.4, 0.6, 0.8, 1]),
         (0.6, 0.6, [0, 0.16, 0.24, 0.24, 0.16, 0]),  # overlapping: gains multiply
         (0.5, 0.5, [0, 0.25, 0.375, 0.375, 0.25, 0]),
-        (60.0, 0.0, [0, 0.2, 0.4, 0.6, 0.8, 1]),  # longer than the song: spans all of it
+        (60.0, 0.0, [0, 0.2, 0.4, 0.6, 0.8, 1]),  # longer than the song: spans the entire song
         (0.0, 60.0, [1, 0.8, 0.6, 0.4, 0.2, 0]),
     ],
 )
@@ -118,23 +120,23 @@ def test_fade_length_is_rounded_to_the_nearest_sample():
 
 @pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf])
 @pytest.mark.parametrize("which", ["fade_in", "fade_out"])
-def test_impossible_fades_are_refused_by_name(which, bad):
+def test_invalid_fades_are_rejected_by_name(which, bad):
     with pytest.raises(ValueError, match=which):
         loudness.fade(torch.ones(1, 1, 9), 10, **{"fade_in": 0.0, "fade_out": 0.0, which: bad})
 
 
 @pytest.mark.parametrize("bad", [0.1, math.nan])
-def test_levels_above_full_scale_are_refused(bad):
+def test_levels_above_full_scale_are_rejected(bad):
     with pytest.raises(ValueError, match="peak_db"):
         loudness.normalize_peak(torch.ones(1, 1, 9), bad)
 
 
-def test_guard_returns_good_audio_as_it_is():
+def test_the_guard_returns_good_audio_unchanged():
     song = torch.randn(2, 2, 100)
     assert torch.equal(loudness.guard(song), song)
 
 
-def test_guard_names_every_bad_item_and_a_remedy():
+def test_the_guard_reports_every_unusable_item_and_a_remedy():
     song = torch.randn(5, 2, 100) * 0.1
     song[1, 0, 5:36] = math.nan
     song[2, 1, 7] = math.inf
@@ -160,7 +162,7 @@ def test_silence_starts_at_minus_80_dbfs():
         loudness.guard(quiet * 0.98)
 
 
-def test_an_item_without_samples_is_refused():
+def test_an_item_without_samples_is_rejected():
     with pytest.raises(UnusableAudio, match="item 0 has no samples"):
         loudness.finish(torch.ones(1, 2, 0), 48000, normalize=True, peak_db=-1.0, fade_in=0.0, fade_out=0.0)
 
@@ -171,7 +173,7 @@ def test_zeros_cannot_be_normalized():
 
 
 @pytest.mark.parametrize("shape", [(100,), (2, 100), (1, 0, 100), (1, 1, 2, 100)])
-def test_other_shapes_are_refused(shape):
+def test_other_shapes_are_rejected(shape):
     with pytest.raises(ValueError, match="batch, channels, samples"):
         loudness.limit_peak(torch.ones(shape))
 
@@ -180,11 +182,11 @@ def test_finish_guards_limits_normalizes_and_then_fades():
     song = torch.full((2, 1, 8), 4.0)
     song[1] = 0.5
     options = {"fade_in": 0.2, "fade_out": 0.4}
-    plain = loudness.finish(song, 10, normalize=False, peak_db=-6.0, **options)
-    torch.testing.assert_close(plain[0, 0], torch.tensor([0, 1, 1, 1, 1, 2 / 3, 1 / 3, 0]))
-    torch.testing.assert_close(plain[1], plain[0] * 0.5)
-    level = loudness.finish(song, 10, normalize=True, peak_db=-6.0, **options)
-    torch.testing.assert_close(level, plain[:1].expand(2, 1, 8) * 10 ** (-6 / 20))
+    limited = loudness.finish(song, 10, normalize=False, peak_db=-6.0, **options)
+    torch.testing.assert_close(limited[0, 0], torch.tensor([0, 1, 1, 1, 1, 2 / 3, 1 / 3, 0]))
+    torch.testing.assert_close(limited[1], limited[0] * 0.5)
+    normalized = loudness.finish(song, 10, normalize=True, peak_db=-6.0, **options)
+    torch.testing.assert_close(normalized, limited[:1].expand(2, 1, 8) * 10 ** (-6 / 20))
     song[0, 0, 0] = math.inf  # would become NaN if the limit came first
     with pytest.raises(UnusableAudio, match="1 infinite sample"):
         loudness.finish(song, 10, normalize=True, peak_db=-6.0, **options)

@@ -1,3 +1,5 @@
+"""Resampling on both routes, and mixing to stereo."""
+
 from __future__ import annotations
 
 import builtins
@@ -17,20 +19,20 @@ RATES = [(44100, 48000), (48000, 44100), (8000, 48000), (192000, 48000), (48000,
 
 
 def break_torchaudio(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    """Let the next import of torchaudio fail with `error`, as a build for another torch does."""
-    real = builtins.__import__
+    """Make imports of torchaudio fail with `error`, as a build for another torch does."""
+    original = builtins.__import__
 
-    def refusing(name, *arguments, **options):
+    def failing_import(name, *arguments, **options):
         if name.split(".")[0] == "torchaudio":
             raise error
-        return real(name, *arguments, **options)
+        return original(name, *arguments, **options)
 
-    monkeypatch.setattr(builtins, "__import__", refusing)
+    monkeypatch.setattr(builtins, "__import__", failing_import)
 
 
 @pytest.fixture(autouse=True)
-def fresh_choice():
-    """Every test finds out anew which library there is."""
+def uncached_route():
+    """Every test imports torchaudio again."""
     module._torchaudio_resample.cache_clear()
     yield
     module._torchaudio_resample.cache_clear()
@@ -54,12 +56,12 @@ def sine(rate: int, seconds: float, hertz: float) -> torch.Tensor:
     samples=st.integers(0, 3000),
     rates=st.tuples(*[st.sampled_from([8000, 11025, 22050, 44100, 44101, 48000, 96000, 192000])] * 2),
 )
-def test_length_is_exactly_the_ceiling(each_route, samples, rates):
+def test_the_length_is_exactly_the_ceiling(each_route, samples, rates):
     result = resample(torch.ones(1, 2, samples), *rates)
     assert result.shape == (1, 2, math.ceil(samples * rates[1] / rates[0]))
 
 
-def test_length_is_exact_where_float32_is_not():
+def test_the_length_is_exact_where_float32_is_not():
     # torchaudio computes the length in float32, where 16,800,009 becomes 16,800,008.
     assert resample(torch.zeros(1, 1, 5_600_003), 16000, 48000).shape[-1] == 16_800_009
 
@@ -96,11 +98,11 @@ def test_an_impulse_stays_at_its_time(each_route):
 @pytest.mark.parametrize(("old", "new"), [(44100, 48000), (48000, 8000)])
 def test_a_batch_equals_its_single_items(each_route, old, new):
     batch = torch.randn(3, 2, 1000, generator=torch.Generator().manual_seed(1))
-    before = batch.clone()
-    whole = resample(batch, old, new)
+    original = batch.clone()
+    together = resample(batch, old, new)
     singles = torch.cat([resample(item[None], old, new) for item in batch])
-    torch.testing.assert_close(whole, singles, rtol=0, atol=1e-6)
-    assert torch.equal(batch, before)
+    torch.testing.assert_close(together, singles, rtol=0, atol=1e-6)
+    assert torch.equal(batch, original)
 
 
 def test_only_the_ratio_of_the_rates_matters(each_route):
@@ -110,7 +112,7 @@ def test_only_the_ratio_of_the_rates_matters(each_route):
 
 def test_both_routes_agree(monkeypatch):
     noise = torch.randn(1, 2, 48000, generator=torch.Generator().manual_seed(2))
-    # Band-limited first: near the Nyquist frequency the two filters differ on purpose.
+    # Band-limited, because the two filters differ near the Nyquist frequency.
     music = torch.fft.irfft(torch.fft.rfft(noise) * (torch.arange(24001) < 12000), n=48000)
     first = resample(music, 48000, 44100)
     module._torchaudio_resample.cache_clear()
@@ -120,30 +122,30 @@ def test_both_routes_agree(monkeypatch):
     assert 0 < error < 3e-3
 
 
-def test_torchaudio_route_gives_torchaudio_values():
+def test_the_torchaudio_route_returns_torchaudio_s_values():
     music = torch.randn(2, 2, 5000, generator=torch.Generator().manual_seed(3))
     expected = torchaudio.functional.resample(music, 44100, 48000)
     torch.testing.assert_close(resample(music, 44100, 48000), expected, rtol=0, atol=1e-6)
 
 
-def test_rates_without_a_common_divisor_take_the_route_without_tables(monkeypatch):
-    def refuse(*_):
+def test_coprime_rates_use_the_route_without_tables(monkeypatch):
+    def fail(*_):
         raise AssertionError("torchaudio would tabulate gigabytes")
 
-    monkeypatch.setattr(module, "_torchaudio_resample", lambda: refuse)
+    monkeypatch.setattr(module, "_torchaudio_resample", lambda: fail)
     assert resample(torch.ones(1, 1, 100), 44101, 48000).shape[-1] == 109
     with pytest.raises(AssertionError):
         resample(torch.ones(1, 1, 100), 44100, 48000)
 
 
 @pytest.mark.parametrize("rate", [8000, 48000])
-def test_equal_rates_return_the_same_values(each_route, rate):
+def test_equal_rates_change_nothing(each_route, rate):
     music = torch.randn(2, 3, 77)
     assert torch.equal(resample(music, rate, rate), music)
 
 
 @pytest.mark.parametrize("rates", [(0, 48000), (48000, -1), (44100.0, 48000)])
-def test_impossible_rates_are_refused(rates):
+def test_invalid_rates_are_rejected(rates):
     with pytest.raises(ValueError, match="_rate"):
         resample(torch.ones(1, 1, 10), *rates)
 
@@ -156,7 +158,7 @@ def test_impossible_rates_are_refused(rates):
         RuntimeError("PyTorch and TorchAudio were compiled with different CUDA versions"),
     ],
 )
-def test_a_torchaudio_that_does_not_import_is_replaced_and_said_once(monkeypatch, caplog, error):
+def test_a_torchaudio_that_does_not_import_is_replaced_with_one_warning(monkeypatch, caplog, error):
     break_torchaudio(monkeypatch, error)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -167,7 +169,7 @@ def test_a_torchaudio_that_does_not_import_is_replaced_and_said_once(monkeypatch
     assert "PyAV (libswresample)" in caplog.text and str(error) in caplog.text
 
 
-def test_any_other_failure_of_the_import_is_not_swallowed(monkeypatch):
+def test_other_import_failures_are_raised(monkeypatch):
     break_torchaudio(monkeypatch, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         resample(torch.ones(1, 1, 441), 44100, 48000)
@@ -178,7 +180,7 @@ def test_any_other_failure_of_the_import_is_not_swallowed(monkeypatch):
         route()
 
 
-def test_nothing_is_logged_where_torchaudio_imports(caplog):
+def test_nothing_is_logged_if_torchaudio_imports(caplog):
     with caplog.at_level(logging.DEBUG):
         assert route() == "torchaudio"
     assert not caplog.records
@@ -192,8 +194,8 @@ def test_mono_goes_to_both_sides_and_stereo_stays():
 
 def test_surround_is_mixed_by_itu_r_bs_775():
     left, right, centre, bass, back_left, back_right = channels = torch.randn(6, 50)
-    half, whole = math.sqrt(0.5), 1 + 2 * math.sqrt(0.5)
-    expected = torch.stack([left + half * (centre + back_left), right + half * (centre + back_right)]) / whole
+    half, total = math.sqrt(0.5), 1 + 2 * math.sqrt(0.5)
+    expected = torch.stack([left + half * (centre + back_left), right + half * (centre + back_right)]) / total
     torch.testing.assert_close(to_stereo(channels[None])[0], expected)
     side_left, side_right = torch.randn(2, 50)
     eight = torch.stack([left, right, centre, bass, back_left, back_right, side_left, side_right])
@@ -204,12 +206,12 @@ def test_surround_is_mixed_by_itu_r_bs_775():
 
 
 @pytest.mark.parametrize("channels", range(1, 11))
-def test_full_scale_never_clips_in_the_mix(channels):
+def test_mixing_full_scale_never_clips(channels):
     mixed = to_stereo(torch.ones(1, channels, 4))
     assert mixed.shape == (1, 2, 4)
     torch.testing.assert_close(mixed, torch.ones(1, 2, 4))
 
 
-def test_unnamed_layouts_are_averaged():
+def test_unknown_layouts_are_averaged():
     channels = torch.randn(1, 4, 30)
     torch.testing.assert_close(to_stereo(channels), channels.mean(1, keepdim=True).expand(1, 2, 30))

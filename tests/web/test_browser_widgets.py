@@ -17,7 +17,7 @@ import soundfile
 from browser import chromium, drag, press, wait
 from comfy_server import ROOT, ComfyServer, needs_comfyui
 
-from acestep_xl.audio.timeline import parse_regions
+from acestep_xl.audio.region_text import parse_regions
 
 pytestmark = [needs_comfyui, pytest.mark.slow]
 

@@ -20,7 +20,8 @@ from browser import chromium, drag, press, wait
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep_xl.audio.timeline import END, parse_regions
+from acestep_xl.audio.region_text import parse_regions
+from acestep_xl.audio.timeline import END
 from acestep_xl.nodes.load_audio import example
 from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS
 
