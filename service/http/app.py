@@ -1,4 +1,4 @@
-"""The HTTP side of the task API as one aiohttp application, at the root of a server of its own or below a prefix."""
+"""The HTTP side of the task API as one aiohttp application, standalone or mounted below a prefix."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Connection:
                 session.pending.pop(task_uuid, None)
 
     async def _deliver(self, state: TaskState, pending: PendingResults) -> bool:
-        """Send each result as a message of its own, as the hosted service does. False if the client is gone."""
+        """Send each result as its own message, as the hosted service does. False if the client is gone."""
         messages: list[tuple[str | int, Answer]] = []
         for result in state.results:
             audio_uuid = result.get("audioUUID")

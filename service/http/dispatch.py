@@ -23,8 +23,8 @@ PONG = {"taskType": "ping", "pong": True}
 class Answer:
     """The answer to one task or to several: result objects and errors in the API's shape.
 
-    awaiting: UUID of an accepted task whose results are still to become the answer. unfinished: whether a task that was
-    asked about has more results to come.
+    awaiting: UUID of an accepted task whose results will be the answer. unfinished: whether the task of a getResponse
+    has results to come.
     """
 
     data: tuple[dict[str, Any], ...] = ()
@@ -123,7 +123,7 @@ def _acknowledge(task: Task) -> Answer:
 
 
 def _not_found(task: Task) -> Answer:
-    message = f"no task {task.task_uuid} is known here"
+    message = f"no task has the taskUUID {task.task_uuid}"
     return Answer(errors=(ApiError("taskNotFound", message, "taskUUID", task.task_type, task.task_uuid),))
 
 

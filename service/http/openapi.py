@@ -20,7 +20,7 @@ _UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]
 
 
 def document() -> dict[str, Any]:
-    """The description; its paths are relative to its own address. Imports torch, as running a task does."""
+    """The description, with paths relative to its own address. Imports torch, as running a task does."""
     key = {"type": "http", "scheme": "bearer", "description": "An API key, if the server requires one."}
     return {
         "openapi": "3.1.0",

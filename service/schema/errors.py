@@ -112,5 +112,5 @@ CODES: dict[str, tuple[int, str]] = {
     "outOfMemory": (200, "The device has not enough memory for the task."),
     "taskCancelled": (200, "The task was cancelled."),
     "taskCrashed": (200, "The server's process died repeatedly while it worked on the task."),
-    "resultExpired": (200, "The result was made, and its audio has expired."),
+    "resultExpired": (200, "The result is finished, but its audio has expired."),
 }

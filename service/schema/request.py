@@ -70,11 +70,11 @@ def _task_type_error(element: dict[Any, Any]) -> ApiError | None:
 
 
 def _size_error(element: dict[Any, Any]) -> ApiError | None:
-    """The modular scheduler, deeper down, has its own limit."""
+    """The error of a task with too many keys in one object. The modular scheduler has its own limit."""
     size = max(len(item) for item in (element, *element.values()) if isinstance(item, dict))
     if size <= MAX_KEYS:
         return None
-    return ApiError("invalidTask", f"an object of the task has {size} keys; none has so many")
+    return ApiError("invalidTask", f"an object of the task has {size} keys; the limit is {MAX_KEYS}")
 
 
 def _errors_beyond_values(raw: RawTask, policy: Policy | None) -> Iterator[ApiError]:
@@ -115,7 +115,7 @@ def _limit(errors: list[ApiError]) -> list[ApiError]:
     rest = len(errors) - MAX_ERRORS
     if rest <= 0:
         return errors
-    return [*errors[:MAX_ERRORS], ApiError("tooManyErrors", f"{rest} more things are wrong with the task")]
+    return [*errors[:MAX_ERRORS], ApiError("tooManyErrors", f"the task has {rest} more errors, which are not listed")]
 
 
 def _identify(error: ApiError, element: dict[Any, Any]) -> ApiError:

@@ -1,4 +1,4 @@
-"""One task: its type and the values it was given, read strictly by the table of parameters."""
+"""One task: its type and its values, read strictly by the table of parameters."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ MAX_NAME = 64  # characters of a key or an identifier that an error repeats
 
 @dataclass(frozen=True)
 class Task:
-    """A valid task. values: nested as in the request, each of its parameter's type; not in the repr, since they may be
-    secret or very long."""
+    """A valid task.
+
+    values: as given and nested as in the request, each of its parameter's type. The repr omits them, since they may be
+    secret or very long.
+    """
 
     task_type: str
     values: Mapping[str, Any] = field(repr=False)
@@ -27,7 +30,7 @@ class Task:
         return self.values["taskUUID"]
 
     def value(self, name: str) -> Any:
-        """A parameter by its dotted name: the value given, else the default, else None.
+        """The value of a parameter by its dotted name: as given, else the default, else None.
 
         Raises KeyError for a name that the task type does not have.
         """
@@ -37,12 +40,12 @@ class Task:
         return group.get(key, default)
 
     def to_json(self) -> dict[str, Any]:
-        """The values given, under the API's names."""
+        """The task as the object of a request, without defaults."""
         return dict(self.values)
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Task:
-        """The task of an object as `to_json` returns it. Raises RequestError with everything that is wrong with it."""
+        """The task of an object that `to_json` returned. Raises RequestError with every error of an invalid one."""
         task, errors = read_task(values, values["taskType"])
         if errors:
             raise RequestError(tuple(errors.values()))
@@ -50,7 +53,7 @@ class Task:
 
 
 def read_task(values: Mapping[str, Any], task_type: str) -> tuple[Task, dict[str, ApiError]]:
-    """A task of the values that are valid, and the errors of the others and of the keys, by dotted name.
+    """Read a task: its valid values, and the errors of invalid values and unknown keys by dotted name.
 
     Raises KeyError for an unknown task type.
     """
@@ -59,7 +62,7 @@ def read_task(values: Mapping[str, Any], task_type: str) -> tuple[Task, dict[str
 
 
 def _read_object(values: Mapping[str, Any], task_type: str, parent: str, errors: dict[str, ApiError]) -> dict[str, Any]:
-    """The valid values of a task (parent "") or of one of its objects; `errors` gets those of the rest."""
+    """The valid values of a task (parent "") or of one of its objects. Adds the errors of the others to `errors`."""
     valid: dict[str, Any] = {}
     parameters = _children(task_type, parent)
     for key, parameter in parameters.items():
@@ -81,8 +84,8 @@ def _read_object(values: Mapping[str, Any], task_type: str, parent: str, errors:
 
 
 def _children(task_type: str, parent: str) -> dict[str, api.ApiParameter]:
-    """The parameters directly below one, by key; those that shape the music come before those of its delivery, and so
-    do their errors."""
+    """The parameters directly below one, by key. Those of the music come before those of its delivery, and so do their
+    errors."""
     children = [entry for entry in api.of(task_type).values() if entry.name.rpartition(".")[0] == parent]
     children.sort(key=lambda entry: not (entry.required or entry.node))
     return {entry.key: entry for entry in children}

@@ -1,7 +1,7 @@
 """Rules between the values of an audioInference task: what needs what, and what does not go together.
 
-They check the request as it came, so that a broken rule is reported even where other values are invalid; a rule that
-depends on an invalid value is skipped until that value is corrected.
+They check the request as it was sent, so that a broken rule is reported even where other values are invalid. A rule
+that depends on an invalid value is skipped until that value is corrected.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .errors import ApiError
 
 @dataclass(frozen=True)
 class RawTask:
-    """A task as it came, with a known taskType. invalid: dotted names of the values that are refused already."""
+    """A task as it was sent, with a valid taskType. invalid: dotted names of values that are invalid by themselves."""
 
     values: Mapping[str, Any]
     invalid: frozenset[str]
