@@ -1,4 +1,4 @@
-"""Checkpoints of random weights in the layouts people have, written without ever holding one in memory."""
+"""Checkpoints with random weights in the common layouts, written without holding one in memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from acestep_xl.model.network import AceStep
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-CHUNK = 2**24  # weights drawn at a time: what the writer holds
-FILE_NAMES = {torch.bfloat16: "BF16", torch.float32: "F32"}
+CHUNK = 2**24  # weights drawn, and held in memory, at a time
+DTYPE_NAMES = {torch.bfloat16: "BF16", torch.float32: "F32"}
 
 # The published XL configuration: 4,987,310,726 parameters.
 XL = {
@@ -45,7 +45,7 @@ XL = {
     "rope_theta": 1_000_000,
     "rms_norm_eps": 1e-6,
 }
-# Small enough for a test, large enough (100 MB) that weights stand out from the interpreter's own memory.
+# Small enough for a test, large enough (100 MB) to stand out from the interpreter's own memory.
 TINY = XL | {
     "hidden_size": 640,
     "intermediate_size": 2432,
@@ -67,20 +67,20 @@ def write_weights(path: Path, shapes: Shapes, dtype: torch.dtype) -> None:
     end = 0
     for name, shape in shapes.items():
         start, end = end, end + math.prod(shape) * dtype.itemsize
-        header[name] = {"dtype": FILE_NAMES[dtype], "shape": list(shape), "data_offsets": [start, end]}
+        header[name] = {"dtype": DTYPE_NAMES[dtype], "shape": list(shape), "data_offsets": [start, end]}
     raw = json.dumps(header).encode()
     raw += b" " * (-len(raw) % 8)
     generator = torch.Generator().manual_seed(0)
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("wb") as file:
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
         file.write(struct.pack("<Q", len(raw)) + raw)
         for shape in shapes.values():
             for count in _chunks(math.prod(shape)):
                 weights = torch.empty(count, dtype=dtype).normal_(0, 0.02, generator=generator)
                 file.write(weights.view(torch.uint8).numpy().tobytes())
         file.flush()
-        os.fsync(file.fileno())  # pages that are not on the disk yet can't be dropped from the cache
-    unfinished.replace(path)
+        os.fsync(file.fileno())  # only pages that are on the disk can be dropped from the cache
+    part.replace(path)
 
 
 def _chunks(total: int) -> Iterator[int]:
@@ -102,11 +102,11 @@ def write_shards(folder: Path, config: Mapping[str, Any]) -> Path:
     shapes = shapes_of(config)
     names = list(shapes)
     middle = len(names) // 2
-    halves = {"model-00001-of-00002": names[:middle], "model-00002-of-00002": names[middle:]}
-    for stem, part in halves.items():
+    shards = {"model-00001-of-00002": names[:middle], "model-00002-of-00002": names[middle:]}
+    for stem, part in shards.items():
         write_weights(path / f"{stem}.safetensors", {name: shapes[name] for name in part}, torch.float32)
-    where = {name: f"{stem}.safetensors" for stem, part in halves.items() for name in part}
-    (path / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
+    weight_map = {name: f"{stem}.safetensors" for stem, part in shards.items() for name in part}
+    (path / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     (path / "config.json").write_text(json.dumps(config))
     return path
 
@@ -120,8 +120,8 @@ def weight_files(checkpoint: Path) -> list[Path]:
     return [checkpoint] if checkpoint.is_file() else sorted(checkpoint.glob("*.safetensors"))
 
 
-def forget(checkpoint: Path) -> None:
-    """Drop the checkpoint from the page cache, so that the next load reads the disk."""
+def drop_from_cache(checkpoint: Path) -> None:
+    """Drop the checkpoint from the page cache, so the next load reads the disk."""
     for path in weight_files(checkpoint):
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

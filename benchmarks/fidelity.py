@@ -1,9 +1,9 @@
-"""What 8-bit weights, compiled layers and the step cache change in the numbers, and what they cost or save.
+"""How 8-bit weights, compiled layers and the step cache change the numbers, and what they cost or save.
 
-python benchmarks/fidelity.py --report docs/benchmarks
-python benchmarks/fidelity.py --report docs/benchmarks --no-times     without the timing of XL-shaped layers
+python benchmarks/fidelity.py
+python benchmarks/fidelity.py --no-times     without the timing of XL-shaped layers
 
-Writes DATE-fidelity.md. The networks are small: the golden checkpoints (tests/golden) and the demo network.
+Writes `fidelity.md`. The networks are small: the golden checkpoints (tests/golden) and the demo network.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
+import reports
 import solver_runs
 import torch
 from safetensors.torch import load_file
@@ -40,21 +41,21 @@ STEPS, LEVEL, SEED = 30, 0.6, 7
 THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 FRAMES = 250  # ten seconds
 ROUNDS = 3
-# As published; lengths of the stacks that the steps do not run are not what is measured.
+# As published. The steps do not run the encoders.
 XL = Config(StackWidth(2560, 9728, 32, 8, 128), StackWidth(2048, 6144, 16, 8, 128), 32, 8, 4, 2, 1024)
 XL_TWO_LAYERS = Config(XL.decoder, XL.encoder, 2, 1, 1, 1, 1024)
 
 
 MEASURED = f"""Measured by `benchmarks/fidelity.py` in float32 on a CPU. A velocity is conditional and unconditional at
 level {LEVEL}; a run has {STEPS} Euler steps, APG 7, ten seconds of music. Cosine, and largest difference over largest
-value, against the same network without the choice. Reused: evaluations (of both velocities) that took the first layer
-alone. The networks are small; the golden ones have random weights, the demo one is trained. The numbers compare the
-choices with each other and say nothing of the sound of the published checkpoint, in which a step cache skips other
-steps. A single velocity is a run's first, which a step cache never skips."""
-COUNTED = """The published XL network in bf16, whole (with condition encoder and audio codes), counted and not measured.
-The layers that are quantised are the last column's share of the transformer."""
+value, against the same network without the setting. Reused: evaluations (of both velocities) that computed only the
+first layer. The networks are small; the golden ones have random weights, the demo network is trained. The numbers
+compare the settings with each other and say nothing about the sound of the published checkpoint, where a step cache
+skips other steps. A single velocity is the first of a run, which a step cache never skips."""
+COUNTED = """The complete published XL network in bf16 (with condition encoder and audio codes), counted rather than
+measured. The last column is the share of the transformer's parameters that is quantised."""
 TIMED = f"""Two velocities (conditional and unconditional) of an XL-shaped network with two layers, ten seconds of
-music, float32, the best of {ROUNDS} rounds in turns. A ratio above 1 is slower."""
+music, float32, the best of {ROUNDS} rounds, in turns. A ratio above 1 is slower."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,9 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Ends:
-    """A single velocity, conditional and unconditional in one row, the end of a guided run, and its work."""
+class Outcome:
+    """A single velocity (conditional and unconditional concatenated), the final latent of a guided run, and its
+    counts."""
 
     velocity: Tensor
     latent: Tensor
@@ -77,21 +79,21 @@ class Ends:
     reused: int
 
 
-def golden(folder: Path) -> Subject:
-    """A golden checkpoint under its own first prompt."""
+def golden_subject(folder: Path) -> Subject:
+    """A golden checkpoint with the first of its prompts."""
     network = AceStep(from_official(json.loads((folder / "config.json").read_text())), "sft").eval()
     network.load_state_dict(load_file(folder / "model.safetensors"))
     network.requires_grad_(False)
     network.silence = torch.load(folder / "silence_latent.pt", weights_only=True)[0].T.contiguous()
-    given = {key: value[:1] for key, value in load_file(folder / "inputs.safetensors").items()}
-    text_mask, lyric_mask = (given[f"{part}_mask"].bool() for part in ("text", "lyric"))
-    packed = network.encoder(given["text"], text_mask, given["lyric"], lyric_mask, given["ref"], [0])
+    inputs = {key: value[:1] for key, value in load_file(folder / "inputs.safetensors").items()}
+    text_mask, lyric_mask = (inputs[f"{part}_mask"].bool() for part in ("text", "lyric"))
+    condition = network.encoder(inputs["text"], text_mask, inputs["lyric"], lyric_mask, inputs["ref"], [0])
     noise = draw([SEED], FRAMES, network.config.latent_channels)
-    return Subject(folder.name, network, Condition(packed.states, None), noise)
+    return Subject(folder.name, network, Condition(condition.states, None), noise)
 
 
-def demonstration() -> Subject:
-    """The demo network under the solver benchmark's prompt."""
+def demo_subject() -> Subject:
+    """The demo network with the solver benchmark's prompt."""
     network, encoder, _ = demo.load()
     prompt = Prompt(solver_runs.CAPTION, "[Instrumental]", "en", Metadata(), instruction("text2music"))
     states = encoder.encode([prompt])
@@ -101,8 +103,8 @@ def demonstration() -> Subject:
     return Subject("demo", network, condition, draw([SEED], FRAMES, network.config.latent_channels))
 
 
-def ends(subject: Subject, network: AceStep) -> Ends:
-    """What a network makes of a subject."""
+def run_subject(subject: Subject, network: AceStep) -> Outcome:
+    """Compute a subject's velocity and run with another version of its network."""
     silent = context.text_to_music(network, FRAMES)
     single = Predictor(network, subject.condition, silent)(subject.noise, LEVEL, unconditional=True)
     predictor = Predictor(network, subject.condition, silent)
@@ -111,46 +113,46 @@ def ends(subject: Subject, network: AceStep) -> Ends:
     guidance = solver_runs.guidance(run)
     latent = denoise(predictor, subject.noise, sigmas, guidance=guidance, solver=get_solver("euler"))
     counts = predictor.counts
-    return Ends(torch.cat([y for y in single if y is not None]), latent, counts.evaluated, counts.reused)
+    return Outcome(torch.cat([y for y in single if y is not None]), latent, counts.evaluated, counts.reused)
 
 
-def apart(near: Tensor, exact: Tensor) -> tuple[str, str]:
+def difference(near: Tensor, exact: Tensor) -> tuple[str, str]:
     """Cosine, and the largest difference over the largest value."""
     near, exact = near.double(), exact.double()
     cosine = torch.cosine_similarity(near.flatten(), exact.flatten(), dim=0).item()
     return f"{cosine:.6f}", f"{((near - exact).abs().max() / exact.abs().max()).item():.1e}"
 
 
-def fidelity(subject: Subject, choices: dict[str, Callable[[], AceStep]]) -> Iterator[tuple[str, ...]]:
-    """A row for each choice."""
-    exact, before = ends(subject, subject.network), weight_bytes(subject.network)
-    for name, make in choices.items():
+def fidelity(subject: Subject, settings: dict[str, Callable[[], AceStep]]) -> Iterator[tuple[str, ...]]:
+    """A row for each setting."""
+    exact, before = run_subject(subject, subject.network), weight_bytes(subject.network)
+    for name, make in settings.items():
         network = make()
-        near = ends(subject, network)
+        near = run_subject(subject, network)
         skipped = f"{near.reused} of {near.evaluated}" if near.evaluated else ""
         size = weight_bytes(network)
         weights = f"{before:,} to {size:,}" if size != before else ""
         yield (
             subject.name,
             name,
-            *apart(near.velocity, exact.velocity),
-            *apart(near.latent, exact.latent),
+            *difference(near.velocity, exact.velocity),
+            *difference(near.latent, exact.latent),
             skipped,
             weights,
         )
         print(subject.name, name, flush=True)
 
 
-def choices(network: AceStep, compiled: bool) -> dict[str, Callable[[], AceStep]]:
-    """Every opt-in, by its words."""
-    made: dict[str, Callable[[], AceStep]] = {
+def settings_of(network: AceStep, compiled: bool) -> dict[str, Callable[[], AceStep]]:
+    """Every opt-in setting, and how to apply it to a copy of the network."""
+    settings: dict[str, Callable[[], AceStep]] = {
         f"weights {kind}": lambda kind=kind: convert(network, kind) for kind in KINDS
     }
     if compiled:
-        made["compile on"] = lambda: with_layers_compiled(share(network))
+        settings["compile on"] = lambda: with_layers_compiled(share(network))
     for threshold in THRESHOLDS:
-        made[f"step cache {threshold}"] = lambda threshold=threshold: with_cache(share(network), threshold)
-    return made
+        settings[f"step cache {threshold}"] = lambda threshold=threshold: with_cache(share(network), threshold)
+    return settings
 
 
 def with_layers_compiled(network: AceStep) -> AceStep:
@@ -167,15 +169,15 @@ def sizes() -> Iterator[tuple[str, ...]]:
     """Bytes of the XL network's weights, counted without allocating any."""
     with torch.device("meta"):
         network = AceStep(XL).bfloat16()
-    large = sum(layer.weight.numel() for _, layer in linear_layers(network))
-    fraction = large / sum(value.numel() for value in network.decoder.parameters())
+    quantised = sum(layer.weight.numel() for _, layer in linear_layers(network))
+    fraction = quantised / sum(value.numel() for value in network.decoder.parameters())
     for kind in (AS_LOADED, *KINDS):
         size = weight_bytes(convert(network, kind))
         yield kind, f"{size:,}", f"{size / 2**30:.2f}", f"{100 * fraction:.1f}%"
 
 
 def times() -> tuple[list[tuple[str, ...]], str]:
-    """How long two velocities of XL-shaped layers take, in turns, and what compiling takes."""
+    """Time of two velocities of XL-shaped layers, in turns, and a sentence on the time to compile."""
     network = random_network.fill(AceStep(XL_TWO_LAYERS)).eval()
     device, source = torch.device("cpu"), torch.randn(1, FRAMES, 128)
     condition = Condition(torch.randn(1, 300, XL.encoder.hidden), None)
@@ -190,38 +192,36 @@ def times() -> tuple[list[tuple[str, ...]], str]:
     return rows, f"The first velocity of compiled layers took {first:.0f} s."
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def page(day: str, rows: list[tuple[str, ...]], timed: tuple[list[tuple[str, ...]], str] | None) -> str:
     """The report in Markdown."""
     seconds, first = timed or ([], "")
-    speed = "Times are not in this run."
+    speed = "Not measured in this run."
     if timed is not None:
-        speed = f"{TIMED} {first}\n\n" + table(("what", "s", "ratio"), seconds)
-    head = ("network", "choice", "velocity cosine", "worst", "latent cosine", "worst", "reused", "bytes of weights")
-    counted = table(("weights", "bytes", "GiB", "share"), list(sizes()))
-    parts = [f"# Fidelity of what is faster or smaller, {day}", MEASURED, table(head, rows)]
-    parts += ["## Memory", COUNTED, counted, "## Time", speed, machine.described()]
+        speed = f"{TIMED} {first}\n\n" + reports.table(("setting", "s", "ratio"), seconds)
+    head = ("network", "setting", "velocity cosine", "worst", "latent cosine", "worst", "reused", "bytes of weights")
+    counted = reports.table(("weights", "bytes", "GiB", "share"), list(sizes()))
+    parts = [f"# Fidelity of the faster and smaller settings, {day}", MEASURED, reports.table(head, rows)]
+    parts += ["## Memory", COUNTED, counted, "## Time", speed, machine.describe()]
     return "\n\n".join(parts) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--report", type=Path, required=True, help="folder of the report")
-    parser.add_argument("--no-times", action="store_true", help="leave out compiling and the XL-shaped layers")
-    chosen: Any = parser.parse_args(arguments)
+    reports.add_option(parser)
+    parser.add_argument("--no-times", action="store_true", help="skip compiling and the XL-shaped layers")
+    options: Any = parser.parse_args(arguments)
     rows: list[tuple[str, ...]] = []
     with torch.no_grad():
-        for subject in (golden(GOLDEN / "xl_sft_tiny"), golden(GOLDEN / "sft_2b_tiny"), demonstration()):
-            compiled = not chosen.no_times and subject.name == "demo"
-            rows += fidelity(subject, choices(subject.network, compiled))
-        timed = None if chosen.no_times else times()
+        for subject in (
+            golden_subject(GOLDEN / "xl_sft_tiny"),
+            golden_subject(GOLDEN / "sft_2b_tiny"),
+            demo_subject(),
+        ):
+            compiled = not options.no_times and subject.name == "demo"
+            rows += fidelity(subject, settings_of(subject.network, compiled))
+        timed = None if options.no_times else times()
     day = datetime.date.today().isoformat()
-    chosen.report.mkdir(parents=True, exist_ok=True)
-    (chosen.report / f"{day}-fidelity.md").write_text(page(day, rows, timed), "utf-8")
+    reports.write(options.report, "fidelity", page(day, rows, timed))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a benchmark ran on: its name, its memory, and how fast it multiplies matrices."""
+"""The machine that a benchmark runs on: description, memory, timing, and how fast it multiplies matrices."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ GB = 1e9
 
 
 def memory() -> dict[str, int]:
-    """This process's memory in bytes, by the kernel's names (proc(5)). VmHWM and not getrusage's ru_maxrss: that one
-    remembers the process that started this one."""
+    """This process's memory in bytes, by the kernel's names (proc(5)).
+
+    The peak is VmHWM; getrusage's ru_maxrss would include the parent process.
+    """
     lines = [line.split() for line in Path("/proc/self/status").read_text().splitlines() if line.endswith("kB")]
     return {name.rstrip(":"): int(value) * 1024 for name, value, _ in lines}
 
 
-def described(*packages: object) -> str:
-    """The machine without its name, and the versions of the given modules beside Python's and torch's."""
+def describe(*packages: object) -> str:
+    """The machine, without its host name, and the versions of Python, torch and the given packages."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
     ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -34,19 +36,19 @@ def described(*packages: object) -> str:
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def alone(device: torch.device) -> bool:
-    """Whether all work is done by this thread, so that its own processor time is how long it takes."""
+def is_single_threaded(device: torch.device) -> bool:
+    """Whether this thread does all the work, so that its processor time is the time the work takes."""
     return device.type == "cpu" and torch.get_num_threads() == 1
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """How long the work takes once. On one thread other programs on the machine do not count."""
-    clock = time.thread_time if alone(device) else time.perf_counter
+    """Time to do the work once. On a single thread, other load on the machine does not count."""
+    clock = time.thread_time if is_single_threaded(device) else time.perf_counter
     wait(device)
     start = clock()
     work()
@@ -57,13 +59,15 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 def in_turn(
     contestants: dict[str, Callable[[], object]], rounds: int, device: torch.device, warm_up: bool = True
 ) -> dict[str, float]:
-    """The best time of each. They take turns, so that what else the machine does falls on all of them. warm_up: one
-    round before that is not counted."""
+    """The best time of each. They take turns, so other load on the machine affects them all alike.
+
+    warm_up: run one more round first, which does not count.
+    """
     best = dict.fromkeys(contestants, float("inf"))
     for number in range(-1 if warm_up else 0, rounds):
         for name, work in contestants.items():
-            took = seconds(work, device)
-            best[name] = min(best[name], took) if number >= 0 else best[name]
+            elapsed = seconds(work, device)
+            best[name] = min(best[name], elapsed) if number >= 0 else best[name]
     return best
 
 

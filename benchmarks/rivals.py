@@ -1,4 +1,4 @@
-"""This project's network and diffusers' with the same random weights, and one guided step of each."""
+"""This project's network and diffusers' with the same random weights, and single steps of each."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from acestep_xl.model.condition import Condition
 from acestep_xl.model.config import Config, from_official
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
-from acestep_xl.model.vae import Oobleck
-from acestep_xl.model.vae_config import VAEConfig
-from acestep_xl.model.vae_keys import vae_state
+from acestep_xl.model.vae.config import VAEConfig
+from acestep_xl.model.vae.keys import vae_state
+from acestep_xl.model.vae.oobleck import Oobleck
 
 TOKENS = 500  # of the packed condition: a caption and the lyrics of a song
 SMALL_2B = XL | {
@@ -55,17 +55,17 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Rivals:
-    """Both transformers, weights shared. ``config`` has as many decoder layers as were asked for."""
+    """Both transformers with shared weights. ``config`` has the requested number of decoder layers."""
 
     config: Config
     ours: AceStep
     theirs: AceStepTransformer1DModel
 
 
-def rivals(size: str, layers: int | None, dtype: torch.dtype, device: torch.device) -> Rivals:
-    """A pair of a size of SIZES, with its own or fewer layers."""
+def make_rivals(size: str, layers: int | None, dtype: torch.dtype, device: torch.device) -> Rivals:
+    """Both transformers in a size of SIZES, with all layers (None) or fewer."""
     official = SIZES[size] | ({} if layers is None else {"num_hidden_layers": layers})
-    # The encoders are no part of a step; one layer each keeps them out of memory.
+    # The encoders are not part of a step; one layer each saves memory.
     official |= {f"num_{part}_hidden_layers": 1 for part in ("lyric_encoder", "timbre_encoder", "attention_pooler")}
     config = from_official(official)
     torch.manual_seed(0)
@@ -77,7 +77,7 @@ def rivals(size: str, layers: int | None, dtype: torch.dtype, device: torch.devi
     ours.silence = torch.zeros(0, config.latent_channels, device=device)
     with torch.device("meta"):
         theirs = AceStepTransformer1DModel(**_diffusers_config(official))
-    theirs.load_state_dict(_renamed(ours.decoder.state_dict()), strict=True, assign=True)
+    theirs.load_state_dict(_diffusers_state(ours.decoder.state_dict()), strict=True, assign=True)
     return Rivals(config, ours, theirs.eval().requires_grad_(False))
 
 
@@ -93,17 +93,17 @@ def _diffusers_config(official: Mapping[str, Any]) -> dict[str, Any]:
     return {key: official[key] for key in (*same, "head_dim", "encoder_hidden_size", "sliding_window")}
 
 
-def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _diffusers_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     renamed = {}
     for name, weight in state.items():
-        for mine, other in NAMES.items():
-            name = name.replace(mine, other)
+        for ours, diffusers in NAMES.items():
+            name = name.replace(ours, diffusers)
         renamed[name] = weight
     return renamed
 
 
 class Song:
-    """A latent and its condition, for guided and unguided steps of both."""
+    """A latent and its condition, for guided and unguided steps of both transformers."""
 
     def __init__(self, pair: Rivals, seconds: float, batch: int) -> None:
         weight = pair.ours.null_condition_emb
@@ -119,69 +119,70 @@ class Song:
         self.context = context.join(source, torch.ones_like(source[..., :1])).expand(batch, -1, -1)
         self.predictor = Predictor(pair.ours, Condition(self.states, None), self.context)
 
-    def ours(self, guided: bool) -> tuple[Tensor, Tensor | None]:
+    def step_ours(self, guided: bool) -> tuple[Tensor, Tensor | None]:
         """The velocities of a step as this project computes them."""
         return self.predictor(self.x, 0.5, unconditional=guided)
 
     @torch.no_grad()
-    def theirs(self, guided: bool) -> tuple[Tensor, Tensor | None]:
-        """The velocities of a step as diffusers' pipeline asks for them: guided, both in one batch."""
+    def step_diffusers(self, guided: bool) -> tuple[Tensor, Tensor | None]:
+        """The velocities of a step as diffusers' pipeline requests them: if guided, both in one batch."""
         null = self.pair.ours.null_condition_emb.expand(len(self.x), TOKENS, -1)
-        times = 2 if guided else 1
-        t = torch.full((times * len(self.x),), 0.5, device=self.x.device, dtype=self.x.dtype)
+        copies = 2 if guided else 1
+        t = torch.full((copies * len(self.x),), 0.5, device=self.x.device, dtype=self.x.dtype)
         (velocity,) = self.pair.theirs(
-            hidden_states=torch.cat([self.x] * times),
+            hidden_states=torch.cat([self.x] * copies),
             timestep=t,
             timestep_r=t,
-            encoder_hidden_states=torch.cat([self.states, null][:times]),
-            context_latents=torch.cat([self.context] * times),
+            encoder_hidden_states=torch.cat([self.states, null][:copies]),
+            context_latents=torch.cat([self.context] * copies),
             return_dict=False,
         )
-        first, *rest = velocity.chunk(times)
+        first, *rest = velocity.chunk(copies)
         return first, rest[0] if rest else None
 
 
-def needed(config: Config, tokens: int, batch: int, guided: bool) -> float:
-    """Floating-point operations that a step can't do without, of matrix products and attention.
+def required_operations(config: Config, tokens: int, batch: int, guided: bool) -> float:
+    """Floating-point operations of matrix products and attention that a step can't avoid, two per multiplication.
 
-    Counted as two per multiplication. Keys and values of the condition are not counted, for they are the same at every
-    step, the null half reads a constant, and both halves share the first layer's self-attention. A query of a sliding
-    layer sees 2 * window + 1 keys at most.
+    Not counted: the condition's keys and values, which are the same at every step, the null half's cross-attention,
+    which is a constant, and a second self-attention in the first layer, which both halves share. A query of a sliding
+    layer sees at most 2 * window + 1 keys.
     """
     width, layers = config.decoder, config.decoder_layers
-    inner, own, mlp = _products(config)
+    inner, projections, mlp = _products(config)
     cross = 2 * width.hidden * inner + 2 * TOKENS * inner
-    seen = [min(tokens, 2 * config.sliding_window + 1), tokens]
-    mixing = [own + 2 * inner * seen[layer % 2] for layer in range(layers)]
+    keys = [min(tokens, 2 * config.sliding_window + 1), tokens]
+    self_attention = [projections + 2 * inner * keys[layer % 2] for layer in range(layers)]
     halves = 2 if guided else 1
-    return 2.0 * batch * tokens * (halves * (sum(mixing) + layers * mlp) + layers * cross - (halves - 1) * mixing[0])
+    all_layers = halves * (sum(self_attention) + layers * mlp) + layers * cross
+    return 2.0 * batch * tokens * (all_layers - (halves - 1) * self_attention[0])
 
 
-def done_by_diffusers(config: Config, tokens: int, batch: int, guided: bool) -> float:
-    """What diffusers computes in a step, counted in the same way: everything for both halves, with dense attention."""
+def diffusers_operations(config: Config, tokens: int, batch: int, guided: bool) -> float:
+    """Operations of a step of diffusers, counted alike: everything for both halves, with dense attention."""
     width, halves = config.decoder, 2 if guided else 1
-    inner, own, mlp = _products(config)
+    inner, projections, mlp = _products(config)
     keys = 2 * width.hidden * width.kv_heads * width.head_dim
     cross = 2 * width.hidden * inner + 2 * TOKENS * inner + keys * TOKENS / tokens
-    return 2.0 * batch * tokens * halves * config.decoder_layers * (own + 2 * inner * tokens + mlp + cross)
+    return 2.0 * batch * tokens * halves * config.decoder_layers * (projections + 2 * inner * tokens + mlp + cross)
 
 
 def _products(config: Config) -> tuple[int, int, int]:
     """Width of all heads, and multiplications per token of self-attention's projections and of the MLP."""
     width = config.decoder
-    inner, small = width.heads * width.head_dim, width.kv_heads * width.head_dim
-    return inner, width.hidden * (2 * inner + 2 * small), 3 * width.hidden * width.intermediate
+    inner, inner_kv = width.heads * width.head_dim, width.kv_heads * width.head_dim
+    return inner, width.hidden * (2 * inner + 2 * inner_kv), 3 * width.hidden * width.intermediate
 
 
 @dataclass(frozen=True)
 class VAEs:
-    """Both autoencoders at full size with the same random weights, decoder only used."""
+    """Both autoencoders at full size with the same random weights; only the decoders are used."""
 
     ours: Oobleck
     theirs: Any
 
 
-def vaes(dtype: torch.dtype, device: torch.device) -> VAEs:
+def make_vaes(dtype: torch.dtype, device: torch.device) -> VAEs:
     torch.manual_seed(0)
     config = VAEConfig()
     theirs: Any = AutoencoderOobleck(

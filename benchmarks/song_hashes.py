@@ -1,10 +1,10 @@
-"""Fingerprints of what every shipped workflow makes with the demo network, to see which songs a change alters.
+"""Hashes of the songs that every shipped workflow makes with the demo network, to see which of them a change alters.
 
     python benchmarks/song_hashes.py > before.txt
     python benchmarks/song_hashes.py > after.txt    # on the other revision, on the same machine
 
-Each line is a workflow, a file and the SHA-256 of its decoded samples. Tags do not count, for they hold the graph. The
-hashes of two machines differ where their processors round differently.
+Each line is a workflow, a file and the SHA-256 of its decoded samples. Tags are left out because they contain the
+graph. Two machines give different hashes where their processors round differently.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pathlib import Path
 import av
 
 WORKFLOWS = Path(__file__).parent.parent / "workflows"
-ONLY_COMFYUI = {"core_nodes"}  # it uses ComfyUI's own nodes
+ONLY_COMFYUI = {"core_nodes"}  # uses ComfyUI's own nodes
 
 
 def audio_files(workflow: str, output: Path) -> list[Path]:
-    """The audio files that a run of the workflow writes. Raises CalledProcessError where the run fails."""
+    """Run a workflow; returns the audio files that it writes. Raises CalledProcessError if the run fails."""
     command = [sys.executable, "-m", "acestep_xl", "run", workflow, "--demo", "--device", "cpu", "--json"]
     result = subprocess.run([*command, "--output", str(output)], check=True, stdout=subprocess.PIPE, text=True)
     files = [Path(name) for name in json.loads(result.stdout)["files"]]

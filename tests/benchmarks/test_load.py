@@ -1,4 +1,4 @@
-"""The loading benchmark on a small file: what it measures, and what it writes."""
+"""The loading benchmark on a small file: its measurements and its report."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("benchmark")
     (folder / "work").mkdir()
     command = [sys.executable, SCRIPT, "--tiny", "--report", folder / "report", "--folder", folder / "work"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr
     assert not list((folder / "work").iterdir()), "the checkpoint is deleted afterwards"
     (path,) = (folder / "report").iterdir()
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d-load\.md", path.name)
+    assert path.name == "load.md"
+    assert re.match(r"# Loading a checkpoint, \d{4}-\d\d-\d\d\n", path.read_text())
     return path.read_text()
 
 
@@ -42,7 +43,7 @@ def rows(report: str) -> dict[str, dict[str, float]]:
     return {cells[0]: dict(zip(head[1:], row, strict=True)) for cells, row in zip(body, numbers, strict=True)}
 
 
-def test_ratio_is_the_whole_peak_over_the_file(rows):
+def test_ratio_is_the_peak_over_the_file(rows):
     for case, row in rows.items():
         assert row["peak / file"] == pytest.approx(row["peak GB"] / row["file GB"], rel=0.01), case
         assert row["peak GB"] >= row["baseline GB"], case
@@ -55,33 +56,33 @@ def test_every_parameter_is_written_and_loaded(rows):
         assert row["file GB"] == pytest.approx(size * PARAMETERS / 1e9, rel=0.01)
 
 
-def grown(row: dict[str, float]) -> float:
-    """Memory the load took at its peak, in files."""
+def growth(row: dict[str, float]) -> float:
+    """Memory that the load took at its peak, over the size of the file."""
     return (row["peak GB"] - row["baseline GB"]) / row["file GB"]
 
 
-def test_peaks_count_what_was_read_and_what_was_copied(rows):
+def test_peaks_include_what_was_read_and_what_was_copied(rows):
     unread = rows["bf16 for a GPU, not read"]
-    assert grown(unread) < 0.3
+    assert growth(unread) < 0.3
     for case in ("bf16 for a GPU", "bf16 for a GPU, file in the page cache"):
-        assert 0.95 < grown(rows[case]) < 1.3, case
-        # Mapped, not copied: what can't be taken back is no more than before reading.
+        assert 0.95 < growth(rows[case]) < 1.3, case
+        # Mapped, not copied: reading adds nothing that the system can't reclaim.
         assert rows[case]["copied GB"] == pytest.approx(unread["copied GB"], abs=0.02), case
     for case, files in {"bf16 for the CPU": 0.9, "bf16 file as fp16 for a GPU": 1.1}.items():
         copied = rows[case]["copied GB"] - unread["copied GB"]
         assert copied / rows[case]["file GB"] > files, case
-    # What was copied is not held in mapped pages as well.
-    assert grown(rows["bf16 for the CPU"]) < 1.3
+    # Copied weights are not mapped at the same time.
+    assert growth(rows["bf16 for the CPU"]) < 1.3
 
 
-def test_report_says_what_it_is(report):
+def test_report_names_the_tiny_network_and_the_machine(report):
     assert "tiny network" in report and "target" not in report
     assert re.search(r"^Machine: .+ cores, .+ GB of memory, .*torch \d.*safetensors \d", report, re.MULTILINE)
     assert str(SCRIPT.parents[1]) not in report
 
 
 @pytest.mark.parametrize(("ratio", "verdict"), [(1.149, "1.149, target at most 1.15: met"), (1.2, "missed")])
-def test_verdict_is_about_the_promised_loads(monkeypatch, ratio, verdict):
+def test_verdict_covers_the_cases_with_a_target(monkeypatch, ratio, verdict):
     monkeypatch.syspath_prepend(SCRIPT.parent)
     load = importlib.import_module("load")
     file = 10_000
