@@ -1,4 +1,4 @@
-"""One request and its answer, with every way to go wrong turned into Refused or Failed."""
+"""One request and its response; every error becomes Refused or Failed."""
 
 from __future__ import annotations
 
@@ -26,29 +26,31 @@ from .network import Network, open_session
 from .policy import Policy
 
 T = TypeVar("T")
-FAULTS = (ClientError, OSError, asyncio.TimeoutError)
+NETWORK_ERRORS = (ClientError, OSError, asyncio.TimeoutError)
 
-# The first class that fits gives the words. aiohttp's own messages hold whole URLs, queries included.
+# The first matching class gives the reason. aiohttp's own messages contain full URLs, including queries.
 REASONS: tuple[tuple[type[Exception], str], ...] = (
     (ClientConnectorDNSError, "its name cannot be resolved"),
     (ClientConnectorCertificateError, "its certificate cannot be verified"),
     (ClientConnectorSSLError, "no TLS connection can be made"),
-    (asyncio.TimeoutError, "no connection within the time allowed for one"),
+    (asyncio.TimeoutError, "no connection within the connect timeout"),
     (ClientConnectorError, "no connection can be made"),
-    (ServerDisconnectedError, "the server closed the connection without an answer"),
-    (ClientPayloadError, "the body is broken off or malformed"),
-    (ClientResponseError, "the answer is not valid HTTP, or its headers are too long or too many"),
-    (ClientError, "the exchange broke off"),
-    (OSError, "the connection broke off"),
+    (ServerDisconnectedError, "the server closed the connection without a response"),
+    (ClientPayloadError, "the body is incomplete or malformed"),
+    (ClientResponseError, "the response is not valid HTTP, or its headers are too long or too many"),
+    (ClientError, "the request was interrupted"),
+    (OSError, "the connection was interrupted"),
 )
 
 
-async def within(url: str, policy: Policy, network: Network, work: Callable[[ClientSession], Awaitable[T]]) -> T:
-    """The result of `work`, which gets a session that is closed afterwards. Raises Failed after the total timeout."""
+async def with_session(
+    url: str, policy: Policy, network: Network, transfer: Callable[[ClientSession], Awaitable[T]]
+) -> T:
+    """Call `transfer` with a session and close the session. Raises Failed after the total timeout."""
 
     async def run() -> T:
         async with open_session(policy, network) as session:
-            return await work(session)
+            return await transfer(session)
 
     try:
         return await asyncio.wait_for(run(), policy.total_timeout)
@@ -57,27 +59,27 @@ async def within(url: str, policy: Policy, network: Network, work: Callable[[Cli
 
 
 @asynccontextmanager
-async def answer(
+async def open_response(
     session: ClientSession, method: str, url: URL, *, body: IO[bytes] | None = None, media_type: str | None = None
 ) -> AsyncIterator[ClientResponse]:
-    """The answer to one request, of which only the headers are read yet; redirects are answers like any other.
+    """The response to one request, with only its headers read; redirects are returned, not followed.
 
-    Raises Refused where the name leads to a forbidden address, Failed where there is no valid answer. Errors are
-    raised without their cause, whose text and attributes hold the whole URL.
+    Raises Refused if the name resolves to a forbidden address, Failed without a valid response. Errors have no cause,
+    because its text and attributes would contain the full URL.
     """
     headers = {"Content-Type": media_type} if media_type else None
     try:
         response = await session.request(method, url, data=body, headers=headers, allow_redirects=False)
     except Refused as refused:
         raise Refused(str(url), refused.reason) from None
-    except FAULTS as error:
+    except NETWORK_ERRORS as error:
         raise _failed(url, error) from None
     try:
         yield response
-    except FAULTS as error:
+    except NETWORK_ERRORS as error:
         raise _failed(url, error) from None
     finally:
-        # Nobody waits for the rest of an upload or of an endless body.
+        # Without waiting for the rest of an upload or of an endless body.
         response.close()
 
 

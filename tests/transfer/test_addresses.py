@@ -1,4 +1,4 @@
-"""Which hosts may be connected to, in every spelling."""
+"""Which hosts may be connected to, in every notation."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acestep_xl.transfer.addresses import problem, read_literal
+from acestep_xl.transfer.addresses import forbidden_kind, parse_address
 from acestep_xl.transfer.errors import Refused, redacted
-from acestep_xl.transfer.policy import BLOCKED_PORTS, Policy, admit, check_url
+from acestep_xl.transfer.policy import BLOCKED_PORTS, Policy, check_url, parse_url
 
 OPEN, CLOSED = Policy(allow_private=True), Policy()
 
-# One refused URL per line, and a word of the reason.
-NEVER_ADMITTED = """
+# One rejected URL per line, and a part of the reason.
+NEVER_ALLOWED = """
 file:///etc/passwd                              | scheme 'file'
 ftp://song.example/a.wav                        | scheme 'ftp'
 gopher://song.example:70/_GET                   | scheme 'gopher'
 ws://song.example/                              | scheme 'ws'
 javascript://song.example/%0aalert(1)           | scheme
-data:audio/wav;base64,AAAA                      | no absolute URL
-http:/song.example/                             | no absolute URL
-http:song.example                               | no absolute URL
-//song.example/a.wav                            | no absolute URL
-/etc/passwd                                     | no absolute URL
-../../etc/passwd                                | no absolute URL
+data:audio/wav;base64,AAAA                      | not an absolute URL
+http:/song.example/                             | not an absolute URL
+http:song.example                               | not an absolute URL
+//song.example/a.wav                            | not an absolute URL
+/etc/passwd                                     | not an absolute URL
+../../etc/passwd                                | not an absolute URL
 C:\\songs\\a.wav                                | backslashes
 http:\\\\song.example\\a.wav                    | backslashes
 http://song.example\\@127.0.0.1/                | backslashes
@@ -58,15 +58,15 @@ http://song%2eexample/                          | domain name
 http://127%2e0%2e0%2e1/                         | domain name
 http://song.example%00.evil.example/            | domain name
 http://so*ng.example/                           | domain name
-http://song\uff0fx.example/                     | no valid
+http://song\uff0fx.example/                     | not a valid
 http://a\u2100b.example/                        | domain name
 http://xn--\uff0f.example/                      | domain name
 http://[::1/                                    | no valid host
 http://::1/                                     | no valid host
 http://[::1]x/                                  | no valid host
-http://[]/                                      | no IPv6
-http://[127.0.0.1]/                             | no IPv6
-http://[v1.a]/                                  | no IPv6
+http://[]/                                      | not an IPv6
+http://[127.0.0.1]/                             | not an IPv6
+http://[v1.a]/                                  | not an IPv6
 http://[::1%25lo]/                              | zone
 http://[fe80::1%eth0]/                          | zone
 http://256.256.256.256/                         | must be an IPv4
@@ -97,7 +97,7 @@ http://100.100.100.200/                         | metadata
 http://[fd00:ec2::254]/                         | metadata
 """
 
-# What no table can hold.
+# Not representable in the table.
 CONTROL = [
     "/a\x00.wav",
     "/a\t.wav",
@@ -111,7 +111,7 @@ CONTROL = [
     "\t.example/",
 ]
 
-# Refused unless private addresses are allowed.
+# Rejected unless private addresses are allowed.
 PRIVATE = """
 http://localhost/                               | this machine
 http://LocalHost:8188/                          | this machine
@@ -151,15 +151,15 @@ http://169.254.1.1/                             | link-local
 http://[fe80::1]/                               | link-local
 http://[fe80::5efe:8.8.8.8]/                    | link-local
 http://[2606:4700::5efe:10.0.0.1]/              | private
-http://100.64.0.1/                              | translation
-http://100.127.255.255/                         | translation
-http://192.0.0.1/                               | translation
-http://[64:ff9b:1::1]/                          | translation
-http://198.18.0.1/                              | measurements
+http://100.64.0.1/                              | carrier-grade NAT
+http://100.127.255.255/                         | carrier-grade NAT
+http://192.0.0.1/                               | carrier-grade NAT
+http://[64:ff9b:1::1]/                          | carrier-grade NAT
+http://198.18.0.1/                              | benchmarking
 """
 
-# URL -> what is connected to, where that is written differently.
-ADMITTED = {
+# URL -> the URL that is connected to, None for the same.
+ALLOWED = {
     "https://song.example/a.wav": None,
     "http://song.example:80/": "http://song.example/",
     "HTTPS://Song.Example:8443/A.wav": "https://song.example:8443/A.wav",
@@ -169,7 +169,7 @@ ADMITTED = {
     "https://song.example:/a": "https://song.example/a",
     "https://bücher.example/ü?ü": "https://xn--bcher-kva.example/%C3%BC?%C3%BC",
     "https://my_bucket.s3.example/a": None,
-    # What a signature was computed over is left alone.
+    # The part that a signature covers is unchanged.
     "https://song.example/a%2Fb/../c;d=%7E?X-Sig=a%2Bb+c&d=%zz#fragment": "https://song.example/a%2Fb/../c;d=%7E?X-Sig=a%2Bb+c&d=%zz",
     "http://8.8.8.8/": None,
     "http://8.8/": "http://8.0.0.8/",
@@ -194,18 +194,18 @@ def rows(table: str) -> list[tuple[str, str]]:
     return [(url.rstrip(" "), reason.strip()) for url, _, reason in lines]
 
 
-def reference(host: str) -> ipaddress.IPv4Address | None:
-    """The C library's reading of an IPv4 address in any spelling."""
+def parsed_by_libc(host: str) -> ipaddress.IPv4Address | None:
+    """An IPv4 address in any notation, parsed by the C library."""
     try:
         return ipaddress.IPv4Address(socket.inet_aton(host))
     except OSError:
         return None
 
 
-@pytest.mark.parametrize(("url", "reason"), rows(NEVER_ADMITTED))
-def test_what_is_never_admitted(url: str, reason: str) -> None:
+@pytest.mark.parametrize(("url", "reason"), rows(NEVER_ALLOWED))
+def test_urls_that_no_policy_allows(url: str, reason: str) -> None:
     for policy in (CLOSED, OPEN):
-        assert reason in (check_url(url, policy) or "admitted"), policy
+        assert reason in (check_url(url, policy) or "allowed"), policy
 
 
 @pytest.mark.parametrize("tail", CONTROL)
@@ -216,23 +216,23 @@ def test_no_control_characters_in_a_url(tail: str) -> None:
 
 
 @pytest.mark.parametrize(("url", "reason"), rows(PRIVATE))
-def test_private_hosts_need_leave(url: str, reason: str) -> None:
-    assert reason in (check_url(url, CLOSED) or "admitted")
+def test_private_hosts_need_permission(url: str, reason: str) -> None:
+    assert reason in (check_url(url, CLOSED) or "allowed")
     assert check_url(url, OPEN) is None
 
 
-@pytest.mark.parametrize(("url", "used"), ADMITTED.items())
-def test_what_is_admitted_and_what_is_then_connected_to(url: str, used: str | None) -> None:
-    assert str(admit(url, CLOSED)) == (used or url)
+@pytest.mark.parametrize(("url", "connected"), ALLOWED.items())
+def test_allowed_urls_and_what_is_connected_to(url: str, connected: str | None) -> None:
+    assert str(parse_url(url, CLOSED)) == (connected or url)
     assert check_url(url, OPEN) is None
 
 
-def test_canonical_address_is_what_is_used() -> None:
-    assert admit("http://0x7f.1:8188/a", OPEN).host == "127.0.0.1"
-    assert admit("http://[::ffff:7f00:1]/", OPEN).host == "127.0.0.1"
+def test_the_canonical_address_is_connected_to() -> None:
+    assert parse_url("http://0x7f.1:8188/a", OPEN).host == "127.0.0.1"
+    assert parse_url("http://[::ffff:7f00:1]/", OPEN).host == "127.0.0.1"
 
 
-def test_only_https_where_http_is_not_allowed() -> None:
+def test_http_can_be_forbidden() -> None:
     policy = Policy(allow_http=False)
     assert check_url("http://song.example/", policy) == "http is not allowed here, only https"
     assert check_url("https://song.example/", policy) is None
@@ -244,37 +244,37 @@ def test_ports() -> None:
     assert allowed == {port for port in ports if port in (80, 443) or 1024 <= port <= 65535} - BLOCKED_PORTS
 
 
-def test_a_url_has_a_length() -> None:
+def test_the_length_of_a_url_is_limited() -> None:
     url = "https://song.example/" + "a" * 8000
     assert "at most 8000" in (check_url(url, CLOSED) or "")
     assert check_url(url[:8000], CLOSED) is None
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_bytes": 0}, {"connect_timeout": 0}, {"total_timeout": float("nan")}, {"max_redirects": -1}]
+    "limits", [{"max_bytes": 0}, {"connect_timeout": 0}, {"total_timeout": float("nan")}, {"max_redirects": -1}]
 )
-def test_a_policy_without_bounds_is_none(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        Policy(**wrong)  # type: ignore[arg-type]  # the point
+def test_a_policy_without_limits_is_rejected(limits: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(limits))):
+        Policy(**limits)  # type: ignore[arg-type]  # the point
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.lists(st.sampled_from("doxX"), min_size=4, max_size=4))
-def test_every_spelling_of_ipv4_is_read_as_the_c_library_reads_it(value: int, parts: int, bases: list[str]) -> None:
-    numbers = [value >> 24 - 8 * place & 255 for place in range(parts - 1)]
+def test_every_notation_of_ipv4_is_parsed_as_by_the_c_library(value: int, parts: int, bases: list[str]) -> None:
+    numbers = [value >> 24 - 8 * index & 255 for index in range(parts - 1)]
     numbers.append(value & 256 ** (5 - parts) - 1)
     spell = {"d": str, "o": "0{:o}".format, "x": "0x{:x}".format, "X": "0x000{:x}".format}
     host = ".".join(spell[base](number) for base, number in zip(bases, numbers, strict=False))
-    assert read_literal(host) == ipaddress.IPv4Address(value) == reference(host)
+    assert parse_address(host) == ipaddress.IPv4Address(value) == parsed_by_libc(host)
 
 
 @given(st.text(alphabet="0123456789abcfx.", min_size=1, max_size=20))
-def test_nothing_that_the_c_library_takes_for_an_address_counts_as_a_name(host: str) -> None:
+def test_no_address_of_the_c_library_counts_as_a_name(host: str) -> None:
     try:
-        found = read_literal(host)
+        address = parse_address(host)
     except ValueError:
-        # Stricter than C is fine: what is refused is not connected to.
+        # It may be stricter than C: a rejected host is not connected to.
         return
-    assert found == reference(host.removesuffix("."))
+    assert address == parsed_by_libc(host.removesuffix("."))
 
 
 ADDRESSES = st.one_of(
@@ -286,29 +286,29 @@ ADDRESSES = st.one_of(
 
 
 @given(ADDRESSES)
-def test_an_admitted_address_is_global_by_pythons_registry(
+def test_an_allowed_address_is_global_in_python_s_registry(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
     judged = address
     if address.version == 6 and int(address) >> 32 in (0x64FF9B << 64, 0xFFFF):
         judged = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if problem(address, allow_private=False) is None:
+    if forbidden_kind(address, allow_private=False) is None:
         assert judged.is_global and not judged.is_multicast
-        assert problem(address, allow_private=True) is None
+        assert forbidden_kind(address, allow_private=True) is None
 
 
-def test_every_special_network_of_pythons_registry_is_refused() -> None:
+def test_every_special_network_of_python_s_registry_is_rejected() -> None:
     for first in range(256):
         for second in (0, 16, 64, 88, 100, 168, 18, 51, 254, 255):
             address = ipaddress.IPv4Address(first << 24 | second << 16 | 0x0101)
             if not address.is_global or address.is_multicast:
-                assert problem(address, allow_private=False), address
+                assert forbidden_kind(address, allow_private=False), address
 
 
 @given(st.text(max_size=60) | st.from_regex(r"https?://[^ ]{1,40}", fullmatch=True))
-def test_any_text_is_judged_without_another_error(url: str) -> None:
+def test_any_text_is_parsed_or_refused(url: str) -> None:
     try:
-        target = admit(url, CLOSED)
+        target = parse_url(url, CLOSED)
     except Refused as refused:
         assert refused.reason and "\n" not in str(refused)
     else:
@@ -316,7 +316,7 @@ def test_any_text_is_judged_without_another_error(url: str) -> None:
         assert (
             str(target).isascii()
             and check_url(str(target), CLOSED) is None
-            and str(admit(str(target), CLOSED)) == str(target)
+            and str(parse_url(str(target), CLOSED)) == str(target)
         )
 
 
@@ -336,7 +336,7 @@ def test_any_text_is_judged_without_another_error(url: str) -> None:
         ("https://song.example/" + "a" * 300, "https://song.example/" + "a" * 178 + "…"),
     ],
 )
-def test_what_is_shown_of_an_address(url: str, shown: str) -> None:
+def test_what_is_shown_of_a_url(url: str, shown: str) -> None:
     assert redacted(url) == shown
     assert str(Refused(url, "no.")) == f"{shown}: no."
 

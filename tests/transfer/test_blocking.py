@@ -1,4 +1,4 @@
-"""Coroutines from synchronous code, inside a running loop and outside."""
+"""Coroutines called from synchronous code, inside and outside a running loop."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from acestep_xl.transfer.policy import Policy
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
 
-def outside(work: Callable[[], Any]) -> Any:
-    return work()
+def without_loop(call: Callable[[], Any]) -> Any:
+    return call()
 
 
-def inside(work: Callable[[], Any]) -> Any:
-    """Call `work` from a coroutine, as ComfyUI calls nodes."""
+def inside_loop(call: Callable[[], Any]) -> Any:
+    """Call from a coroutine, as ComfyUI calls nodes."""
 
     async def main() -> Any:
-        return work()
+        return call()
 
     return asyncio.run(main())
 
 
-places = pytest.mark.parametrize("place", [outside, inside])
+both = pytest.mark.parametrize("caller", [without_loop, inside_loop])
 
 
-@places
-def test_results(place: Callable[..., Any]) -> None:
+@both
+def test_results(caller: Callable[..., Any]) -> None:
     async def slow_sum(*numbers: int) -> int:
         await asyncio.sleep(0.01)
         return sum(numbers)
 
-    assert place(lambda: run(slow_sum(1, 2, 3))) == 6
+    assert caller(lambda: run(slow_sum(1, 2, 3))) == 6
 
 
-@places
+@both
 @pytest.mark.parametrize("error", [ValueError("no"), TimeoutError("late"), asyncio.CancelledError(), SystemExit(3)])
-def test_errors_come_out_as_they_are(place: Callable[..., Any], error: BaseException) -> None:
+def test_errors_are_raised_unchanged(caller: Callable[..., Any], error: BaseException) -> None:
     async def fail() -> None:
         await asyncio.sleep(0)
         raise error
@@ -55,30 +55,30 @@ def test_errors_come_out_as_they_are(place: Callable[..., Any], error: BaseExcep
             run(fail())
         return caught.value
 
-    found = place(attempt)
-    assert type(found) is type(error) and found.args == error.args
+    raised = caller(attempt)
+    assert type(raised) is type(error) and raised.args == error.args
 
 
-@places
-def test_context_variables_are_seen_and_stay(place: Callable[..., Any]) -> None:
-    async def look() -> str:
-        seen = VARIABLE.get()
+@both
+def test_context_variables_are_copied(caller: Callable[..., Any]) -> None:
+    async def read_and_change() -> str:
+        value = VARIABLE.get()
         VARIABLE.set("changed")
-        return seen
+        return value
 
     def attempt() -> tuple[str, str]:
         token = VARIABLE.set("mine")
         try:
-            return run(look()), VARIABLE.get()
+            return run(read_and_change()), VARIABLE.get()
         finally:
             VARIABLE.reset(token)
 
-    assert place(attempt) == ("mine", "mine")
+    assert caller(attempt) == ("mine", "mine")
 
 
-@places
+@both
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
-def test_stopping_cancels_and_waits_for_the_cleaning_up(place: Callable[..., Any], stop: type[BaseException]) -> None:
+def test_check_cancels_and_waits_for_the_cleanup(caller: Callable[..., Any], stop: type[BaseException]) -> None:
     trace: list[str] = []
     running = threading.Event()
 
@@ -99,17 +99,17 @@ def test_stopping_cancels_and_waits_for_the_cleaning_up(place: Callable[..., Any
         with pytest.raises(stop, match="stop"):
             run(work(), check=check)
 
-    place(attempt)
+    caller(attempt)
     assert trace == ["cleaned up"]
 
 
 def test_the_check_runs_in_the_calling_thread() -> None:
-    seen: set[int] = set()
-    run(asyncio.sleep(0.35), check=lambda: seen.add(threading.get_ident()))
-    assert seen == {threading.get_ident()}
+    threads: set[int] = set()
+    run(asyncio.sleep(0.35), check=lambda: threads.add(threading.get_ident()))
+    assert threads == {threading.get_ident()}
 
 
-def test_many_threads_at_once() -> None:
+def test_many_threads() -> None:
     async def number(value: int) -> int:
         await asyncio.sleep(0.01)
         return value
@@ -140,8 +140,8 @@ def test_a_fetch_from_a_synchronous_node_in_a_running_loop() -> None:
     server.start()
     ready.wait()
     try:
-        got = inside(lambda: run(fetch("http://song.example/", Policy(), network=Stage(ports[0]).network)))
+        result = inside_loop(lambda: run(fetch("http://song.example/", Policy(), network=Stage(ports[0]).network)))
     finally:
         done.set()
         server.join()
-    assert got.data == b"song"
+    assert result.data == b"song"

@@ -1,4 +1,4 @@
-"""Fetching from servers that mean harm: each of their tricks is refused, and nothing inside is touched."""
+"""Fetching from hostile servers: each of their tricks is rejected, and nothing internal is contacted."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from acestep_xl.transfer.errors import Failed, Refused, TransferError
-from acestep_xl.transfer.fetch import Fetched, fetch
-from acestep_xl.transfer.network import INTERNET, JudgedResolver, Network, system_lookup
+from acestep_xl.transfer.fetch import FetchResult, fetch
+from acestep_xl.transfer.network import INTERNET, CheckedResolver, Network, system_lookup
 from acestep_xl.transfer.policy import Policy
 
 URL = "http://song.example/a.wav"
@@ -31,11 +31,11 @@ MIB = 2**20
 
 def fetched(
     script: Script, url: str = URL, policy: Policy = POLICY, *, stage: Stage | None = None, tls: bool = False
-) -> tuple[Fetched, Served, Stage]:
-    """Fetch `url` where every name that is not listed in `stage` belongs to a server that runs `script`."""
+) -> tuple[FetchResult, Served, Stage]:
+    """Fetch `url`; every name that is not listed in `stage` belongs to a server that runs `script`."""
     stage = stage or Stage(0)
 
-    async def main() -> tuple[Fetched, Served, Stage]:
+    async def main() -> tuple[FetchResult, Served, Stage]:
         async with serving(script, server_tls() if tls else None) as served:
             stage.port = served.port
             return await fetch(url, policy, network=stage.network), served, stage
@@ -44,28 +44,28 @@ def fetched(
 
 
 def redirecting(*locations: str, status: int = 302) -> Script:
-    """Redirects along `locations`, whatever is asked for, and serves the song in the end."""
-    left = list(locations)
+    """Redirects along `locations`, whatever is requested, and finally serves the song."""
+    remaining = list(locations)
 
     async def script(visit: Visit) -> None:
-        await visit.say(response(status, location=left.pop(0)) if left else response(200, SONG))
+        await visit.say(response(status, location=remaining.pop(0)) if remaining else response(200, SONG))
 
     return script
 
 
-def endless(beginning: bytes, again: bytes) -> Script:
-    """One beginning and then the same bytes for as long as they are taken."""
+def endless(beginning: bytes, repeated: bytes) -> Script:
+    """A beginning, and then the same bytes for as long as the client reads."""
 
     async def script(visit: Visit) -> None:
         await visit.say(beginning)
         while True:
-            await visit.say(again)
+            await visit.say(repeated)
 
     return script
 
 
 def slowly(data: bytes, beginning: bytes = b"") -> Script:
-    """A beginning at once, and then a byte every 20 ms."""
+    """A beginning at once, then a byte every 20 ms."""
 
     async def script(visit: Visit) -> None:
         await visit.say(beginning)
@@ -77,8 +77,10 @@ def slowly(data: bytes, beginning: bytes = b"") -> Script:
 
 
 def test_an_honest_server() -> None:
-    got, served, stage = fetched(saying(response(200, SONG, content_type="Audio/WAV; codecs=1")), f"{URL}?X-Sig=a%2Bb")
-    assert got == Fetched(SONG, "audio/wav", URL)
+    result, served, stage = fetched(
+        saying(response(200, SONG, content_type="Audio/WAV; codecs=1")), f"{URL}?X-Sig=a%2Bb"
+    )
+    assert result == FetchResult(SONG, "audio/wav", URL)
     assert served.paths == ["/a.wav?X-Sig=a%2Bb"]
     assert stage.lookups == ["song.example"] and stage.connections == [(PUBLIC, 80)]
     headers = served.visits[0].headers
@@ -96,11 +98,11 @@ def test_an_honest_server() -> None:
         b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" + response(200, SONG),
     ],
 )
-def test_every_honest_way_to_send_a_body(answer: bytes) -> None:
-    assert fetched(saying(answer))[0] == Fetched(SONG, None, URL)
+def test_every_valid_way_to_send_a_body(answer: bytes) -> None:
+    assert fetched(saying(answer))[0] == FetchResult(SONG, None, URL)
 
 
-def test_a_body_of_exactly_the_bound() -> None:
+def test_a_body_of_exactly_the_limit() -> None:
     assert len(fetched(saying(response(200, b"a" * 100_000)))[0].data) == 100_000
 
 
@@ -116,9 +118,9 @@ def test_a_body_of_exactly_the_bound() -> None:
     ],
 )
 def test_redirects_are_followed(status: int, location: str, host: str, path: str) -> None:
-    # The next server speaks no TLS here, so the scheme is put back.
-    got, served, stage = fetched(redirecting(location.replace("https", "http"), status=status))
-    assert got.data == SONG and got.url == f"http://{host}{path.split('?')[0]}"
+    # The next server has no TLS here, so the scheme is http.
+    result, served, stage = fetched(redirecting(location.replace("https", "http"), status=status))
+    assert result.data == SONG and result.url == f"http://{host}{path.split('?')[0]}"
     assert served.paths == ["/a.wav", path] and served.visits[1].headers["host"] == host
     assert "cookie" not in served.visits[1].headers
     assert stage.lookups == ["song.example", host.split(":")[0]]
@@ -131,13 +133,13 @@ def test_no_cookies_travel_with_a_redirect() -> None:
     assert "cookie" not in fetched(script)[1].visits[1].headers
 
 
-def test_the_body_of_a_redirect_is_not_waited_for() -> None:
+def test_the_body_of_a_redirect_is_not_read() -> None:
     visits: list[Visit] = []
 
     async def script(visit: Visit) -> None:
         visits.append(visit)
         if visit.path == "/b":
-            assert await visits[0].reader.read() == b""  # the first connection is closed by now
+            assert await visits[0].reader.read() == b""  # the first connection is closed already
             await visit.say(response(200, SONG))
         else:
             await visit.say(b"HTTP/1.1 302 Found\r\nLocation: /b\r\n\r\n" + SONG)
@@ -150,41 +152,41 @@ REDIRECTED = {
     "loopback": ("http://127.0.0.1/", "redirects to http://127.0.0.1/: 127.0.0.1 is a loopback"),
     "loopback in decimal": ("http://2130706433/", "127.0.0.1 is a loopback"),
     "loopback by name": ("http://localhost:8188/prompt", "localhost is this machine"),
-    "loopback, scheme left out": ("//127.1/", "127.0.0.1 is a loopback"),
+    "loopback without a scheme": ("//127.1/", "127.0.0.1 is a loopback"),
     "IPv6": ("http://[::ffff:127.0.0.1]/", "loopback"),
     "metadata": ("http://169.254.169.254/latest/", "metadata"),
     "a name that is private": ("http://inside.example/", "http://inside.example/: its name leads to a private"),
     "file": ("file:///etc/passwd", "scheme 'file'"),
     "gopher": ("gopher://song.example/", "scheme 'gopher'"),
-    "data": ("data:audio/wav;base64,AAAA", "no absolute URL"),
+    "data": ("data:audio/wav;base64,AAAA", "not an absolute URL"),
     "port": ("http://song.example:25/", "port 25"),
     "credentials": ("http://me:SECRET@song.example/", "password"),
     "backslash": ("/\\127.0.0.1/", "backslashes"),
     "space": ("http://song.example/ http://127.0.0.1", "spaces"),
     "not Latin": ("http://song.example/\xff", "control characters"),
-    "bracket": ("http://[::1", "no URL"),
+    "bracket": ("http://[::1", "an invalid URL"),
 }
 
 
 @pytest.mark.parametrize(("location", "reason"), REDIRECTED.values(), ids=REDIRECTED)
-def test_redirects_to_where_the_policy_forbids(location: str, reason: str) -> None:
+def test_redirects_that_the_policy_forbids(location: str, reason: str) -> None:
     script = saying(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location.encode("latin-1") + b"\r\n\r\n")
     stage = Stage(0, answers={"inside.example": [["10.1.2.3"]]})
     with pytest.raises(Refused, match=r"^http://") as caught:
         fetched(script, stage=stage)
     assert reason in str(caught.value) and "SECRET" not in str(caught.value) and "10.1.2.3" not in str(caught.value)
-    # The one connection was to the first address; nobody was knocked at inside.
+    # The only connection was to the first address.
     assert stage.connections == [(PUBLIC, 80)]
 
 
-def test_a_redirect_that_says_nothing() -> None:
-    with pytest.raises(Failed, match="302 without saying where") as caught:
+def test_a_redirect_without_a_location() -> None:
+    with pytest.raises(Failed, match="302 without a Location") as caught:
         fetched(saying(response(302)))
     assert caught.value.status == 302
 
 
 @pytest.mark.parametrize("script", [saying(response(302, location="/a.wav")), saying(response(307, location="?again"))])
-def test_a_circle_of_redirects(script: Script) -> None:
+def test_a_redirect_loop(script: Script) -> None:
     stage = Stage(0)
     with pytest.raises(Refused, match="more than 5 times"):
         fetched(script, stage=stage)
@@ -200,7 +202,7 @@ def test_the_number_of_redirects_is_bounded() -> None:
         fetched(redirecting("/b"), policy=replace(POLICY, max_redirects=0))
 
 
-BAD_ANSWERS = {
+FORBIDDEN_ANSWERS = {
     "private": ["192.168.1.1"],
     "loopback": ["127.0.0.1"],
     "loopback 6": ["::1"],
@@ -217,8 +219,8 @@ BAD_ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("answers", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
-def test_names_that_lead_inside(answers: list[str]) -> None:
+@pytest.mark.parametrize("answers", FORBIDDEN_ANSWERS.values(), ids=FORBIDDEN_ANSWERS)
+def test_names_with_forbidden_addresses(answers: list[str]) -> None:
     stage = Stage(0, answers={"song.example": [answers]})
     with pytest.raises(
         Refused, match=r"http://song.example/a.wav: its name leads to (an?|the) .*, which is not allowed"
@@ -227,20 +229,20 @@ def test_names_that_lead_inside(answers: list[str]) -> None:
     assert stage.connections == []
 
 
-def test_a_name_is_looked_up_once_so_its_next_answer_does_not_matter() -> None:
+def test_a_name_is_resolved_once_per_connection() -> None:
     stage = Stage(0, answers={"song.example": [[PUBLIC], ["127.0.0.1"]]})
     assert fetched(saying(response(200, SONG)), stage=stage)[0].data == SONG
     assert stage.lookups == ["song.example"] and stage.connections == [(PUBLIC, 80)]
 
 
-def test_a_name_that_rebinds_between_two_hops_is_judged_again() -> None:
+def test_a_name_is_checked_again_after_a_redirect() -> None:
     stage = Stage(0, answers={"song.example": [[PUBLIC], ["127.0.0.1"]]})
     with pytest.raises(Refused, match="its name leads to a loopback address"):
         fetched(redirecting("/b"), stage=stage)
     assert stage.lookups == ["song.example"] * 2 and stage.connections == [(PUBLIC, 80)]
 
 
-def test_private_addresses_with_leave() -> None:
+def test_private_addresses_can_be_allowed() -> None:
     stage = Stage(0, answers={"song.example": [["10.0.0.1", "fd00::1"]]})
     policy = replace(POLICY, allow_private=True)
     assert fetched(saying(response(200, SONG)), policy=policy, stage=stage)[0].data == SONG
@@ -264,7 +266,7 @@ def test_names_without_addresses() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433"])
 def test_the_real_network(host: str) -> None:
-    """Without any seam: this machine's names and sockets."""
+    """This machine's own names and sockets, without a stage."""
 
     async def main() -> None:
         async with serving(saying(response(200, SONG))) as served:
@@ -277,13 +279,13 @@ def test_the_real_network(host: str) -> None:
     asyncio.run(main())
 
 
-def test_the_systems_answers_are_judged() -> None:
+def test_the_system_s_answers_are_checked() -> None:
     async def main() -> None:
         assert set(await system_lookup("localhost")) & {"127.0.0.1", "::1"}
         with pytest.raises(Refused, match="leads to a loopback address"):
-            await JudgedResolver(POLICY, INTERNET).resolve("localhost", 80)
-        numeric = await JudgedResolver(replace(POLICY, allow_private=True), INTERNET).resolve("localhost", 80)
-        assert all(entry["port"] == 80 and entry["host"] in ("127.0.0.1", "::1") for entry in numeric)
+            await CheckedResolver(POLICY, INTERNET).resolve("localhost", 80)
+        entries = await CheckedResolver(replace(POLICY, allow_private=True), INTERNET).resolve("localhost", 80)
+        assert all(entry["port"] == 80 and entry["host"] in ("127.0.0.1", "::1") for entry in entries)
 
     asyncio.run(main())
 
@@ -296,7 +298,7 @@ HEAD = b"HTTP/1.1 200 So\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 BOMB = gzip.compress(bytes(10 * MIB))
 
-# What the server does -> the error and a word of its reason.
+# What the server does -> the error and a part of its reason.
 TRICKS: dict[str, tuple[Script, type[TransferError], str]] = {
     "endless body": (endless(HEAD + b"\r\n", b"a" * 65536), Refused, "longer than the 100000 bytes"),
     "endless chunks": (endless(CHUNKED, chunk(b"a" * 65536)), Refused, "longer than the 100000 bytes"),
@@ -304,11 +306,11 @@ TRICKS: dict[str, tuple[Script, type[TransferError], str]] = {
     "one byte too many, unannounced": (saying(response(200, b"a" * 100_001, content_length="")), Refused, "longer"),
     "announces too much": (saying(response(content_length="100001")), Refused, "longer than"),
     "announces 10^30 bytes": (saying(response(content_length="1" + "0" * 30)), Failed, "not valid HTTP"),
-    "announces more than it sends": (saying(response(200, SONG, content_length="5000")), Failed, "broken off"),
+    "announces more than it sends": (saying(response(200, SONG, content_length="5000")), Failed, "incomplete"),
     "announces less than none": (saying(response(content_length="-1")), Failed, "not valid HTTP"),
     "two lengths": (saying(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"), Failed, "not valid HTTP"),
-    "breaks off within a chunk": (saying(CHUNKED + b"ff\r\nabc"), Failed, "broken off"),
-    "breaks off between chunks": (saying(CHUNKED + chunk(b"abc")), Failed, "broken off"),
+    "breaks off within a chunk": (saying(CHUNKED + b"ff\r\nabc"), Failed, "incomplete"),
+    "breaks off between chunks": (saying(CHUNKED + chunk(b"abc")), Failed, "incomplete"),
     "chunks of no size": (saying(CHUNKED + b"zz\r\nabc"), Failed, ""),
     "gzip": (saying(response(200, BOMB, content_encoding="gzip")), Refused, "compressed"),
     "gzip in capitals": (saying(response(200, BOMB, content_encoding=" GZip ")), Refused, "compressed"),
@@ -327,7 +329,7 @@ TRICKS: dict[str, tuple[Script, type[TransferError], str]] = {
     "header without end": (endless(HEAD + b"X: ", b"a" * 65536), Failed, "too long"),
     "no HTTP": (saying(b"220 mail.example ESMTP\r\n"), Failed, "not valid HTTP"),
     "HTTP 0.9": (saying(SONG), Failed, "not valid HTTP"),
-    "nothing": (saying(b""), Failed, "without an answer"),
+    "nothing": (saying(b""), Failed, "without a response"),
     "half a header": (saying(HEAD + b"Content-"), Failed, ""),
     "slow header": (slowly(response(200, SONG)), Failed, "not complete after 0.5 seconds"),
     "slow body": (slowly(SONG, HEAD + b"\r\n"), Failed, "not complete after 0.5 seconds"),
@@ -339,20 +341,20 @@ TRICKS: dict[str, tuple[Script, type[TransferError], str]] = {
     "206": (saying(response(206, b"a", content_range="bytes 0-0/9")), Failed, "status 206"),
     "101": (saying(b"HTTP/1.1 101 Up\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), Failed, "status 101"),
 }
-BRIEFLY = {"slow header", "slow body", "only promises", "silence"}
+TIMED_OUT = {"slow header", "slow body", "only promises", "silence"}
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-def test_tricks_with_an_answer(trick: str) -> None:
+def test_tricks_of_servers(trick: str) -> None:
     script, kind, reason = TRICKS[trick]
     with pytest.raises(kind) as caught:
-        fetched(script, f"{URL}?{KEY}", BRIEF if trick in BRIEFLY else POLICY)
+        fetched(script, f"{URL}?{KEY}", BRIEF if trick in TIMED_OUT else POLICY)
     assert str(caught.value).startswith(f"{URL}: ") and reason in caught.value.reason
     assert caught.value.url == URL and isinstance(caught.value.status, int) == ("status" in reason)
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
-def test_slow_headers_that_never_end_a_line() -> None:
+def test_a_header_line_that_never_ends() -> None:
     with pytest.raises(Failed, match="not complete"):
         fetched(slowly(HEAD + b"X-" + b"a" * 1000), policy=BRIEF)
 
@@ -394,7 +396,7 @@ def test_memory_stays_bounded(flood: str) -> None:
     finally:
         tracemalloc.stop()
     assert reason in caught.value.reason
-    # On top of what may be kept: the buffers of both sides, which share this process.
+    # Beyond the allowed bytes: the buffers of both sides, which share this process.
     assert peak < 6 * MIB, f"{peak / MIB:.1f} MiB"
 
 
@@ -411,7 +413,7 @@ def test_memory_stays_bounded(flood: str) -> None:
         ({}, False),
     ],
 )
-def test_declared_types_are_checked_where_some_are_listed(stated: dict[str, str], allowed: bool) -> None:
+def test_declared_types_are_checked_against_the_list(stated: dict[str, str], allowed: bool) -> None:
     script = saying(response(200, SONG, **stated))
     assert fetched(script)[0].data == SONG
     policy = replace(POLICY, media_types=("audio/*", "video/mp4"))
@@ -427,7 +429,7 @@ def test_certificates_are_verified() -> None:
     url = "https://song.example/a.wav"
     with pytest.raises(Failed, match="its certificate cannot be verified"):
         fetched(script, url, tls=True)
-    assert fetched(script, url, stage=Stage(0, tls=trusting()), tls=True)[0] == Fetched(SONG, None, url)
+    assert fetched(script, url, stage=Stage(0, tls=trusting()), tls=True)[0] == FetchResult(SONG, None, url)
     with pytest.raises(Failed, match="its certificate cannot be verified"):
         fetched(script, "https://other.example/a.wav", stage=Stage(0, tls=trusting()), tls=True)
 
@@ -447,7 +449,7 @@ def test_a_server_without_tls() -> None:
     asyncio.run(main())
 
 
-def test_no_way_down_from_https() -> None:
+def test_no_downgrade_from_https() -> None:
     stage = Stage(0, tls=trusting())
     with pytest.raises(Refused, match="redirects from https to http"):
         fetched(redirecting("http://song.example/"), "https://song.example/", stage=stage, tls=True)
@@ -456,7 +458,7 @@ def test_no_way_down_from_https() -> None:
     assert fetched(redirecting("/b"), "https://song.example/", stage=stage, tls=True)[0].url == "https://song.example/b"
 
 
-def test_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_environment_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine song.example login me password SECRET\ndefault login me password SECRET\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -480,7 +482,7 @@ def test_nobody_listening() -> None:
 
 
 @pytest.mark.parametrize("hang", ["lookup", "connect"])
-def test_connecting_takes_no_longer_than_allowed(hang: str) -> None:
+def test_connecting_is_limited_in_time(hang: str) -> None:
     async def never(host: str) -> list[str]:
         await asyncio.sleep(60)
         return [PUBLIC]
@@ -490,20 +492,20 @@ def test_connecting_takes_no_longer_than_allowed(hang: str) -> None:
             network = Stage(served.port).network
             if hang == "lookup":
                 network = replace(network, lookup=never)
-            url = URL if hang == "lookup" else "https://song.example/"  # a handshake that nobody answers
-            with pytest.raises(Failed, match="no connection within the time allowed for one"):
+            url = URL if hang == "lookup" else "https://song.example/"  # a TLS handshake without a reply
+            with pytest.raises(Failed, match="no connection within the connect timeout"):
                 await fetch(url, replace(POLICY, connect_timeout=0.3), network=network)
 
     asyncio.run(main())
 
 
-def test_stopping_a_fetch_closes_its_connection() -> None:
-    gone = asyncio.Event()
+def test_cancelling_a_fetch_closes_its_connection() -> None:
+    disconnected = asyncio.Event()
 
     async def script(visit: Visit) -> None:
         await visit.say(HEAD + b"\r\n" + SONG)
         await visit.reader.read()
-        gone.set()
+        disconnected.set()
 
     async def main() -> None:
         async with serving(script) as served:
@@ -513,22 +515,22 @@ def test_stopping_a_fetch_closes_its_connection() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            await asyncio.wait_for(gone.wait(), 10)
+            await asyncio.wait_for(disconnected.wait(), 10)
 
     asyncio.run(main())
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=300) | st.binary(max_size=300).map(lambda noise: HEAD + noise))
-def test_any_bytes_as_an_answer(noise: bytes) -> None:
+def test_any_bytes_as_a_response(noise: bytes) -> None:
     try:
-        got = fetched(saying(noise), policy=BRIEF)[0]
+        result = fetched(saying(noise), policy=BRIEF)[0]
     except TransferError:
         return
-    assert got.data in noise or b"chunked" in noise.lower()
+    assert result.data in noise or b"chunked" in noise.lower()
 
 
 @pytest.mark.parametrize("make", [lambda: fetch("file:///etc/passwd", POLICY), lambda: fetch("http://[::1]/", POLICY)])
-def test_refused_before_anything_is_opened(make: Callable[[], object]) -> None:
+def test_rejected_before_anything_is_opened(make: Callable[[], object]) -> None:
     with pytest.raises(Refused):
         asyncio.run(make())  # type: ignore[arg-type]  # both are coroutines

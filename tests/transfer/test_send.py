@@ -1,4 +1,4 @@
-"""Uploads and webhooks: the bytes arrive as they are, and nothing is sent where it must not go."""
+"""Uploads and webhooks: bytes arrive unchanged, and nothing is sent to forbidden addresses."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def sent(
     return asyncio.run(main())
 
 
-def taking(status: int = 200, **headers: str) -> tuple[Script, list[bytes]]:
-    """A server that reads the whole body before it answers, and the bodies so far."""
+def receiving(status: int = 200, **headers: str) -> tuple[Script, list[bytes]]:
+    """A server that reads the complete body before it responds, and the bodies so far."""
     bodies: list[bytes] = []
 
     async def script(visit: Visit) -> None:
@@ -67,8 +67,8 @@ def taking(status: int = 200, **headers: str) -> tuple[Script, list[bytes]]:
     ("send", "method", "media_type"), [(put_song, "PUT", "audio/mpeg"), (post, "POST", "application/json")]
 )
 @pytest.mark.parametrize("body", [BODY, b"", bytes(range(256)) * 8192])
-def test_what_arrives(send: Send, method: str, media_type: str, body: bytes) -> None:
-    script, bodies = taking()
+def test_the_request(send: Send, method: str, media_type: str, body: bytes) -> None:
+    script, bodies = receiving()
     status, served, stage = sent(send, script, body=body)
     assert status == 200 and bodies == [body]
     assert served.visits[0].head.startswith(f"{method} /up?X-Sig=a%2Bb HTTP/1.1\r\n")
@@ -81,23 +81,23 @@ def test_what_arrives(send: Send, method: str, media_type: str, body: bytes) -> 
 @both
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_every_kind_of_success(send: Send, status: int) -> None:
-    assert sent(send, taking(status)[0])[0] == status
+    assert sent(send, receiving(status)[0])[0] == status
 
 
 @both
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 410, 429, 500, 503])
-def test_any_other_status_is_a_failure_that_says_so(send: Send, status: int) -> None:
+def test_any_other_status_is_a_failure(send: Send, status: int) -> None:
     with pytest.raises(Failed, match=f"status {status}$") as caught:
-        sent(send, taking(status)[0])
+        sent(send, receiving(status)[0])
     assert caught.value.status == status and caught.value.url == "http://song.example/up"
 
 
 @both
 @pytest.mark.parametrize("status", [301, 302, 303, 304, 307, 308])
-def test_no_redirect_is_followed(send: Send, status: int) -> None:
-    script, bodies = taking(status, location="http://other.example/")
+def test_redirects_are_not_followed(send: Send, status: int) -> None:
+    script, bodies = receiving(status, location="http://other.example/")
     stage = Stage(0)
-    with pytest.raises(Failed, match=f"status {status}, and sending follows no redirect") as caught:
+    with pytest.raises(Failed, match=f"status {status}, and sending does not follow redirects") as caught:
         sent(send, script, stage=stage)
     assert caught.value.status == status and bodies == [BODY] and stage.connections == [(PUBLIC, 80)]
 
@@ -115,22 +115,22 @@ def test_no_redirect_is_followed(send: Send, status: int) -> None:
         ("http://inside.example/?SECRET", "its name leads to a private address"),
     ],
 )
-def test_where_nothing_is_sent(send: Send, url: str, reason: str) -> None:
+def test_nothing_is_sent_to_forbidden_urls(send: Send, url: str, reason: str) -> None:
     stage = Stage(0, answers={"inside.example": [["192.168.0.1"]]})
     with pytest.raises(Refused) as caught:
-        sent(send, taking()[0], url, stage=stage)
+        sent(send, receiving()[0], url, stage=stage)
     assert reason in str(caught.value) and "SECRET" not in str(caught.value)
     assert stage.connections == []
 
 
 @both
-def test_private_addresses_with_leave(send: Send) -> None:
+def test_private_addresses_can_be_allowed(send: Send) -> None:
     stage = Stage(0, answers={"song.example": [["192.168.0.1"]]})
-    assert sent(send, taking()[0], policy=replace(POLICY, allow_private=True), stage=stage)[0] == 200
+    assert sent(send, receiving()[0], policy=replace(POLICY, allow_private=True), stage=stage)[0] == 200
 
 
 @both
-def test_an_endless_answer_is_not_read(send: Send) -> None:
+def test_an_endless_response_is_not_read(send: Send) -> None:
     async def script(visit: Visit) -> None:
         await visit.body()
         await visit.say(b"HTTP/1.1 200 So\r\n\r\n")
@@ -146,10 +146,10 @@ def test_an_endless_answer_is_not_read(send: Send) -> None:
 
 
 @both
-def test_an_answer_that_comes_before_the_end_of_a_long_upload(send: Send) -> None:
+def test_a_response_before_the_end_of_a_long_upload(send: Send) -> None:
     with pytest.raises(Failed) as caught:
         sent(send, saying(response(413)), body=bytes(2**25))
-    # The server hangs up on the rest, which may be seen first.
+    # The server closes the connection, which the client may notice first.
     assert caught.value.status in (413, None) and "not complete" not in caught.value.reason
 
 
@@ -159,17 +159,17 @@ def test_an_answer_that_comes_before_the_end_of_a_long_upload(send: Send) -> Non
     [lambda visit: asyncio.sleep(60), saying(b"HTTP/1.1 200 So\r\nX-"), saying(b"nonsense"), saying(b"")],
     ids=["silence", "half a header", "nonsense", "nothing"],
 )
-def test_no_answer(send: Send, script: Script) -> None:
+def test_no_valid_response(send: Send, script: Script) -> None:
     with pytest.raises(Failed):
         sent(send, script, policy=replace(POLICY, total_timeout=0.5))
 
 
-def test_a_body_that_nobody_takes_is_bounded_in_time() -> None:
+def test_sending_is_limited_in_time() -> None:
     with pytest.raises(Failed, match=r"not complete after 0\.5 seconds"):
         sent(put_song, lambda visit: asyncio.sleep(60), policy=replace(POLICY, total_timeout=0.5), body=bytes(2**25))
 
 
 @pytest.mark.parametrize("media_type", ["", "audio", "audio/mpeg\r\nX: y", "a b/c", "/"])
-def test_a_media_type_is_one(media_type: str) -> None:
-    with pytest.raises(ValueError, match="is no media type"):
+def test_the_media_type_is_validated(media_type: str) -> None:
+    with pytest.raises(ValueError, match="is not a media type"):
         asyncio.run(put(URL, BODY, media_type, POLICY))
