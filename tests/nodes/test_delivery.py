@@ -25,7 +25,7 @@ from receiver import Receiver, receiving
 
 from acestep_xl import host
 from acestep_xl.audio import vorbis
-from acestep_xl.audio.encoding import Encoded
+from acestep_xl.audio.encoding import EncodedAudio
 from acestep_xl.audio.formats import FORMATS
 from acestep_xl.host.headless import HeadlessHost, Interrupted
 from acestep_xl.nodes.delivery.audio_text import AudioText
@@ -72,7 +72,7 @@ def audio(songs: int = 2, channels: int = 2, samples: int = 4800, rate: int = 48
     return {"waveform": waveform, "sample_rate": rate}
 
 
-def encoded(songs: int = 2, format: str = "flac", title: str = "") -> list[Encoded]:
+def encoded(songs: int = 2, format: str = "flac", title: str = "") -> list[EncodedAudio]:
     return EncodeAudio().encode(audio(songs), format, "16", 0, "auto", "auto", title)[0]
 
 
@@ -558,7 +558,7 @@ def test_the_page_s_formats_are_the_formats() -> None:
         known = FORMATS[name]
         assert media_type == f"`{known.media_type}`"
         assert bits == ", ".join(str(depth) for depth in known.encoders if depth)
-        assert int(channels.split()[-1]) == known.channels
+        assert int(channels.split()[-1]) == known.max_channels
         assert (tags == "any name") == known.free_tags
 
 
