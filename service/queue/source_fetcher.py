@@ -34,6 +34,10 @@ class RecordingStore(Protocol):
     def clean(self) -> None: ...
 
 
+class SourceUnavailable(RuntimeError):  # noqa: N818 - names the condition
+    """A source cannot be fetched; the message says why."""
+
+
 class SourceFetcher:
     """Fetches in the event loop that runs it. on_change: called with the UUID of a task whose source has arrived, or
     which has failed without it."""
@@ -57,27 +61,28 @@ class SourceFetcher:
                 self._poller.start(source.task_number, self._process(source))
 
     async def _process(self, source: PendingSource) -> None:
-        """Fetch a source, or fail its task."""
+        """Fetch a source or fail its task, retrying while the disk is full."""
         while True:
             try:
-                file_or_reason = await self._fetch(source)
-                await self._commit(source, file_or_reason)
+                await self._fetch_or_fail(source)
                 self._on_change(source.task_uuid)
                 return
             except StorageFull as error:
                 _logger.error("cannot store a source: %s", error)
                 await asyncio.sleep(RETRY_SECONDS * 2**ATTEMPTS)
 
-    async def _commit(self, source: PendingSource, file_or_reason: Path | str) -> None:
-        if isinstance(file_or_reason, Path):
-            file = file_or_reason.relative_to(self._folder).as_posix()
-            await self._database.transact(sources.set_file, source.task_number, file)
-        else:
-            error = task_errors.source_error(file_or_reason, source.task_uuid).to_json()
+    async def _fetch_or_fail(self, source: PendingSource) -> None:
+        try:
+            path = await self._fetch(source)
+        except SourceUnavailable as problem:
+            error = task_errors.source_error(str(problem), source.task_uuid).to_json()
             await self._database.transact(jobs.fail_queued, source.task_number, error, time.time())
+        else:
+            file = path.relative_to(self._folder).as_posix()
+            await self._database.transact(sources.set_file, source.task_number, file)
 
-    async def _fetch(self, source: PendingSource) -> Path | str:
-        """The file, or why it cannot be fetched. Raises StorageFull."""
+    async def _fetch(self, source: PendingSource) -> Path:
+        """The fetched file. Raises SourceUnavailable and StorageFull."""
         reason = ""
         for attempt in range(ATTEMPTS):
             if attempt:
@@ -85,7 +90,7 @@ class SourceFetcher:
             try:
                 return await self._recordings.fetch(source.url)
             except (Refused, ValueError) as error:
-                return error.reason if isinstance(error, Refused) else str(error)
+                raise SourceUnavailable(error.reason if isinstance(error, Refused) else str(error)) from error
             except Failed as error:
                 reason = error.reason
             except StorageFull:
@@ -93,4 +98,4 @@ class SourceFetcher:
             except Exception as error:
                 _logger.exception("the source of task %s", source.task_uuid)
                 reason = f"{type(error).__name__}: {error}"
-        return f"{reason}; tried {ATTEMPTS} times"
+        raise SourceUnavailable(f"{reason}; tried {ATTEMPTS} times")

@@ -21,7 +21,7 @@ SECONDS = 0.02  # of each run
 PRELOAD = ["power_cut", "acestep_xl.nodes.table", "acestep_xl.service.queue.tasks"]
 
 
-class ChancyEngine(TinyEngine):
+class RandomEngine(TinyEngine):
     """Saves different bytes in each run, so that a repeated run shows."""
 
     def run(self, graph: Graph, on_progress: OnProgress, should_stop: ShouldStop) -> list[Path]:
@@ -54,10 +54,10 @@ class Server:
 
 
 def _serve(folder: Path, pipe: Connection) -> None:
-    asyncio.run(_live(folder, pipe))
+    asyncio.run(_run(folder, pipe))
 
 
-async def _live(folder: Path, pipe: Connection) -> None:
+async def _run(folder: Path, pipe: Connection) -> None:
     loop, commands = asyncio.get_running_loop(), asyncio.Queue[Any]()
 
     def listen() -> None:
@@ -66,7 +66,7 @@ async def _live(folder: Path, pipe: Connection) -> None:
             loop.call_soon_threadsafe(commands.put_nowait, command)
 
     settings = ServiceSettings(demo=True, allow_private=True)
-    engine = ChancyEngine(folder / "work", SECONDS)
+    engine = RandomEngine(folder / "work", SECONDS)
     async with Tasks.open(folder, engine, settings, FakeRecordings(folder)) as tasks:
         accepted: set[str] = set()
         reports: set[asyncio.Task[None]] = set()

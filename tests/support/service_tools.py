@@ -60,9 +60,9 @@ def body(**values: Any) -> dict[str, Any]:
 
 
 def read(task: dict[str, Any]) -> Task:
-    (found,) = read_tasks([task])
-    assert isinstance(found, Task), found
-    return found
+    (result,) = read_tasks([task])
+    assert isinstance(result, Task), result
+    return result
 
 
 class TinyEngine(HeadlessEngine):

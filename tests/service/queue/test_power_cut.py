@@ -24,7 +24,7 @@ KINDS = ("URL", "base64Data", "dataURI")
 
 
 class Log:
-    """The messages of all processes. results: each different object and audio seen, by task UUID and audio UUID."""
+    """The messages of all processes. results: every version of a result and its audio, by task UUID and audio UUID."""
 
     def __init__(self, folder: Path, queue: list[dict[str, Any]]) -> None:
         self.folder, self.queue = folder, queue
@@ -129,9 +129,11 @@ def check_results(log: Log) -> None:
     for task in log.queue:
         status, results, _, _ = log.report[task["taskUUID"]]
         assert (status, [result["status"] for result in results]) == ("success", ["success"] * task["numberResults"])
-        assert [r["seed"] for r in results] == [(task["seed"] + place) % SEEDS for place in range(len(results))]
+        assert [r["seed"] for r in results] == [(task["seed"] + index) % SEEDS for index in range(len(results))]
         log.add_results(task["taskUUID"], results)
-        versions = {uuid: seen for (task_uuid, uuid), seen in log.results.items() if task_uuid == task["taskUUID"]}
+        versions = {
+            uuid: entries for (task_uuid, uuid), entries in log.results.items() if task_uuid == task["taskUUID"]
+        }
         assert versions.keys() == {result["audioUUID"] for result in results}
         assert all(len(seen) == 1 for seen in versions.values()), "one result, one object, one file"
         assert all(log.audio(r).startswith(f"seed {r['seed']} ".encode()) for r in results)

@@ -175,7 +175,7 @@ async def test_progress_is_reported_while_a_job_runs(tmp_path: Path) -> None:
     async with open_tasks(tmp_path, Slow(tmp_path / "work")) as tasks:
         task = inference(numberResults=2)
         await tasks.submit([task])
-        seen = []
+        reports = []
         for _ in range(6):
             await asyncio.to_thread(reported.acquire)
             state = await tasks.state(task.task_uuid)
@@ -183,9 +183,9 @@ async def test_progress_is_reported_while_a_job_runs(tmp_path: Path) -> None:
             shares = [100 if result["status"] == "success" else result["progress"] for result in state.results]
             (entry,) = await tasks.overview()
             assert entry["progress"] == state.progress
-            seen.append((*shares, state.progress))
+            reports.append((*shares, state.progress))
             read.release()
-        assert seen == [(10, 0, 5), (50, 0, 25), (99, 0, 49), (100, 10, 55), (100, 50, 75), (100, 99, 99)]
+        assert reports == [(10, 0, 5), (50, 0, 25), (99, 0, 49), (100, 10, 55), (100, 50, 75), (100, 99, 99)]
 
 
 @in_loop
