@@ -1,4 +1,4 @@
-"""Who may import whom, and the other rules of the house that can be read off the source."""
+"""Who may import whom, style rules, and what an import may do."""
 
 from __future__ import annotations
 
@@ -9,35 +9,24 @@ import sys
 from pathlib import Path
 
 import pytest
-from house_rules import (
-    FILE_LINES,
-    FOLDER_FILES,
-    FUNCTION_LINES,
-    NOT_THE_PACK,
-    ROOT,
-    RULES,
-    circles,
-    import_violations,
-    modules_of,
-    node_classes,
-    style_violations,
-    targets_of,
-)
+from house_rules import RULES, import_cycles, import_violations, node_classes
+from source_modules import NOT_THE_PACK, ROOT, import_targets, modules_of
+from style_rules import MAX_FILE_LINES, MAX_FOLDER_FILES, MAX_FUNCTION_LINES, style_violations
 
 
-def test_the_tree_keeps_the_import_rules() -> None:
+def test_the_tree_follows_the_import_rules() -> None:
     assert import_violations(ROOT) == []
 
 
-def test_no_files_import_each_other_in_a_circle() -> None:
-    assert circles(ROOT) == []
+def test_there_are_no_import_cycles() -> None:
+    assert import_cycles(ROOT) == []
 
 
-def test_the_tree_keeps_the_rules_of_style() -> None:
+def test_the_tree_follows_the_style_rules() -> None:
     assert style_violations(ROOT) == []
 
 
-def test_the_walk_sees_the_whole_pack() -> None:
+def test_the_walk_covers_the_pack() -> None:
     names = set(modules_of(ROOT))
     assert {"__init__", "parameters", "model.network", "nodes.table", "host.comfy", "runner.cli"} <= names
     assert not {name for name in names if name.split(".")[0] in NOT_THE_PACK}
@@ -47,12 +36,12 @@ def test_the_walk_sees_the_whole_pack() -> None:
 def test_contributing_states_the_same_rules() -> None:
     lines = (ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()
     rows = [[cell.replace("`", "").strip() for cell in line.split("|")] for line in lines if line.startswith("|")]
-    told = {row[1].strip("/"): row[2] for row in rows}
+    stated = {row[1].strip("/"): row[2] for row in rows}
     for name in ("model", "sampler", "audio", "transfer", "host", "pipeline", "nodes", "runner", "service"):
-        assert told[name] == (", ".join(RULES[name].pack) or "nothing"), name
+        assert stated[name] == (", ".join(RULES[name].pack) or "nothing"), name
 
 
-MADE_UP = {
+SAMPLE_TREE = {
     "__init__.py": "",
     "parameters/__init__.py": "",
     "model/__init__.py": "",
@@ -82,13 +71,13 @@ MADE_UP = {
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A small pack in which everything is allowed."""
-    for name, text in MADE_UP.items():
+    for name, text in SAMPLE_TREE.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     return tmp_path
 
 
-def test_a_lawful_tree_passes(tree: Path) -> None:
+def test_a_valid_tree_passes(tree: Path) -> None:
     assert import_violations(tree) == []
     assert style_violations(tree) == []
 
@@ -126,23 +115,23 @@ def test_a_lawful_tree_passes(tree: Path) -> None:
         ("helpers/new.py", "", "no rule covers helpers.new"),
     ],
 )
-def test_each_kind_of_violation_is_seen(tree: Path, file: str, line: str, expected: str) -> None:
+def test_each_kind_of_violation_is_reported(tree: Path, file: str, line: str, expected: str) -> None:
     path = tree / file
     path.parent.mkdir(exist_ok=True)
     before = path.read_text() if path.exists() else ""
     path.write_text(before + line + "\n")
-    found = import_violations(tree)
-    assert any(expected in problem for problem in found), found
-    for problem in found:
-        name, number, _ = problem.split(":", 2)
-        assert name == file and int(number) > before.count("\n"), problem
+    violations = import_violations(tree)
+    assert any(expected in violation for violation in violations), violations
+    for violation in violations:
+        name, line_number, _ = violation.split(":", 2)
+        assert name == file and int(line_number) > before.count("\n"), violation
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("def f():\n" + "    x = 1\n" * FUNCTION_LINES, "f has 51 lines"),
-        ("x = 1\n" * (FILE_LINES + 1), "321 lines"),
+        ("def f():\n" + "    x = 1\n" * MAX_FUNCTION_LINES, "f has 51 lines"),
+        ("x = 1\n" * (MAX_FILE_LINES + 1), "321 lines"),
         ("def f(**options): ...\n", "f takes **options"),
         ("class A:\n    def __init__(self, **options): ...\n", "__init__ takes **options"),
         ("import torch\ntorch.backends.cudnn.benchmark = True\n", "changes torch.backends.cudnn.benchmark"),
@@ -150,45 +139,47 @@ def test_each_kind_of_violation_is_seen(tree: Path, file: str, line: str, expect
         ("from torch import nn\nsetattr(nn, 'Linear', None)\n", "changes nn"),
     ],
 )
-def test_each_fault_of_style_is_seen(tree: Path, text: str, expected: str) -> None:
+def test_each_style_violation_is_reported(tree: Path, text: str, expected: str) -> None:
     (tree / "model/net.py").write_text(text)
-    found = style_violations(tree)
-    assert len(found) == 1 and expected in found[0], found
+    violations = style_violations(tree)
+    assert len(violations) == 1 and expected in violations[0], violations
 
 
-def test_a_circle_is_seen(tree: Path) -> None:
-    assert circles(tree) == []
+def test_an_import_cycle_is_reported(tree: Path) -> None:
+    assert import_cycles(tree) == []
     (tree / "model/net.py").write_text("from . import layers\n")
     (tree / "model/layers.py").write_text("def f():\n    from .parts import g\n")
     (tree / "model/parts.py").write_text("from .net import Net\n")
-    assert circles(tree) == [["model.layers", "model.net", "model.parts"]]
+    assert import_cycles(tree) == [["model.layers", "model.net", "model.parts"]]
     (tree / "model/layers.py").write_text("if TYPE_CHECKING:\n    from .parts import g\n")
-    assert circles(tree) == []
+    assert import_cycles(tree) == []
 
 
-def test_a_full_folder_is_seen(tree: Path) -> None:
-    for number in range(FOLDER_FILES):
+def test_a_full_folder_is_reported(tree: Path) -> None:
+    for number in range(MAX_FOLDER_FILES):
         (tree / f"model/part{number}.py").write_text("")
     assert style_violations(tree) == [
-        f"model: {FOLDER_FILES + 2} files, {FOLDER_FILES} are the limit; make rooms of it"
+        f"model: {MAX_FOLDER_FILES + 2} files, the limit is {MAX_FOLDER_FILES}; split it into folders"
     ]
 
 
-LIGHT = """
+IMPORT_CLI = """
 import sys
 import acestep_xl, acestep_xl.parameters, acestep_xl.host, acestep_xl.host.model_folders, acestep_xl.runner.cli
-slow = {"torch", "numpy", "transformers", "huggingface_hub", "av", "aiohttp", "tqdm"}
-print(sorted(slow & sys.modules.keys()))
+heavy = {"torch", "numpy", "transformers", "huggingface_hub", "av", "aiohttp", "tqdm"}
+print(sorted(heavy & sys.modules.keys()))
 """
 
 
-def test_the_command_line_starts_without_the_heavy_libraries(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", LIGHT], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+def test_the_command_line_starts_without_heavy_libraries(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", IMPORT_CLI], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
 
 
-# Libraries first, so that what they do at import is not counted; then every module of the pack by itself.
-CLEAN = """
+# Libraries first, so that their own effects are not counted; then every module of the pack on its own.
+IMPORT_EACH = """
 import importlib, logging, os, signal, sys, warnings
 for library in sys.argv[1].split(","):
     importlib.import_module(library)
@@ -197,11 +188,11 @@ FORBIDDEN = set(
     "socket.connect socket.bind socket.getaddrinfo os.mkdir os.remove os.rename os.rmdir os.putenv os.unsetenv "
     "os.chdir os.system os.exec os.posix_spawn subprocess.Popen tempfile.mkstemp tempfile.mkdtemp".split()
 )
-acted = []
+actions = []
 def watch(event, arguments):
     code = event == "open" and str(arguments[0]).endswith((".py", ".pyc", ".so"))
     if event in FORBIDDEN or (event == "open" and not code):
-        acted.append(f"{event} {arguments[0]!r}")
+        actions.append(f"{event} {arguments[0]!r}")
 def state():
     root = logging.getLogger()
     return {
@@ -215,24 +206,24 @@ for name in sys.argv[2].split(","):
     for loaded in [key for key in sys.modules if key.split(".")[0] == "acestep_xl"]:
         del sys.modules[loaded]
     before = state()
-    acted.clear()
+    actions.clear()
     importlib.import_module(name)
     after = state()
-    for fault in acted + [f"changes {key}" for key in before if before[key] != after[key]]:
-        print(f"{name}: {fault}")
+    for action in actions + [f"changes {key}" for key in before if before[key] != after[key]]:
+        print(f"{name}: {action}")
 """
 
 
-def acts_at_import(libraries: list[str], modules: list[str], folder: Path) -> list[str]:
-    """What each module does beyond defining things when it is imported, seen in a fresh interpreter in `folder`."""
-    command = [sys.executable, "-B", "-c", CLEAN, ",".join(libraries), ",".join(modules)]
+def import_effects(libraries: list[str], modules: list[str], folder: Path) -> list[str]:
+    """The effects of importing each module in a fresh interpreter in `folder`, as `module: effect`."""
+    command = [sys.executable, "-B", "-c", IMPORT_EACH, ",".join(libraries), ",".join(modules)]
     environment = {**os.environ, "HOME": str(folder), "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
 
 
-def test_importing_does_nothing_but_define(tmp_path: Path) -> None:
+def test_imports_have_no_effects(tmp_path: Path) -> None:
     modules = modules_of(ROOT)
     for name in ("host.comfy", "host.comfy_model", "host.comfy_server"):  # need ComfyUI
         del modules[name]
@@ -242,20 +233,20 @@ def test_importing_does_nothing_but_define(tmp_path: Path) -> None:
         for module in modules.values()
         for node in module.tree.body
         if isinstance(node, (ast.Import, ast.ImportFrom))
-        for target, inside in targets_of(module, node, modules)
+        for target, inside in import_targets(module, node, modules)
         if not inside
     }
     assert len(names) > 40 and "torch" in libraries
-    # A part of aiohttp that its own __init__ does not load; it reads the system's table of media types.
-    assert acts_at_import(sorted({*libraries, "aiohttp.web"}), names, tmp_path) == []
+    # aiohttp.web, which aiohttp itself does not import, reads the system's table of media types.
+    assert import_effects(sorted({*libraries, "aiohttp.web"}), names, tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
-ACTS = {
+EFFECTS = {
     "environment": "import os; os.environ['A'] = 'b'",
     "os.putenv": "import os; os.putenv('A', 'b')",
     "warning filters": "import warnings; warnings.simplefilter('ignore')",
-    "os.mkdir": "import os; os.makedirs('made')",
+    "os.mkdir": "import os; os.makedirs('folder')",
     "open 'written.txt'": "open('written.txt', 'w').close()",
     "open '/dev/null'": "open('/dev/null').close()",
     "socket.connect": "import socket; socket.socket(socket.AF_UNIX).connect_ex('nobody')",
@@ -265,11 +256,11 @@ ACTS = {
 }
 
 
-def test_each_act_at_import_is_seen(tmp_path: Path) -> None:
-    for number, text in enumerate(ACTS.values()):
-        (tmp_path / f"act{number}.py").write_text(text)
-    (tmp_path / "innocent.py").write_text("import json\nA = json.dumps([1])\ndef f(): open('x', 'w')\n")
-    found = acts_at_import(["torch"], [*(f"act{number}" for number in range(len(ACTS))), "innocent"], tmp_path)
-    for number, expected in enumerate(ACTS):
-        assert any(line.startswith(f"act{number}: ") and expected in line for line in found), (expected, found)
-    assert not [line for line in found if line.startswith("innocent")]
+def test_each_import_effect_is_reported(tmp_path: Path) -> None:
+    for number, text in enumerate(EFFECTS.values()):
+        (tmp_path / f"effect{number}.py").write_text(text)
+    (tmp_path / "harmless.py").write_text("import json\nA = json.dumps([1])\ndef f(): open('x', 'w')\n")
+    effects = import_effects(["torch"], [*(f"effect{number}" for number in range(len(EFFECTS))), "harmless"], tmp_path)
+    for number, expected in enumerate(EFFECTS):
+        assert any(line.startswith(f"effect{number}: ") and expected in line for line in effects), (expected, effects)
+    assert not [line for line in effects if line.startswith("harmless")]

@@ -1,18 +1,14 @@
-"""Reads off the source who imports whom, how long files and functions are, and what they change of others."""
+"""Who may import whom, checked against the source."""
 
 from __future__ import annotations
 
 import ast
-import os
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-NOT_THE_PACK = {"tests", "benchmarks", "docs", "training", "build", "dist", "web"}
-FUNCTION_LINES, FILE_LINES, FOLDER_FILES = 50, 320, 25
+from source_modules import Module, import_targets, modules_of
 
 # The top-level modules of ComfyUI that other packs are known to import.
 COMFYUI = tuple(
@@ -23,9 +19,9 @@ COMFYUI = tuple(
 
 @dataclass(frozen=True)
 class Rule:
-    """What a room or file may import beside the standard library and `parameters`.
+    """What a folder or file may import beside the standard library and `parameters`.
 
-    pack: other rooms. own: parts of its own top-level room; None for all of it. libraries: from outside.
+    pack: other folders. own: parts of its own top-level folder; None for all of it. libraries: other packages.
     """
 
     pack: tuple[str, ...] = ()
@@ -33,7 +29,7 @@ class Rule:
     libraries: tuple[str, ...] = ()
 
 
-# By room or by module; the longest name that fits is the rule. A new library is a decision, made here.
+# By folder or module; the longest matching name applies. Adding a library is a decision, made here.
 _FLOOR = ("model", "sampler", "audio", "transfer", "host")
 RULES: dict[str, Rule] = {
     "__init__": Rule(pack=("nodes.table", "service.http.comfy_routes")),
@@ -84,112 +80,63 @@ RULES: dict[str, Rule] = {
 }
 
 
-@dataclass(frozen=True)
-class Module:
-    """One source file of the pack; name is dotted, from the root."""
-
-    name: str
-    path: Path
-    tree: ast.Module
-    package: tuple[str, ...]
-
-    def place(self, node: ast.AST) -> str:
-        return f"{'/'.join((*self.package, self.path.name))}:{getattr(node, 'lineno', 1)}"
-
-
-def modules_of(root: Path) -> dict[str, Module]:
-    """Every Python file of the pack by its name."""
-    found: dict[str, Module] = {}
-    for place, folders, files in os.walk(root):
-        if Path(place) == root:
-            folders[:] = [name for name in folders if name not in NOT_THE_PACK and not name.endswith(".egg-info")]
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith((".", "__")) and not (Path(place) / name / "pyvenv.cfg").exists()
-        ]
-        package = Path(place).relative_to(root).parts
-        for file in files:
-            if file.endswith(".py"):
-                path = Path(place) / file
-                parts = (*package, path.stem) if path.stem != "__init__" or not package else package
-                found[".".join(parts)] = Module(".".join(parts), path, ast.parse(path.read_text("utf-8")), package)
-    return found
-
-
 def rule_for(name: str) -> Rule | None:
     parts = name.split(".")
     return next((RULES[key] for n in range(len(parts), 0, -1) if (key := ".".join(parts[:n])) in RULES), None)
 
 
 def import_violations(root: Path) -> list[str]:
-    """Every import that the rules do not allow, as `file:line: what is wrong`."""
+    """Every import that the rules do not allow, as `file:line: problem`."""
     modules = modules_of(root)
     classes = node_classes(modules)
-    return [found for module in modules.values() for found in _module_violations(module, modules, classes)]
+    return [violation for module in modules.values() for violation in _module_violations(module, modules, classes)]
 
 
 def _module_violations(module: Module, modules: dict[str, Module], classes: set[str]) -> Iterator[str]:
     rule = rule_for(module.name)
     if rule is None:
-        yield f"{module.place(module.tree)}: no rule covers {module.name}; add its folder to the design and to RULES"
+        yield f"{module.location(module.tree)}: no rule covers {module.name}; add its folder to the design and to RULES"
         return
     for node in ast.walk(module.tree):
-        where = module.place(node)
+        location = module.location(node)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             if any(alias.name == "*" for alias in node.names):
-                yield f"{where}: star import"
-            for target, inside in targets_of(module, node, modules):
+                yield f"{location}: star import"
+            for target, inside in import_targets(module, node, modules):
                 if problem := _problem(module, rule, target, inside):
-                    yield f"{where}: {problem}"
+                    yield f"{location}: {problem}"
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
-            yield f"{where}: imports by a name made at run time, which no rule can see"
+            yield f"{location}: imports a name computed at run time, which no rule can check"
     if module.package[:1] == ("nodes",) and module.name != "nodes.table":
         yield from _node_class_uses(module, modules, classes)
 
 
-def targets_of(
-    module: Module, node: ast.Import | ast.ImportFrom, modules: dict[str, Module]
-) -> Iterator[tuple[str, bool]]:
-    """(dotted name, whether it lies inside the pack); `from .. import x` means the module x where there is one."""
-    if isinstance(node, ast.Import):
-        yield from ((alias.name, False) for alias in node.names)
-        return
-    if node.level == 0:
-        yield str(node.module), False
-        return
-    kept = len(module.package) - (node.level - 1)
-    if kept < 0:
-        yield "." * node.level + (node.module or ""), True
-        return
-    base = (*module.package[:kept], *(node.module.split(".") if node.module else ()))
-    for alias in node.names:
-        full = ".".join((*base, alias.name))
-        yield (full if full in modules else ".".join(base)), True
-
-
 def _problem(module: Module, rule: Rule, target: str, inside: bool) -> str | None:
-    top = target.split(".")[0]
-    own = module.package[0] if module.package else module.name
+    folder = module.package[0] if module.package else module.name
     if inside:
-        if target.startswith("."):
-            return f"{target} leaves the pack"
-        siblings = (own,) if rule.own is None else rule.own
-        if top == "parameters" or any(_within(target, allowed) for allowed in (*siblings, *rule.pack)):
-            return None
-        room = own if rule.own is None else ".".join(module.package)
-        allowed = ", ".join((*(rule.own or ()), *rule.pack)) or "nothing else"
-        return f"{room} may not import {target or 'the root package'}; allowed: {allowed}"
+        return _inside_problem(module, rule, target, folder)
+    top = target.split(".")[0]
     if top == "acestep_xl":
-        return f"imports {target}; inside the pack imports are relative, for ComfyUI loads it under another name"
+        return f"imports {target}; inside the pack imports are relative, since ComfyUI loads it under another name"
     if top in sys.stdlib_module_names or top in rule.libraries:
         return None
     if top in COMFYUI:
         return f"imports ComfyUI's {target}; only host/comfy*.py may"
-    return f"{own} may not import the library {top}; allowed: {', '.join(rule.libraries) or 'none'}"
+    return f"{folder} may not import the library {top}; allowed: {', '.join(rule.libraries) or 'none'}"
 
 
-def _within(name: str, folder: str) -> bool:
+def _inside_problem(module: Module, rule: Rule, target: str, folder: str) -> str | None:
+    if target.startswith("."):
+        return f"{target} leaves the pack"
+    siblings = (folder,) if rule.own is None else rule.own
+    if any(_is_within(target, allowed) for allowed in ("parameters", *siblings, *rule.pack)):
+        return None
+    importer = folder if rule.own is None else ".".join(module.package)
+    allowed = ", ".join((*(rule.own or ()), *rule.pack)) or "nothing else"
+    return f"{importer} may not import {target or 'the root package'}; allowed: {allowed}"
+
+
+def _is_within(name: str, folder: str) -> bool:
     return name == folder or name.startswith(folder + ".")
 
 
@@ -215,23 +162,25 @@ def _node_class_uses(module: Module, modules: dict[str, Module], classes: set[st
                 source = f"{node.module or ''}.{alias.name}".strip(".").removeprefix("nodes.")
                 source = source.removeprefix("delivery.")
                 if source in classes:
-                    yield f"{module.place(node)}: imports the node class {source}; nodes share functions, not nodes"
+                    yield f"{module.location(node)}: imports the node class {source}; nodes share functions, not nodes"
                 if f"nodes.{source}" in modules:
                     names[alias.asname or alias.name] = source
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names:
             used = f"{names[node.value.id]}.{node.attr}"
             if used in classes:
-                yield f"{module.place(node)}: uses the node class {used}; nodes share functions, not nodes"
+                yield f"{module.location(node)}: uses the node class {used}; nodes share functions, not nodes"
 
 
-def circles(root: Path) -> list[list[str]]:
-    """Every circle of modules that import each other, imports for type checkers left out."""
+def import_cycles(root: Path) -> list[list[str]]:
+    """Every set of modules that import each other, not counting imports for type checkers."""
     modules = modules_of(root)
     graph = {name: _imported(module, modules) for name, module in modules.items()}
     reach = {name: _reachable(name, graph) for name in graph}
-    rings = {frozenset(other for other in reach[name] if name in reach[other]) for name in graph if name in reach[name]}
-    return sorted(sorted(ring) for ring in rings)
+    cycles = {
+        frozenset(other for other in reach[name] if name in reach[other]) for name in graph if name in reach[name]
+    }
+    return sorted(sorted(cycle) for cycle in cycles)
 
 
 def _imported(module: Module, modules: dict[str, Module]) -> set[str]:
@@ -245,75 +194,17 @@ def _imported(module: Module, modules: dict[str, Module]) -> set[str]:
         target
         for node in ast.walk(module.tree)
         if isinstance(node, (ast.Import, ast.ImportFrom)) and id(node) not in type_only
-        for target, inside in targets_of(module, node, modules)
+        for target, inside in import_targets(module, node, modules)
         if inside and target in modules and target != module.name
     }
 
 
 def _reachable(name: str, graph: dict[str, set[str]]) -> set[str]:
     seen: set[str] = set()
-    waiting = list(graph[name])
-    while waiting:
-        current = waiting.pop()
+    pending = list(graph[name])
+    while pending:
+        current = pending.pop()
         if current not in seen:
             seen.add(current)
-            waiting += graph[current]
+            pending += graph[current]
     return seen
-
-
-def style_violations(root: Path) -> list[str]:
-    """Full folders, long files and functions, catch-all arguments, and changes to other people's modules."""
-    modules = modules_of(root)
-    folders = Counter("/".join(module.package) for module in modules.values())
-    full = [
-        f"{folder or 'the root'}: {n} files, {FOLDER_FILES} are the limit; make rooms of it"
-        for folder, n in folders.items()
-        if n > FOLDER_FILES
-    ]
-    return full + [found for module in modules.values() for found in _style_of(module)]
-
-
-def _style_of(module: Module) -> Iterator[str]:
-    lines = len(module.path.read_text("utf-8").splitlines())
-    if lines > FILE_LINES:
-        yield f"{module.place(module.tree)}: {lines} lines, {FILE_LINES} are the limit"
-    foreign = _foreign_names(module)
-    for node in ast.walk(module.tree):
-        where = module.place(node)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
-            if length > FUNCTION_LINES:
-                yield f"{where}: {node.name} has {length} lines, {FUNCTION_LINES} are the limit"
-            if node.args.kwarg and (not node.name.startswith("_") or node.name.endswith("__")):
-                yield f"{where}: {node.name} takes **{node.args.kwarg.arg}; name its arguments"
-        for target in _assigned(node):
-            if foreign & _roots(target):
-                yield f"{where}: changes {ast.unparse(target)}, which belongs to another package"
-
-
-def _foreign_names(module: Module) -> set[str]:
-    """Names that stand for something outside the pack."""
-    return {
-        (alias.asname or alias.name).split(".")[0]
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.level == 0)
-        for alias in node.names
-    }
-
-
-def _assigned(node: ast.AST) -> list[ast.expr]:
-    if isinstance(node, ast.Assign):
-        return node.targets
-    if isinstance(node, (ast.AugAssign, ast.AnnAssign)):
-        return [node.target]
-    if isinstance(node, ast.Call) and ast.unparse(node.func) == "setattr" and node.args:
-        return [ast.Attribute(node.args[0], "...", ast.Store())]
-    return []
-
-
-def _roots(target: ast.expr) -> set[str]:
-    """The name that an attribute or item hangs on; plain names are the module's own."""
-    depth = 0
-    while isinstance(target, (ast.Attribute, ast.Subscript)):
-        target, depth = target.value, depth + 1
-    return {target.id} if depth and isinstance(target, ast.Name) else set()
