@@ -217,6 +217,29 @@ def test_the_index_lists_every_page() -> None:
     assert [page for page in sorted(pages | benchmarks) if f"]({page})" not in index] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_source_file_mentioned_exists(document: str) -> None:
+    folders = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
+    mentioned = re.findall(
+        rf"`(?:python )?((?:{folders})/(?:[\w./*]*(?:/|\.py|\.js|\.json|\.md))?)[` ]", PAGES[document]
+    )
+    files = [file for file in mentioned if not re.search(r"\b(NAME|ID|LANGUAGE)\b", file)]
+    assert [file for file in files if not any(ROOT.glob(file.rstrip("/")))] == []
+
+
+def test_the_layout_in_contributing_is_that_of_the_tree() -> None:
+    (layout, *_) = CODE.findall(PAGES["CONTRIBUTING.md"])
+    listed, parent = set(), ""
+    for indent, name in re.findall(r"^( *)(\w+)/", layout, re.MULTILINE):
+        parent = parent if indent else name
+        listed.add(f"{parent}/{name}" if indent else name)
+    packages = {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("*/**/__init__.py")}
+    outside = ("tests", "benchmarks", "training", "build")
+    expected = {name for name in packages if not name.startswith((".", *outside))}
+    assert expected <= listed, expected - listed
+    assert [name for name in sorted(listed) if not (ROOT / name).is_dir()] == []
+
+
 def test_the_picture_shows_the_current_workflow() -> None:
     for path, svg in draw_workflow.files().items():
         assert path.read_text("utf-8") == svg, "run python docs/generate/draw_workflow.py"
