@@ -30,8 +30,9 @@ def open_audio(path: Path) -> Iterator[tuple[InputContainer, av.AudioStream]]:
     _require_complete_riff(path)
     options = {"format_whitelist": ",".join(MEDIA_TYPES), "protocol_whitelist": "file"}
     try:
+        # Not as `options`: up to version 16, PyAV then crashes on streams that a demuxer finds later, as in FLV.
         # Tags are not used, and old programs wrote them in any encoding.
-        with av.open(str(path), options=options, metadata_errors="replace") as container:
+        with av.open(str(path), container_options=options, metadata_errors="replace") as container:
             yield container, _audio_stream(container, path)
     except FFmpegError as error:
         raise UnreadableAudio(

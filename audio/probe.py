@@ -26,6 +26,12 @@ class AudioInfo:
     seconds: float
 
 
+def identify(path: str | Path) -> str:
+    """The media type of a file, by its content. Raises UnreadableAudio if it cannot be opened as audio."""
+    with open_audio(Path(path).absolute()) as (container, _):
+        return media_type_of(container)
+
+
 def probe(path: str | Path, *, max_seconds: float) -> AudioInfo:
     """Identify a file and measure it by the durations of its packets; only the first packets are decoded.
 

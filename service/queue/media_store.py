@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ...audio.containers import UnreadableAudio
-from ...audio.probe import AudioInfo, probe
+from ...audio.probe import AudioInfo, identify, probe
 from ...transfer.errors import Failed, Refused
 from ...transfer.fetch import fetch
 from ...transfer.network import INTERNET, Network
@@ -174,10 +174,10 @@ class MediaStore:
         partial = self._folder / f"{name}{PARTIAL}"
         try:
             partial.write_bytes(data)
-            info = self._probe(partial)
+            partial, info = self._probe(partial)
             # Only now, so that nothing is deleted for a file that is rejected.
             self.clean(len(data))
-            path = self._folder / f"{name}{EXTENSIONS.get(info.media_type, OTHER_EXTENSION)}"
+            path = self._folder / f"{name}{partial.suffix}"
             self._touch(partial)
             publish(partial, path)
         except (OSError, DiskFull) as error:
@@ -185,16 +185,20 @@ class MediaStore:
                 raise StorageFull("the disk has no room for the recording") from error
             raise
         finally:
-            partial.unlink(missing_ok=True)
+            for leftover in self._folder.glob(f"{name}{PARTIAL}*"):
+                leftover.unlink(missing_ok=True)
         return Media(name, path, info.media_type, len(data), info.seconds)
 
     def _touch(self, path: Path) -> None:
         now = self._clock()
         os.utime(path, (now, now))
 
-    def _probe(self, path: Path) -> AudioInfo:
+    def _probe(self, path: Path) -> tuple[Path, AudioInfo]:
+        """Rename a file to the extension of its type, and probe it under that: FFmpeg considers the extension of a file
+        with ambiguous content, so it is checked as it will be read."""
         try:
-            return probe(path, max_seconds=self._settings.media_seconds)
+            path = path.rename(path.with_name(path.name + EXTENSIONS.get(identify(path), OTHER_EXTENSION)))
+            return path, probe(path, max_seconds=self._settings.media_seconds)
         except UnreadableAudio as error:
             # Clients must not learn where the folder is.
             raise MediaError(str(error).replace(str(path), "the recording")) from None

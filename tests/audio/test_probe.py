@@ -23,7 +23,7 @@ from media_samples import WRITTEN, bare, understated_flac, written
 from acestep_xl.audio import probe as probe_module
 from acestep_xl.audio.containers import MEDIA_TYPES, UnreadableAudio
 from acestep_xl.audio.decoding import read
-from acestep_xl.audio.probe import AudioInfo, probe
+from acestep_xl.audio.probe import AudioInfo, identify, probe
 
 SAMPLES = [(f"{kind}-{sample[1]}", *sample) for kind, samples in WRITTEN.items() for sample in samples]
 # FFmpeg reads these and does not write them.
@@ -53,7 +53,7 @@ def test_every_readable_container_is_a_demuxer_and_has_a_sample() -> None:
 def test_media_type_and_length(path: Path, make: Callable[[], bytes], media_type: str) -> None:
     info = probed(path, make())
     waveform, rate = read(path)
-    assert info.media_type == media_type
+    assert info.media_type == identify(path) == media_type
     # Lossy encoders add up to a few frames, which are longest at 8000 Hz.
     assert waveform.shape[-1] / rate - 0.01 < info.seconds < waveform.shape[-1] / rate + 0.2
 
@@ -66,7 +66,18 @@ def id3_tag(size: int, footer: bool = False) -> bytes:
 
 @pytest.mark.parametrize(
     "tag",
-    [id3_tag(0), id3_tag(100), id3_tag(100, footer=True), id3_tag(300_000), id3_tag(10) + id3_tag(20)],
+    [
+        id3_tag(0),
+        id3_tag(100),
+        id3_tag(100, footer=True),
+        id3_tag(300_000),
+        pytest.param(
+            id3_tag(10) + id3_tag(20),
+            marks=pytest.mark.skipif(
+                av.library_versions["libavformat"] < (62,), reason="FFmpeg before 8 skips one tag"
+            ),
+        ),
+    ],
     ids=["empty", "short", "with footer", "long", "two"],
 )
 def test_tags_before_the_sound(path: Path, tag: bytes) -> None:

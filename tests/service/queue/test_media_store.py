@@ -446,6 +446,7 @@ def test_recordings_are_probed_one_at_a_time(tmp_path: Path, monkeypatch: pytest
         nonlocal running, max_running
         running += 1
         max_running = max(max_running, running)
+        assert path.suffix == ".wav", "the extension under which the task reads it"
         try:
             return probe(path, max_seconds=max_seconds)
         finally:
