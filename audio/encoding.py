@@ -84,11 +84,7 @@ def encode(
     if target.bitrates and bitrate_kbps is None:
         bitrate_kbps = target.bitrates[channels][sample_rate][1]
     depth = bit_depth if bit_depth in target.encoders else None
-    stored_tags = dict(tags)
-    if tags and not target.free_tags:
-        # RIFF tags state no encoding; json.dumps produces ASCII.
-        stored_tags["comment"] = json.dumps(tags)
-    encoder = target.encoders[depth]
+    encoder, stored_tags = target.encoders[depth], _stored_tags(tags, target)
     if encoder[0] == vorbis.ENCODER and not vorbis.in_pyav():
         assert bitrate_kbps is not None  # every lossy format has a table
         tagged = _encode(samples[:, :1], sample_rate, "flac", 16, formats.get("flac").encoders[16], None, stored_tags)
@@ -96,6 +92,14 @@ def encode(
     else:
         data = _encode(samples, sample_rate, format, depth, encoder, bitrate_kbps, stored_tags)
     return EncodedAudio(data, format, sample_rate, channels, length, depth, bitrate_kbps, tags)
+
+
+def _stored_tags(tags: dict[str, str], target: formats.Format) -> dict[str, str]:
+    """The tags as the format stores them."""
+    if not tags or target.free_tags:
+        return tags
+    # RIFF tags state no encoding; json.dumps produces ASCII.
+    return tags | {"comment": json.dumps(tags)}
 
 
 def _require_samples(waveform: Tensor, sample_rate: int) -> Tensor:

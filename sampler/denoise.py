@@ -79,9 +79,7 @@ def denoise(
     Raises ValueError for levels that are not strictly decreasing within 0 .. 1, or end above 0 with a region.
     """
     schedule.check(sigmas)
-    if region is not None and sigmas[-1] != 0:
-        raise ValueError(f"a region needs a schedule that ends at 0, this one ends at {sigmas[-1]:g}")
-    region = region.to(x) if region is not None else None
+    region = None if region is None else _prepare(region, x, sigmas[-1])
     steps = len(sigmas) - 1
     injected = region.injected_steps(steps) if region is not None else 0
     stepper, guidance_run, modifier_runs = solver(), guidance.begin(), [modifier.begin() for modifier in modifiers]
@@ -99,6 +97,12 @@ def denoise(
             on_step(Step(index, steps, t, t_next, x, x0, velocity, conditional))
     # After the last step inject has restored the clean source, and a soft mask must not be applied twice.
     return x if region is None or injected == steps else region.blend(x)
+
+
+def _prepare(region: Region, x: Tensor, last_level: float) -> Region:
+    if last_level != 0:
+        raise ValueError(f"a region needs a schedule that ends at 0, this one ends at {last_level:g}")
+    return region.to(x)
 
 
 def start(noise: Tensor, source: Tensor, t0: float) -> Tensor:

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from .validation import find_problems
 
-_PARAMETER_NAMES = {
+# Field of Guidance -> its parameter.
+PARAMETER_NAMES = {
     "type": "guidance_type",
     "scale": "guidance_scale",
     "start": "guidance_start",
@@ -72,7 +73,7 @@ class Guidance:
     curve: ScaleCurve = ScaleCurve("constant", 1.0)
 
     def __post_init__(self) -> None:
-        problems = find_problems(self, _PARAMETER_NAMES)
+        problems = find_problems(self, PARAMETER_NAMES)
         if self.start > self.end:
             problems.append(f"start {self.start} lies after end {self.end}: swap them")
         if problems:

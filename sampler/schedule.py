@@ -20,7 +20,8 @@ from .validation import find_problems
 
 Formula = Callable[..., list[float]]
 
-_PARAMETER_NAMES = {
+# Field of Options -> its parameter.
+PARAMETER_NAMES = {
     "shift": "shift",
     "rho": "schedule_rho",
     "alpha": "schedule_alpha",
@@ -53,7 +54,7 @@ class Options:
     sigmas: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        problems = find_problems(self, _PARAMETER_NAMES)
+        problems = find_problems(self, PARAMETER_NAMES)
         if problems:
             raise ValueError("schedule: " + "; ".join(problems))
         if self.start < 1 and self.denoise < 1:
@@ -128,6 +129,16 @@ def parse_sigmas(text: str) -> list[float]:
     """
     words = [word for word in re.split(r"[,\s]+", text) if word]
     return _validated([_parse_float(word) for word in words], words)
+
+
+def choose(name: str, text: str) -> tuple[str, tuple[float, ...]]:
+    """The schedule and its list for a name and a text field, which may be blank.
+
+    A list replaces linear, the default that nobody chose. Any other schedule is returned with the list, which ``build``
+    refuses. Raises ValueError as ``parse_sigmas``.
+    """
+    sigmas = tuple(parse_sigmas(text)) if text.strip() else ()
+    return "custom" if sigmas and name == "linear" else name, sigmas
 
 
 def check(sigmas: Sequence[float]) -> None:
