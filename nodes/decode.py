@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from .. import parameters
 from ..audio.loudness import finish
 from ..pipeline import vae_socket
-from ..pipeline.edit import length
+from ..pipeline.edit import sample_count
 
 
 class Decode:
@@ -39,7 +39,7 @@ class Decode:
         self, latent: dict[str, Any], vae: Any, normalize: bool, peak_db: float, fade_in: float, fade_out: float
     ) -> tuple[dict[str, Any]]:
         # A source's length need not be whole latent frames; the song is cut to it.
-        waveform = vae_socket.decode(vae, latent["samples"])[..., : length(latent)]
+        waveform = vae_socket.decode(vae, latent["samples"])[..., : sample_count(latent)]
         waveform = finish(
             waveform,
             parameters.SAMPLE_RATE,

@@ -11,8 +11,10 @@ from .. import parameters
 from ..host import current_host
 from ..model.prompt import Metadata, Prompt, instruction
 from ..model.text import TextEncoder, TextStates
-from ..pipeline import advice, conditioning, memory_estimate
-from ..pipeline.oom_retry import Strategy, fallbacks, run_with_retries
+from ..pipeline import conditioning
+from ..pipeline.advice.checks import advice_on
+from ..pipeline.memory import estimate
+from ..pipeline.memory.oom_retry import Strategy, fallbacks, run_with_retries
 
 
 class Encode:
@@ -65,17 +67,19 @@ class Encode:
             time_signature=None if time_signature == parameters.AUTO else time_signature,
             duration=duration or None,
         )
-        named = [track.strip() for track in tracks.split(",") if track.strip()]
-        prompt = Prompt(caption, lyrics, language, metadata, instruction(task, named))
+        track_names = [track.strip() for track in tracks.split(",") if track.strip()]
+        prompt = Prompt(caption, lyrics, language, metadata, instruction(task, track_names))
         plain = replace(prompt, instruction=instruction("text2music"))
         host = current_host()
 
-        def run(attempt: Strategy, device: torch.device) -> tuple[TextStates, TextStates | None]:
+        def work(strategy: Strategy, device: torch.device) -> tuple[TextStates, TextStates | None]:
             states = text_encoder.encode([prompt])
-            # For the part of a run after its source is let go.
+            # For the steps after the source has been dropped.
             return states, None if plain == prompt else text_encoder.encode([plain])
 
-        attempts = fallbacks(memory_estimate.text(text_encoder.model), host.memory_info("text"))
-        states, released = run_with_retries(host, "encoding the prompt", [text_encoder.model], attempts, run, "text")
-        host.advise([*states.warnings, *advice.find("prompt", prompt)])
-        return (conditioning.write(states, task, [caption], released, duration),)
+        strategies = fallbacks(estimate.text(text_encoder.model), host.memory_info("text"))
+        states, after_switch = run_with_retries(
+            host, "encoding the prompt", [text_encoder.model], strategies, work, "text"
+        )
+        host.advise([*states.warnings, *advice_on("prompt", prompt)])
+        return (conditioning.write(states, task, [prompt], after_switch),)

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 from .. import parameters
 from ..host import current_host
 from ..model.network import AceStep
-from ..pipeline import advice, conditioning
+from ..pipeline import conditioning
+from ..pipeline.advice.checks import advice_on
+from ..pipeline.advice.guidance import GuidanceSettings
 from ..pipeline.conditioning import Conditioning
 from ..pipeline.guider import Guider
 from ..sampler.guidance import Guidance
@@ -67,7 +69,7 @@ class GuiderNode:
     ) -> tuple[Guider]:
         guidance = Guidance(type, scale, start, end, momentum, norm_threshold, eta, angle_clip, adg_variant)
         against = None if negative is None else conditioning.read(negative, "negative")
-        says = against is not None and not all(against.empty)
-        steering = advice.Steering(model.training_kind, model.name, scale, says, negative_weight)
-        current_host().advise(advice.find("guidance", steering))
+        has_negative = against is not None and not all(against.empty)
+        settings = GuidanceSettings(model.training_kind, model.name, scale, has_negative, negative_weight)
+        current_host().advise(advice_on("guidance", settings))
         return (Guider(model, conditioning.read(positive, "positive"), against, guidance, negative_weight),)

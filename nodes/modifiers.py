@@ -12,7 +12,6 @@ from ..sampler.guidance import ScaleCurve
 from ..sampler.modifiers import GuidanceRescale, Modifier, NormClamp, VelocityEma, Wavelet
 
 GUIDER = ("GUIDER", {"tooltip": "From the guidance node or another modifier."})
-OUT = ("For the sampler or another modifier.",)
 
 
 def _with(guider: Guider, modifier: Modifier) -> Guider:
@@ -20,15 +19,20 @@ def _with(guider: Guider, modifier: Modifier) -> Guider:
     return replace(guider, modifiers=(*guider.modifiers, modifier))
 
 
-class Curve:
-    """Changes the guidance scale over the run."""
+class ModifierNode:
+    """What the modifier nodes have in common."""
 
     CATEGORY = "audio/ACE-Step XL/modifiers"
-    DESCRIPTION = "Moves the guidance scale from its value at the start of the interval to another at the end."
     FUNCTION = "make"
     RETURN_TYPES = ("GUIDER",)
     RETURN_NAMES = ("guider",)
-    OUTPUT_TOOLTIPS = OUT
+    OUTPUT_TOOLTIPS = ("For the sampler or another modifier.",)
+
+
+class GuidanceCurveNode(ModifierNode):
+    """Changes the guidance scale over the run."""
+
+    DESCRIPTION = "Moves the guidance scale from its value at the start of the interval to another at the end."
     SEARCH_ALIASES: ClassVar = ["guidance schedule", "cfg curve", "dynamic cfg"]
 
     @classmethod
@@ -45,15 +49,10 @@ class Curve:
         return (replace(guider, guidance=replace(guider.guidance, curve=ScaleCurve(curve, end_scale))),)
 
 
-class NormClampNode:
+class NormClampNode(ModifierNode):
     """Limits the norm of the velocity."""
 
-    CATEGORY = "audio/ACE-Step XL/modifiers"
     DESCRIPTION = "Limits the norm of the velocity to a multiple of the latent's, against overshooting guidance."
-    FUNCTION = "make"
-    RETURN_TYPES = ("GUIDER",)
-    RETURN_NAMES = ("guider",)
-    OUTPUT_TOOLTIPS = OUT
     SEARCH_ALIASES: ClassVar = ["velocity norm", "clamp"]
 
     @classmethod
@@ -64,15 +63,10 @@ class NormClampNode:
         return (_with(guider, NormClamp(threshold)),)
 
 
-class EmaNode:
+class VelocityEmaNode(ModifierNode):
     """Smooths the velocity over the steps."""
 
-    CATEGORY = "audio/ACE-Step XL/modifiers"
     DESCRIPTION = "Mixes part of the previous step's velocity into the current one."
-    FUNCTION = "make"
-    RETURN_TYPES = ("GUIDER",)
-    RETURN_NAMES = ("guider",)
-    OUTPUT_TOOLTIPS = OUT
     SEARCH_ALIASES: ClassVar = ["velocity ema", "smooth"]
 
     @classmethod
@@ -83,15 +77,10 @@ class EmaNode:
         return (_with(guider, VelocityEma(factor)),)
 
 
-class RescaleNode:
+class GuidanceRescaleNode(ModifierNode):
     """Rescales the guided estimate."""
 
-    CATEGORY = "audio/ACE-Step XL/modifiers"
     DESCRIPTION = "Rescales the guided estimate, against the harsh, loud sound of plain CFG at high scales."
-    FUNCTION = "make"
-    RETURN_TYPES = ("GUIDER",)
-    RETURN_NAMES = ("guider",)
-    OUTPUT_TOOLTIPS = OUT
     SEARCH_ALIASES: ClassVar = ["rescale cfg", "cfg rescale"]
 
     @classmethod
@@ -102,18 +91,13 @@ class RescaleNode:
         return (_with(guider, GuidanceRescale(factor)),)
 
 
-class WaveletNode:
+class WaveletNode(ModifierNode):
     """Wavelet correction."""
 
-    CATEGORY = "audio/ACE-Step XL/modifiers"
     DESCRIPTION = (
         "Wavelet correction (DCW), as in official turbo inference. Not for SFT and base checkpoints at many steps: "
         "it ruins the song."
     )
-    FUNCTION = "make"
-    RETURN_TYPES = ("GUIDER",)
-    RETURN_NAMES = ("guider",)
-    OUTPUT_TOOLTIPS = OUT
     SEARCH_ALIASES: ClassVar = ["dcw", "wavelet"]
 
     @classmethod

@@ -12,6 +12,7 @@ from .. import parameters
 from ..audio.files import numbered_path
 from ..host import current_host
 from ..pipeline.edit import TRACE
+from ..pipeline.output import output_reference
 from ..pipeline.solver_sampler import SolverSampler
 from ..sampler import plot
 from ..sampler.solver import SOLVERS
@@ -42,7 +43,7 @@ class Plot:
             "optional": {
                 "sampler": (
                     "SAMPLER",
-                    {"tooltip": ("This pack's solver, to mark the levels it evaluates. Unconnected: euler.")},
+                    {"tooltip": "This pack's solver, to mark the levels it evaluates. Unconnected: euler."},
                 ),
                 "latent": ("LATENT", {"tooltip": "The sampler's latent, which carries a trace of its run."}),
             },
@@ -54,12 +55,9 @@ class Plot:
         name = sampler.name if isinstance(sampler, SolverSampler) else "euler"
         trace = None if latent is None else latent.get(TRACE)
         if latent is not None and trace is None:
-            raise ValueError("this latent remembers no run: connect our sampler node's latent")
+            raise ValueError("this latent carries no trace of a run: connect the latent of this pack's sampler")
         pixels = plot.draw(sigmas.tolist(), name, SOLVERS[name].evaluations, trace)
-        folder = current_host().output_directory()
-        path = numbered_path(folder, filename_prefix, "png")
+        path = numbered_path(current_host().output_directory(), filename_prefix, "png")
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
-        inside = path.relative_to(folder).parent.as_posix().lstrip(".")
-        shown = {"filename": path.name, "subfolder": inside, "type": "output"}
-        return {"ui": {"images": [shown]}, "result": (torch.from_numpy(pixels)[None] / 255.0,)}
+        return {"ui": {"images": [output_reference(path)]}, "result": (torch.from_numpy(pixels)[None] / 255.0,)}

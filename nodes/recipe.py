@@ -29,9 +29,9 @@ class Recipe:
     RETURN_NAMES = ("guider", "sigmas", "sampler", "noise")
     OUTPUT_TOOLTIPS = (
         "Guidance with the recipe's curve and modifiers.",
-        ("The recipe's schedule."),
-        ("The recipe's solver."),
-        ("The recipe's noise."),
+        "The recipe's schedule.",
+        "The recipe's solver.",
+        "The recipe's noise.",
     )
     SEARCH_ALIASES: ClassVar = ["modular scheduler", "dpm++ 2m karras", "scheduler json"]
 
@@ -57,12 +57,14 @@ class Recipe:
 
     @staticmethod
     def problems(value: object) -> list[tuple[str, str]]:
-        """What is wrong with a recipe as JSON gives it, each as a dotted path and a message that starts with it. For
-        programs that fill the node in; any object may be asked about."""
+        """The problems of a recipe in JSON, each a dotted path and a message that starts with it.
+
+        For programs that fill in the node; takes any object.
+        """
         try:
             recipe_reader.parse(value)
         except recipe_reader.RecipeError as error:
-            return [(found.path, found.message) for found in error.problems]
+            return [(problem.path, problem.message) for problem in error.problems]
         return []
 
     @staticmethod
@@ -73,17 +75,17 @@ class Recipe:
     def make(
         self, guider: Guider, recipe: str, steps: int, shift: float, seed: int
     ) -> tuple[Guider, Tensor, SolverSampler, RetakeNoise]:
-        found = _read(recipe)
-        current_host().advise([modifier.WARNING for modifier in found.modifiers if modifier.WARNING is not None])
+        settings = _read(recipe)
+        current_host().advise([modifier.WARNING for modifier in settings.modifiers if modifier.WARNING is not None])
         guided = replace(
             guider,
-            guidance=found.guidance(guider.guidance),
-            modifiers=(*guider.modifiers, *found.modifiers),
+            guidance=settings.guidance(guider.guidance),
+            modifiers=(*guider.modifiers, *settings.modifiers),
         )
-        again = found.retake
-        noise = RetakeNoise(seed, seed, 0.0) if again is None else RetakeNoise(seed, again.seed, again.variance)
-        solver = SolverSampler(found.solver.type, found.solver.settings.get("eta", 0.0))
-        return guided, torch.tensor(found.sigmas(steps, shift)), solver, noise
+        retake = settings.retake
+        noise = RetakeNoise(seed, seed, 0.0) if retake is None else RetakeNoise(seed, retake.seed, retake.variance)
+        solver = SolverSampler(settings.solver.type, settings.solver.settings.get("eta", 0.0))
+        return guided, torch.tensor(settings.sigmas(steps, shift)), solver, noise
 
 
 def _read(text: str) -> recipe.Recipe:

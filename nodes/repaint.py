@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from .. import parameters
-from ..audio.timeline import mask_spans, parse_regions
+from ..audio.region_text import parse_regions
+from ..audio.timeline import mask_spans
 from ..pipeline import source
-from ..pipeline.edit import EDIT, LENGTH, SPLICE, Edit, Splice
-from ..pipeline.regions import frame_mask, region_problem
+from ..pipeline.edit import SPLICE, Edit, Splice
+from ..pipeline.regions import encode_mask, frame_mask, region_problem
+from ..pipeline.source_latent import edit_latent
 
 # Official inference fades a repaint over at most this many frames, in proportion to how firmly the source holds.
 MOST_BLEND = 25
@@ -72,12 +74,13 @@ class Repaint:
             # A brush need not reach every row; a column counts where any is painted.
             columns = mask.reshape(-1, mask.shape[-1]).amax(dim=0).tolist()
             spans = mask_spans(columns, source.seconds(audio, latent))
-        found = source.read(vae, audio, latent, spans)
+        original = source.read(vae, audio, latent, spans)
+        timeline, frames = original.timeline, frame_mask(original.timeline)
         strength = STRENGTHS.get(mode, strength)
-        mask = frame_mask(found.plan)
-        edit = Edit("repaint", mask, strength, round(MOST_BLEND * strength), beside=found.beside)
-        made: dict[str, Any] = {"samples": source.repeat(found.latents, batch_size), "type": "audio", EDIT: edit}
-        made |= {LENGTH: found.plan.total, "noise_mask": mask.transpose(1, 2)}
-        if found.waveform is not None:
-            made[SPLICE] = Splice(found.plan, source.repeat(found.waveform, batch_size), crossfade)
-        return made, found.plan.total / parameters.SAMPLE_RATE
+        blend = round(MOST_BLEND * strength)
+        edit = Edit("repaint", encode_mask(frames), strength, blend, outside_frames=original.outside_frames)
+        result, seconds = edit_latent(edit, original, batch_size)
+        result["noise_mask"] = frames.transpose(1, 2)
+        if original.waveform is not None:
+            result[SPLICE] = Splice(timeline, source.repeat(original.waveform, batch_size), crossfade)
+        return result, seconds

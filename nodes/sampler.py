@@ -9,9 +9,12 @@ from torch import Tensor
 
 from .. import parameters
 from ..host import current_host
-from ..pipeline import edit, memory_plan
+from ..pipeline.advice.checks import advice_on
+from ..pipeline.edit import EDIT, TRACE, check_edit, edit_of, sample_count
 from ..pipeline.guider import Guider, refuse_damaged
-from ..pipeline.oom_retry import Strategy, run_with_retries
+from ..pipeline.memory import plan
+from ..pipeline.memory.oom_retry import Strategy, run_with_retries
+from ..pipeline.run import Run
 from ..pipeline.solver_sampler import SolverSampler
 from ..sampler import schedule
 from ..sampler.noise import draw, seeds_at
@@ -58,54 +61,59 @@ class Sampler:
         levels = sigmas.tolist()
         schedule.check(levels)
         latents = _latents(guider, latent)
-        batch, frames, channels = latents.shape
-        wanted = edit.find(latent, frames)
-        edit.check(wanted, guider.network)
-        host = current_host()
-        samples = edit.length(latent) or frames * parameters.FRAME_SAMPLES
-        # The network was never trained on less than about five seconds, so a shorter song is cut from one that long.
-        run_frames = max(frames, parameters.MINIMUM_FRAMES)
-        attempts = guider.attempts(batch, run_frames, wanted)
-        said = guider.hints(levels, samples / parameters.SAMPLE_RATE, wanted)
-        host.advise([*said, *memory_plan.remarks(guider.network, attempts[0].memory, host.memory_info())])
-        seeds = _seeds(latent, batch, seed if noise is None else noise.seed)
-        start = _noise((batch, run_frames, channels), latent, seeds, noise)
+        songs, frames, channels = latents.shape
+        run = self._describe(guider, latent, levels, seed if noise is None else noise.seed, sampler)
+        check_edit(run.edit, guider.network)
+        host, strategies = current_host(), guider.strategies(run)
+        offload_advice = plan.offload_advice(guider.network, strategies[0].memory, host.memory_info())
+        host.advise([*advice_on("run", run), *offload_advice])
+        start = _noise((songs, run.frames, channels), latent, list(run.seeds), noise)
 
-        def run(attempt: Strategy, device: torch.device) -> tuple[Tensor, Trace | None]:
-            job = guider.job(start.to(device), latents.to(device), levels, wanted, attempt.together)
-            preview = guider.preview(job, frames)
+        def work(strategy: Strategy, device: torch.device) -> tuple[Tensor, Trace | None]:
+            prepared = guider.prepare(run, start.to(device), latents.to(device), strategy.batch_halves)
+            preview = guider.preview(prepared, frames)
 
-            def watch(index: int, total: int, x0: Tensor) -> None:
+            def on_step(index: int, total: int, x0: Tensor) -> None:
                 host.check_interrupted()
                 # A run that starts from its source skips the first steps; they count as done.
                 bar.update(len(levels) - total + index, preview.show(index + 1, total, x0))
 
             with host.progress(len(levels) - 1) as bar:
-                result, trace = guider.run(job, sampler or SolverSampler("euler", 0.0), seeds, watch)
+                result, trace = guider.denoise(prepared, run, sampler, on_step)
                 return result[:, :frames].cpu(), trace
 
-        result, trace = run_with_retries(host, "sampling", [guider.network], attempts, run)
+        result, trace = run_with_retries(host, "sampling", [guider.network], strategies, work)
         refuse_damaged(result, guider.network)
-        left = {key: value for key, value in latent.items() if key not in (edit.EDIT, edit.TRACE, "noise_mask")}
-        left |= {} if trace is None else {edit.TRACE: trace}
-        return ({**left, "samples": result.transpose(1, 2).contiguous(), "type": "audio"},)
+        rest = {key: value for key, value in latent.items() if key not in (EDIT, TRACE, "noise_mask")}
+        rest |= {} if trace is None else {TRACE: trace}
+        return ({**rest, "samples": result.transpose(1, 2).contiguous(), "type": "audio"},)
+
+    @staticmethod
+    def _describe(guider: Guider, latent: dict[str, Any], levels: list[float], seed: int, sampler: Any) -> Run:
+        songs, _, frames = latent["samples"].shape
+        samples = sample_count(latent) or frames * parameters.FRAME_SAMPLES
+        return guider.describe(
+            # By the song's index in its batch, also where it was taken out of one.
+            seeds_at(seed, latent.get("batch_index") or range(songs)),
+            # The network was never trained on less than about five seconds; a shorter song is cut from one that long.
+            max(frames, parameters.MINIMUM_FRAMES),
+            levels,
+            seconds=samples / parameters.SAMPLE_RATE,
+            edit=edit_of(latent, frames),
+            sampler=sampler or SolverSampler("euler", 0.0),
+        )
 
 
 def _latents(guider: Guider, latent: dict[str, Any]) -> Tensor:
     """The socket's ``[b 64 t]`` as ``[b t c]``, refused when it is another model's."""
     if not isinstance(guider, Guider):
-        raise ValueError(f"guider is a {type(guider).__name__}: connect our guidance node, which brings the network")
+        raise ValueError(f"guider is a {type(guider).__name__}: connect this pack's guidance node")
     samples, channels = latent["samples"], guider.network.config.latent_channels
     if samples.ndim != 3 or samples.shape[1] != channels or 0 in samples.shape:
         raise ValueError(
             f"latent has shape {list(samples.shape)}, expected [songs {channels} frames]: use an ACE-Step 1.5 node"
         )
     return samples.transpose(1, 2).float()
-
-
-def _seeds(latent: dict[str, Any], batch: int, seed: int) -> list[int]:
-    """One seed per song: seed, seed + 1, ... by the song's place in its batch, also when it was taken out of one."""
-    return seeds_at(seed, latent.get("batch_index") or range(batch))
 
 
 def _noise(shape: tuple[int, int, int], latent: dict[str, Any], seeds: list[int], noise: Any) -> Tensor:

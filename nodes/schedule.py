@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import parameters
-from ..sampler.schedule import Options, build, parse_sigmas
+from ..sampler.schedule import Options, build, choose
 
 
 class Schedule:
@@ -56,8 +56,6 @@ class Schedule:
         start: float = parameters.get("schedule_start").default,
         denoise: float = parameters.get("schedule_denoise").default,
     ) -> tuple[Tensor]:
-        sigmas = tuple(parse_sigmas(custom_sigmas)) if custom_sigmas.strip() else ()
-        if sigmas and schedule == "linear":  # a list replaces the schedule that nobody chose
-            schedule = "custom"
+        schedule, sigmas = choose(schedule, custom_sigmas)
         options = Options(shift, rho, alpha, beta, threshold, terminal, start, denoise, sigmas)
         return (torch.tensor(build(schedule, steps, options)),)

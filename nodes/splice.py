@@ -38,20 +38,20 @@ class SpliceNode:
         }
 
     def join(self, audio: dict[str, Any], latent: dict[str, Any]) -> tuple[dict[str, Any]]:
-        found = latent.get(SPLICE)
-        if not isinstance(found, Splice):
+        source = latent.get(SPLICE)
+        if not isinstance(source, Splice):
             raise ValueError(
-                "this latent remembers no source audio to splice into: connect the sampler's latent of a repaint whose "
+                "this latent carries no source audio to splice into: connect the sampler's latent of a repaint whose "
                 "repaint node has its audio input connected"
             )
         if audio["sample_rate"] != parameters.SAMPLE_RATE:
             raise ValueError(f"the decoded audio is at {audio['sample_rate']} Hz, expected {parameters.SAMPLE_RATE}")
-        new = _limited(guard(audio["waveform"]), found.plan)
-        song = splice(new, found.source, found.plan, found.crossfade)
+        new = _limited(guard(audio["waveform"]), source.timeline)
+        song = splice(new, source.source, source.timeline, source.crossfade)
         return ({"waveform": song, "sample_rate": parameters.SAMPLE_RATE},)
 
 
-def _limited(new: Tensor, plan: EditTimeline) -> Tensor:
-    """New music that goes beyond full scale inside its regions, brought back to it; the source is never touched."""
-    inside = torch.cat([new[..., start:end] for start, end in plan.spans], dim=-1)
+def _limited(new: Tensor, timeline: EditTimeline) -> Tensor:
+    """Scale new music that exceeds full scale inside its regions; the source is never touched."""
+    inside = torch.cat([new[..., start:end] for start, end in timeline.spans], dim=-1)
     return new / inside.abs().amax(dim=(1, 2), keepdim=True).clamp(min=1)

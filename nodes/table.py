@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..parameters import ids
-from ..pipeline import memory_forecast, memory_plan
+from ..pipeline.memory import forecast, plan
+from ..pipeline.sampler_chain import Nodes
 from . import (
     batch_prompts,
     cover,
@@ -48,10 +49,10 @@ NODES: dict[str, tuple[type, str]] = {
     ids.BATCH_PROMPTS: (batch_prompts.BatchPrompts, "Batch Prompts (ACE-Step)"),
     ids.TRACKS: (tracks.Tracks, "Lego, Extract, Complete (ACE-Step)"),
     ids.SOLVER: (solver.SolverNode, "Solver (ACE-Step)"),
-    ids.GUIDANCE_CURVE: (modifiers.Curve, "Guidance Curve (ACE-Step)"),
+    ids.GUIDANCE_CURVE: (modifiers.GuidanceCurveNode, "Guidance Curve (ACE-Step)"),
     ids.NORM_CLAMP: (modifiers.NormClampNode, "Velocity Norm Clamp (ACE-Step)"),
-    ids.VELOCITY_EMA: (modifiers.EmaNode, "Velocity EMA (ACE-Step)"),
-    ids.GUIDANCE_RESCALE: (modifiers.RescaleNode, "Guidance Rescale (ACE-Step)"),
+    ids.VELOCITY_EMA: (modifiers.VelocityEmaNode, "Velocity EMA (ACE-Step)"),
+    ids.GUIDANCE_RESCALE: (modifiers.GuidanceRescaleNode, "Guidance Rescale (ACE-Step)"),
     ids.WAVELET: (modifiers.WaveletNode, "Wavelet Correction (ACE-Step)"),
     ids.RECIPE: (recipe.Recipe, "Scheduler Recipe (ACE-Step)"),
     ids.PLOT: (plot.Plot, "Plot Schedule and Run (ACE-Step)"),
@@ -72,11 +73,9 @@ class MemoryPlanner:
     """The memory plan of a graph of these nodes in ComfyUI's API format, for whoever runs it."""
 
     @staticmethod
-    def forecast(
-        graph: memory_forecast.Nodes, seconds: float | None, gib: float | None
-    ) -> list[memory_forecast.Forecast]:
-        """See `memory_forecast.forecast`. gib: the size of an empty card; None for the host's device."""
-        return memory_forecast.forecast(graph, seconds, None if gib is None else memory_plan.imagined(gib))
+    def forecast(graph: Nodes, seconds: float | None, gib: float | None) -> list[forecast.Forecast]:
+        """See `forecast.forecast`. gib: the size of an empty card; None for the host's device."""
+        return forecast.forecast(graph, seconds, None if gib is None else plan.empty_card(gib))
 
-    summary = staticmethod(memory_plan.summary)
-    table = staticmethod(memory_plan.table)
+    summary = staticmethod(plan.summary)
+    table = staticmethod(plan.table)

@@ -50,12 +50,15 @@ class Timbre:
         latent: dict[str, Any] | None = None,
         vae: Any = None,
     ) -> tuple[Conditioning]:
-        found = _latents(audio, latent, vae)
-        current_host().advise([SILENT] if found is None else [])
-        if found is None:
+        reference = _latents(audio, latent, vae)
+        current_host().advise([SILENT] if reference is None else [])
+        if reference is None:
             return (conditioning,)
         return (
-            [[text, {**extra, REFERENCES: [*(extra.get(REFERENCES) or ()), found]}] for text, extra in conditioning],
+            [
+                [text, {**extra, REFERENCES: [*(extra.get(REFERENCES) or ()), reference]}]
+                for text, extra in conditioning
+            ],
         )
 
 
@@ -63,7 +66,7 @@ def _latents(audio: dict[str, Any] | None, latent: dict[str, Any] | None, vae: A
     if (audio is None) == (latent is None):
         raise ValueError("connect one of audio and latent to the timbre reference")
     if latent is not None:
-        return source.checked(latent)[:1]
+        return source.checked_latents(latent)[:1]
     if vae is None:
         raise ValueError("a timbre reference from audio needs the VAE: connect the loader's vae")
     waveform = to_stereo(source.at_48_khz(audio or {})[:1]).clamp(-1, 1)

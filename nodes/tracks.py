@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from .. import parameters
-from ..audio.timeline import parse_regions
+from ..audio.region_text import parse_regions
 from ..pipeline import source
 from ..pipeline.edit import Edit
-from ..pipeline.regions import frame_mask, region_problem
+from ..pipeline.regions import encode_mask, frame_mask, region_problem
 from ..pipeline.source_latent import SOURCE_INPUTS, edit_latent, whole_source
 
 
@@ -54,6 +54,7 @@ class Tracks:
             return whole_source(Edit(task, None, 1.0), vae, audio, latent, batch_size)
         if task != "lego":
             raise ValueError(f"regions are {regions!r} and the task is {task}: only lego works on a part of its source")
-        found = source.read(vae, audio, latent, parse_regions(regions))
-        edit = Edit(task, frame_mask(found.plan), 1.0, beside=found.beside)
-        return edit_latent(edit, found, batch_size)
+        original = source.read(vae, audio, latent, parse_regions(regions))
+        mask = encode_mask(frame_mask(original.timeline))
+        edit = Edit(task, mask, 1.0, outside_frames=original.outside_frames)
+        return edit_latent(edit, original, batch_size)

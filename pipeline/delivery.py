@@ -1,4 +1,4 @@
-"""What the nodes that send songs elsewhere share."""
+"""Sending songs elsewhere: URL checks and interruptible transfers for the nodes that deliver."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..transfer.policy import Policy, check_url
 
 
 def url_problem(urls: str | None, allow_private: bool | None) -> bool | str:
-    """What VALIDATE_INPUTS answers for URLs, one a line; None stands for a linked widget."""
+    """What VALIDATE_INPUTS returns for URLs, one a line; None stands for a linked widget."""
     if urls is None:
         return True
     policy = Policy(allow_private=allow_private is not False)
     lines = urls.split()
     if not lines:
         return "there is no URL; give one like https://host/path"
-    found = {number: (url, check_url(url, policy)) for number, url in enumerate(lines, start=1)}
-    wrong = [f"URL {number}: {said}{_advice(url, policy)}" for number, (url, said) in found.items() if said]
-    return "; ".join(wrong) or True
+    problems = [(number, url, check_url(url, policy)) for number, url in enumerate(lines, start=1)]
+    messages = [f"URL {number}: {problem}{_remedy(url, policy)}" for number, url, problem in problems if problem]
+    return "; ".join(messages) or True
 
 
 def deliver(sending: Coroutine[Any, Any, int], policy: Policy) -> int:
@@ -33,11 +33,11 @@ def deliver(sending: Coroutine[Any, Any, int], policy: Policy) -> int:
     try:
         return blocking.run(sending, check=current_host().check_interrupted)
     except Refused as refused:
-        raise ValueError(f"{refused}{_advice(refused.url, policy)}") from None
+        raise ValueError(f"{refused}{_remedy(refused.url, policy)}") from None
 
 
-def _advice(url: str, policy: Policy) -> str:
-    """What to do about a refused URL that is refused for its address alone."""
+def _remedy(url: str, policy: Policy) -> str:
+    """What to do about a URL that is refused for its address alone."""
     if policy.allow_private or check_url(url, Policy(allow_private=True)):
         return ""
     return "; if it is a server of yours, switch allow_private on"

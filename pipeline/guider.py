@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +19,20 @@ from ..sampler import schedule
 from ..sampler.denoise import Step, denoise, start
 from ..sampler.guidance import Guidance
 from ..sampler.modifiers import Modifier
+from ..sampler.noise import seeds_for
 from ..sampler.plot import Trace, Tracer
-from . import advice, comfy_samplers, conditioning, memory_estimate, memory_plan, memory_speed
+from . import comfy_samplers, conditioning
+from .advice.checks import advice_on
 from .conditioning import PromptConditioning
-from .edit import Edit, Job, extended, find, prepare, task_of
-from .oom_retry import Strategy, run_with_retries
+from .edit import Edit, PreparedRun, edit_of, extended, prepare
+from .memory.oom_retry import Strategy, run_with_retries
+from .memory.plan import sampling_strategies
 from .preview import LivePreview
+from .run import PromptSize, Run
 from .solver_sampler import SolverSampler
 
-# Told after every step: its index, their number, and the estimate of the clean latent ``[b t c]``.
-Watch = Callable[[int, int, Tensor], None]
+# Called after every step with its index, the number of steps, and the estimate of the clean latent ``[b t c]``.
+OnStep = Callable[[int, int, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -42,59 +46,96 @@ class Guider:
     negative_weight: float = 1.0
     modifiers: tuple[Modifier, ...] = ()
 
-    def attempts(self, songs: int, frames: int, edit: Edit | None) -> list[Strategy]:
-        """The ways a run may be done, for `attempts.carry_out`."""
-        prompt = self.positive
-        song = memory_estimate.Song(
-            songs,
-            frames,
-            prompt.batch,
-            lyrics=prompt.lyrics.shape[1],
+    def describe(
+        self,
+        seeds: Sequence[int],
+        frames: int,
+        sigmas: Sequence[float],
+        *,
+        seconds: float,
+        edit: Edit | None,
+        sampler: Any,
+    ) -> Run:
+        """The run that these settings make. frames, seconds: see `Run`. sampler: a SAMPLER, ours or another."""
+        prompt, negative = self.positive, self.negative
+        size = PromptSize(
             caption=prompt.text.shape[1],
+            lyrics=prompt.lyrics.shape[1],
             references=max(1, len(prompt.references)),
-            guided=max(self.guidance.scale, self.guidance.curve.end_scale) > 1,
-            negative=self.negative is not None,
-            codes=bool(prompt.codes) or (edit is not None and edit.task == "cover"),
+            codes=bool(prompt.codes),
         )
-        host, more = current_host(), memory_speed.memory(self.network, songs, frames)
-        return memory_plan.sampling_attempts(self.network, song, host.compute_device(), host.memory_info(), more)
+        return Run(
+            model=self.network.name,
+            training=self.network.training_kind,
+            seeds=tuple(seeds),
+            frames=frames,
+            seconds=seconds,
+            prompts=prompt.prompts,
+            prompt_size=size,
+            prompt_task=prompt.task,
+            negative=() if negative is None else negative.prompts,
+            negative_weight=self.negative_weight,
+            edit=edit,
+            guidance=self.guidance,
+            modifiers=self.modifiers,
+            sigmas=tuple(sigmas),
+            solver=sampler if isinstance(sampler, SolverSampler) else None,
+        )
 
-    def hints(self, levels: list[float], seconds: float, edit: Edit | None) -> list[str]:
-        """What is probably not meant about a run over these levels, for a song of so many seconds."""
-        network, prompt = self.network, self.positive
-        kind, codes = network.training_kind, bool(prompt.codes)
-        told, asked = prompt.seconds, prompt.task
-        facts = advice.Run(kind, network.name, tuple(levels), seconds, told, asked, task_of(edit), codes)
-        return advice.find("run", facts)
+    def strategies(self, run: Run) -> list[Strategy]:
+        """The ways to sample a run, for `run_with_retries`."""
+        host = current_host()
+        return sampling_strategies(self.network, run, host.compute_device(), host.memory_info())
 
     @property
     def model_patcher(self) -> Any:
         """What ComfyUI's sampler nodes ask a GUIDER for; only ComfyUI has it."""
         return current_host().sampling_patcher(self.network)
 
-    def run(self, job: Job, sampler: Any, seeds: list[int], watch: Watch) -> tuple[Tensor, Trace | None]:
-        """Denoise a job with our solver or one of ComfyUI's samplers; watch is told of every step.
+    def prepare(self, run: Run, noise: Tensor, latents: Tensor, batch_halves: bool | None = None) -> PreparedRun:
+        """The tensors of a run; everything that stays the same during it is computed here.
 
-        Returns ``[b t c]`` and what our solver's steps did; ComfyUI's samplers do not tell.
+        noise, latents: ``[b t c]`` on the run's device. batch_halves: whether the halves of a guided step share a
+        batch; None leaves it to the predictor.
         """
-        if not isinstance(sampler, SolverSampler):
-            return comfy_samplers.sample(job, self, sampler, seeds[0], _watched(watch)), None
+
+        def make_predictor(context: Tensor, after_switch: bool) -> Predictor:
+            predictor = self._predictor(context, len(noise), noise.device, after_switch, batch_halves)
+            predictor.precompute_timesteps(list(run.sigmas[:-1]))
+            return predictor
+
+        if run.edit is not None:
+            return prepare(run.edit, self.network, make_predictor, noise, latents, run.sigmas)
+        frames = noise.shape[1]
+        source = extended(latents, self.network, frames)
+        predictor = make_predictor(conditioning.source_context(self.network, self.positive, frames), False)
+        x = start(noise, source, run.sigmas[0])
+        return PreparedRun(predictor, x, run.sigmas, noise, source, None, None)
+
+    def denoise(self, prepared: PreparedRun, run: Run, sampler: Any, on_step: OnStep) -> tuple[Tensor, Trace | None]:
+        """Denoise with our solver or one of ComfyUI's samplers.
+
+        Returns ``[b t c]`` and a trace of the steps; ComfyUI's samplers leave none.
+        """
+        if run.solver is None:
+            callback = _comfy_callback(on_step)
+            return comfy_samplers.sample(prepared, run, self.model_patcher, sampler, callback), None
         tracer = Tracer()
 
-        def on_step(step: Step) -> None:
-            watch(step.index, step.total, step.x0)
+        def after_step(step: Step) -> None:
+            on_step(step.index, step.total, step.x0)
             tracer.add(step)
 
         result = denoise(
-            job.predictor,
-            job.x,
-            job.sigmas,
-            guidance=self.guidance,
-            solver=sampler.solver(seeds),
-            region=job.region,
-            switch=job.switch,
-            modifiers=self.modifiers,
-            on_step=on_step,
+            prepared.predictor,
+            prepared.x,
+            prepared.sigmas,
+            guidance=run.guidance,
+            solver=run.solver.solver(list(run.seeds)),
+            region=prepared.region,
+            switch=prepared.switch,
+            modifiers=run.modifiers,
+            on_step=after_step,
         )
         return result, tracer.finish()
 
@@ -116,75 +157,64 @@ class Guider:
         levels = sigmas.tolist()
         schedule.check(levels)
         host, frames = current_host(), latent_image.shape[-1]
-        wanted = find({"samples": latent_image, "noise_mask": denoise_mask}, frames)
-        host.advise(self.hints(levels, frames / parameters.FRAME_RATE, wanted))
+        edit = edit_of({"samples": latent_image, "noise_mask": denoise_mask}, frames)
+        seeds = seeds_for(seed or 0, len(noise))
+        seconds = frames / parameters.FRAME_RATE
+        run = self.describe(seeds, frames, levels, seconds=seconds, edit=edit, sampler=None)
+        host.advise(advice_on("run", run))
 
-        def run(attempt: Strategy, device: torch.device) -> Tensor:
+        def work(strategy: Strategy, device: torch.device) -> Tensor:
             x, source = (y.transpose(1, 2).float().to(device) for y in (noise, latent_image))
-            job = self.job(x, source, levels, wanted, attempt.together)
-            preview = self.preview(job, frames)
+            prepared = self.prepare(run, x, source, strategy.batch_halves)
+            preview = self.preview(prepared, frames)
 
-            def watch(index: int, total: int, x0: Tensor) -> None:
+            def on_step(index: int, total: int, x0: Tensor) -> None:
                 # ComfyUI's own callback moves the bar; it has no picture of audio.
-                shown = preview.show(index + 1, total, x0)
-                if shown is not None:
-                    bar.update(index + 1, shown)
+                picture = preview.show(index + 1, total, x0)
+                if picture is not None:
+                    bar.update(index + 1, picture)
 
             with host.progress(len(levels) - 1) as bar:
-                return comfy_samplers.sample(job, self, sampler, seed or 0, _watched(watch, callback)).cpu()
+                step_callback = _comfy_callback(on_step, callback)
+                return comfy_samplers.sample(prepared, run, self.model_patcher, sampler, step_callback).cpu()
 
-        result = run_with_retries(host, "sampling", [self.network], self.attempts(len(noise), frames, wanted), run)
+        result = run_with_retries(host, "sampling", [self.network], self.strategies(run), work)
         refuse_damaged(result, self.network)
         return result.transpose(1, 2).contiguous()
 
-    def preview(self, job: Job, frames: int) -> LivePreview:
+    def preview(self, prepared: PreparedRun, frames: int) -> LivePreview:
         """The pictures of a run, for a song of so many latent frames."""
-        region = None if job.region is None else job.region.mask
+        region = None if prepared.region is None else prepared.region.mask
         return LivePreview(current_host().preview_size(), self.network.silent(frames)[-1], region, frames)
 
-    def job(
-        self, noise: Tensor, latents: Tensor, sigmas: list[float], edit: Edit | None, together: bool | None = None
-    ) -> Job:
-        """What the sampler needs for these latents; everything that stays the same during a run is computed here.
+    def _predictor(
+        self, context: Tensor, songs: int, device: torch.device, after_switch: bool, batch_halves: bool | None
+    ) -> Predictor:
+        positive, negative = self.positive, self.negative
+        if after_switch:
+            positive = conditioning.without_source(positive)
+            negative = None if negative is None else conditioning.without_source(negative)
+        condition, against, weights = self._condition(positive, songs, device), None, [1.0]
+        if negative is not None and not all(negative.empty):
+            against = self._condition(negative, songs, device)
+            weights = [0.0 if empty else self.negative_weight for empty in negative.empty]
+        return Predictor(self.network, condition, context, against, weights, batch_halves)
 
-        together: whether the halves of a guided step go in one batch; None leaves it to the predictor.
-        """
-        batch, frames, _ = noise.shape
-
-        def make(context: Tensor, released: bool) -> Predictor:
-            positive, negative = self.positive, self.negative
-            if released:
-                positive = conditioning.without_source(positive)
-                negative = None if negative is None else conditioning.without_source(negative)
-            condition, against, weights = self._condition(positive, batch, noise.device), None, [1.0]
-            if negative is not None and not all(negative.empty):
-                against = self._condition(negative, batch, noise.device)
-                weights = [0.0 if empty else self.negative_weight for empty in negative.empty]
-            predictor = Predictor(self.network, condition, context, against, weights, together)
-            predictor.precompute_timesteps(sigmas[:-1])
-            return predictor
-
-        if edit is not None:
-            return prepare(edit, self.network, make, noise, latents, sigmas)
-        source = extended(latents, self.network, frames)
-        context = conditioning.source_context(self.network, self.positive, frames)
-        return Job(make(context, False), start(noise, source, sigmas[0]), sigmas, noise, source, None, None)
-
-    def _condition(self, prompted: PromptConditioning, batch: int, device: torch.device) -> Condition:
-        if prompted.batch not in (1, batch):
-            raise ValueError(f"the conditioning holds {prompted.batch} prompts for {batch} songs; give 1 or {batch}")
-        return conditioning.encode(self.network, prompted, device)
+    def _condition(self, prompt: PromptConditioning, songs: int, device: torch.device) -> Condition:
+        if prompt.batch not in (1, songs):
+            raise ValueError(f"the conditioning holds {prompt.batch} prompts for {songs} songs; give 1 or {songs}")
+        return conditioning.encode(self.network, prompt, device)
 
 
-def _watched(watch: Watch, callback: Any = None) -> Any:
-    """ComfyUI's ``(step, x0, x, total)`` of channel-first latents, as a watch, and the callback of another node."""
+def _comfy_callback(on_step: OnStep, callback: Any = None) -> Any:
+    """ComfyUI's ``(step, x0, x, total)`` of channel-first latents: first another node's callback, then ours."""
 
-    def on_step(step: int, x0: Tensor, x: Tensor, total: int) -> None:
+    def step_callback(step: int, x0: Tensor, x: Tensor, total: int) -> None:
         if callback is not None:
             callback(step, x0, x, total)
-        watch(step, total, x0.transpose(1, 2))
+        on_step(step, total, x0.transpose(1, 2))
 
-    return on_step
+    return step_callback
 
 
 def refuse_damaged(result: Tensor, network: AceStep) -> None:

@@ -1,4 +1,4 @@
-"""What a file says about the song in it: title, seed, settings, and the graph that ComfyUI loads from it."""
+"""What a file says about its song: title, seed, settings, and the graph that ComfyUI loads from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ..transfer.errors import redacted
 
 SEEDS = ("seed", "noise_seed")
-TEXTS = ("title", "track")  # tags in plain words; the others are JSON
+PLAIN_TAGS = ("title", "track")  # plain words; all other tags are JSON
 
 
 def tags(
@@ -24,37 +24,37 @@ def tags(
 
     prompt, extra: ComfyUI's hidden inputs PROMPT and EXTRA_PNGINFO, kept under the names ComfyUI looks for when a file
     is dropped on its canvas (prompt, workflow). seed: that of the whole batch, where the graph has one; track: the
-    song's place in it. parameters: what is set on the nodes that the song came through. URLs lose their query and
-    credentials everywhere.
+    song's position in it. parameters: the settings of the nodes upstream. URLs lose their query and credentials
+    everywhere.
     """
     graph = _without_secrets(prompt or {})
-    found: dict[str, str] = {"title": title} if title else {}
+    result: dict[str, str] = {"title": title} if title else {}
     if count > 1:
-        found["track"] = f"{index + 1}/{count}"
+        result["track"] = f"{index + 1}/{count}"
     nodes = _upstream(graph, node_id)
     if (seed := _seed(nodes)) is not None:
-        found["seed"] = json.dumps(seed)
+        result["seed"] = json.dumps(seed)
     if settings := _settings(nodes):
-        found["parameters"] = json.dumps(settings)
+        result["parameters"] = json.dumps(settings)
     if prompt is not None:
-        found["prompt"] = json.dumps(graph)
-    return found | {key: json.dumps(_without_secrets(value)) for key, value in (extra or {}).items()}
+        result["prompt"] = json.dumps(graph)
+    return result | {key: json.dumps(_without_secrets(value)) for key, value in (extra or {}).items()}
 
 
-def read(found: Mapping[str, str]) -> dict[str, Any]:
+def read(tags: Mapping[str, str]) -> dict[str, Any]:
     """Tags as the values they were made from."""
-    return {name: text if name in TEXTS else json.loads(text) for name, text in found.items()}
+    return {name: text if name in PLAIN_TAGS else json.loads(text) for name, text in tags.items()}
 
 
 def _upstream(graph: Mapping[str, Any], node_id: str | None) -> dict[str, Any]:
-    """The nodes that `node_id` depends on, without itself, the nearest first."""
-    waiting, found = [node_id], {}
-    for current in waiting:
-        for _, value in _links(graph.get(current or "", {})):
-            if value in graph and value not in found and value != node_id:
-                found[value] = graph[value]
-                waiting.append(value)
-    return found
+    """The nodes that `node_id` depends on, the nearest first."""
+    queue, nodes = [node_id], {}
+    for current in queue:
+        for _, source in _links(graph.get(current or "", {})):
+            if source in graph and source not in nodes and source != node_id:
+                nodes[source] = graph[source]
+                queue.append(source)
+    return nodes
 
 
 def _links(call: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -73,7 +73,7 @@ def _constants(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _seed(nodes: Mapping[str, Any]) -> int | None:
-    """The one seed that the nodes have, or None for none or several."""
+    """The one seed that the nodes have; None for no seed or several."""
     seeds = set()
     for call in nodes.values():
         # A sampler with a noise source connected leaves its own seed unused.
@@ -83,7 +83,7 @@ def _seed(nodes: Mapping[str, Any]) -> int | None:
 
 
 def _settings(nodes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What is set on each node: class -> input -> value; a class that comes twice has its node's id behind it."""
+    """Class -> input -> value for each node; a class that occurs twice is followed by its node's id."""
     classes = [call.get("class_type", "") for call in nodes.values()]
     return {
         kind if classes.count(kind) == 1 else f"{kind} {node_id}": constants
@@ -93,9 +93,9 @@ def _settings(nodes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _without_secrets(value: Any) -> Any:
-    """A copy of a part of a graph in which text that is nothing but URLs has lost their queries and credentials."""
+    """A copy of a part of a graph in which texts that consist of URLs have lost their queries and credentials."""
     if isinstance(value, Mapping):
-        # Where to download a model from is under properties, and no secret.
+        # Download addresses of models are under properties, and no secret.
         return {key: item if key == "properties" else _without_secrets(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_secrets(item) for item in value]

@@ -1,4 +1,4 @@
-"""What the nodes that put songs out share: how to encode them, and how to write them."""
+"""How nodes encode songs and write them to the output folder."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch import Tensor
 
 from .. import parameters
 from ..audio import vorbis
-from ..audio.encoding import Encoded, encode_song
+from ..audio.encoding import EncodedAudio, encode
 from ..audio.files import numbered_path, write_bytes
 from ..audio.formats import encoding_problems, get
 from ..audio.resample import resample, to_channels
 from ..host import current_host
 from . import metadata
 
-# The socket: a list of audio.encoding.Encoded, one per song.
+# The socket: a list of audio.encoding.EncodedAudio, one per song.
 ENCODED_AUDIO = "ACESTEP_ENCODED_AUDIO"
 HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO", "unique_id": "UNIQUE_ID"}
 
@@ -42,24 +42,24 @@ class Encoding:
         return Encoding(format, int(bit_depth), bitrate or None, rate, mix)
 
     def problems(self) -> list[str]:
-        """What is wrong whatever song comes, in words."""
+        """Problems that no song could avoid, in words."""
         tables = get(self.format).bitrates or {}
-        # What stays as it comes may be anything that the format takes; a song of ours is 48 kHz stereo.
+        # A value left on auto may be anything that the format takes; our own songs are 48 kHz stereo.
         mixes = [2, *tables] if self.channels is None else [self.channels]
         rates = [parameters.SAMPLE_RATE, *(rate for table in tables.values() for rate in table)]
         rates = rates if self.sample_rate is None else [self.sample_rate]
-        found = [
+        problems = [
             encoding_problems(self.format, mix, rate, self.bit_depth, self.bitrate_kbps)
             for mix, rate in itertools.product(mixes, rates)
         ]
-        return found[0] if all(found) else []
+        return problems[0] if all(problems) else []
 
-    def encode(self, waveform: Tensor, sample_rate: int, tags: Mapping[str, str]) -> Encoded:
+    def encode(self, waveform: Tensor, sample_rate: int, tags: Mapping[str, str]) -> EncodedAudio:
         """Encode one song `[c n]`."""
         song = waveform[None] if self.channels is None else to_channels(waveform[None], self.channels)
         if self.sample_rate is not None:
             song, sample_rate = resample(song, sample_rate, self.sample_rate), self.sample_rate
-        return encode_song(
+        return encode(
             song[0],
             sample_rate,
             format=self.format,
@@ -88,44 +88,48 @@ class Origin:
 def problem(
     format: str | None, bit_depth: str | None, bitrate: int | None, sample_rate: str | None, channels: str | None
 ) -> bool | str:
-    """What VALIDATE_INPUTS answers for the widgets of an Encoding; None stands for a linked one."""
-    chosen = {"audio_format": format, "bit_depth": bit_depth, "sample_rate": sample_rate, "channels": channels}
-    wrong = [
+    """What VALIDATE_INPUTS returns for the widgets of an Encoding; None stands for a linked one."""
+    choices = {"audio_format": format, "bit_depth": bit_depth, "sample_rate": sample_rate, "channels": channels}
+    problems = [
         f"{name.removeprefix('audio_')} is {value!r}, allowed: {', '.join(parameters.get(name).choices)}"
-        for name, value in chosen.items()
+        for name, value in choices.items()
         if value is not None and value not in parameters.get(name).choices
     ]
-    if wrong:
-        return "; ".join(wrong)
+    if problems:
+        return "; ".join(problems)
     if format is None or bit_depth is None:
         return True
     auto = parameters.AUTO
     encoding = Encoding.of(format, bit_depth, bitrate or 0, sample_rate or auto, channels or auto)
-    return "; ".join([*encoding.problems(), *_missing(format)]) or True
+    return "; ".join([*encoding.problems(), *_missing_encoder(format)]) or True
 
 
-def songs(audio: Mapping[str, Any], encoding: Encoding, origin: Origin) -> Iterator[Encoded]:
-    """Encode the songs of an AUDIO one by one; stops between two of them when the user asks to."""
+def songs(audio: Mapping[str, Any], encoding: Encoding, origin: Origin) -> Iterator[EncodedAudio]:
+    """Encode the songs of an AUDIO one by one; an interruption stops between two of them."""
     waveforms = audio["waveform"]
     for index, waveform in enumerate(waveforms):
         current_host().check_interrupted()
         yield encoding.encode(waveform, audio["sample_rate"], origin.tags(index, len(waveforms)))
 
 
-def save(song: Encoded, prefix: str, index: int, sidecar: bool) -> dict[str, str]:
-    """Write one song under the next free name and return what ComfyUI shows it by."""
-    folder = current_host().output_directory()
-    path = numbered_path(folder, _filled(prefix, index), song.format)
+def save(song: EncodedAudio, prefix: str, index: int, sidecar: bool) -> dict[str, str]:
+    """Write one song under the next free name and return ComfyUI's reference to it."""
+    path = numbered_path(current_host().output_directory(), _expand_variables(prefix, index), song.format)
     write_bytes(path, song.data)
     if sidecar:
-        text = json.dumps(facts(song, path), indent=2, ensure_ascii=False)
+        text = json.dumps(sidecar_of(song, path), indent=2, ensure_ascii=False)
         write_bytes(path.with_suffix(".json"), text.encode("utf-8"))
-    inside = path.relative_to(folder).parent.as_posix().lstrip(".")
-    return {"filename": path.name, "subfolder": inside, "type": "output"}
+    return output_reference(path)
 
 
-def facts(song: Encoded, path: Path) -> dict[str, Any]:
-    """What a sidecar says."""
+def output_reference(path: Path) -> dict[str, str]:
+    """ComfyUI's reference to a file in the output folder, for its "ui" results."""
+    subfolder = path.relative_to(current_host().output_directory()).parent
+    return {"filename": path.name, "subfolder": "" if subfolder == Path() else subfolder.as_posix(), "type": "output"}
+
+
+def sidecar_of(song: EncodedAudio, path: Path) -> dict[str, Any]:
+    """The content of a song's sidecar."""
     return {
         "file": path.name,
         "media_type": song.media_type,
@@ -138,7 +142,7 @@ def facts(song: Encoded, path: Path) -> dict[str, Any]:
     }
 
 
-def _missing(format: str) -> list[str]:
+def _missing_encoder(format: str) -> list[str]:
     if vorbis.ENCODER not in {name for name, _ in get(format).encoders.values()}:
         return []
     try:
@@ -148,8 +152,8 @@ def _missing(format: str) -> list[str]:
     return []
 
 
-def _filled(prefix: str, index: int) -> str:
-    """ComfyUI's own variables of a file name, filled in."""
+def _expand_variables(prefix: str, index: int) -> str:
+    """Replace ComfyUI's own variables in a file name prefix."""
     now = time.localtime()
     values = {
         "%batch_num%": str(index),

@@ -20,6 +20,6 @@ class RetakeNoise:
     def generate_noise(self, input_latent: dict[str, Any]) -> Tensor:
         """ComfyUI's NOISE contract: noise ``[b c t]`` for a LATENT."""
         batch, channels, frames = input_latent["samples"].shape
-        places = input_latent.get("batch_index") or range(batch)
-        base, other = (draw(seeds_at(seed, places), frames, channels) for seed in (self.seed, self._other))
+        indices = input_latent.get("batch_index") or range(batch)
+        base, other = (draw(seeds_at(seed, indices), frames, channels) for seed in (self.seed, self._other))
         return retake(base, other, self._variance).transpose(1, 2)

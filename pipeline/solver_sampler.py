@@ -12,14 +12,14 @@ from torch import Tensor
 from ..sampler.noise import seeds_for
 from ..sampler.solver import Solver, make_solver
 
-# A velocity is (x - x0) / t of another model's estimate; nearer to 0 than this the division says nothing, and the last
-# velocity stands for it. So Heun's last step is Euler's, as it is in core.
+# A velocity is (x - x0) / t of another model's estimate; below this level the division is meaningless, and the last
+# velocity is used instead. So Heun's last step is Euler's, as it is in core.
 SMALLEST_LEVEL = 1e-4
 
 
 @dataclass(frozen=True)
 class SolverSampler:
-    """A solver by name. eta: share of fresh noise per step, for the solvers that add any."""
+    """A solver by name. eta: share of fresh noise per step, for solvers that add noise."""
 
     name: str
     eta: float

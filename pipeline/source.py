@@ -1,4 +1,4 @@
-"""A source on its way in: any AUDIO, or the LATENT of an earlier run, as latents on the new timeline."""
+"""A source as latents on the edit's timeline, from any AUDIO or from the LATENT of an earlier run."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from torch import Tensor
 
 from .. import parameters
 from ..audio.resample import resample, to_stereo
-from ..audio.splice import place
-from ..audio.timeline import EditTimeline, Span, plan
+from ..audio.splice import place_on_timeline
+from ..audio.timeline import EditTimeline, Span, make_timeline
 from ..audio.waveform import non_finite
-from . import edit, vae_socket
+from . import vae_socket
+from .edit import EDIT, sample_count
 
 NO_SOURCE = "no source: connect audio, or the latent of an earlier run"
 
 
 @dataclass(frozen=True)
 class Source:
-    """latents: ``[b 64 t]`` on the new timeline. waveform: the source itself, ``[b c n]`` at 48 kHz with its own
-    channels, or None when it came as latents alone. beside: frames (start, end) that the latents say nothing of."""
+    """latents: ``[b 64 t]`` on the edit's timeline. waveform: the source itself, ``[b c n]`` at 48 kHz with its own
+    channels, or None when it came as latents alone. outside_frames: (start, end) of frames beyond the latents."""
 
-    plan: EditTimeline
+    timeline: EditTimeline
     latents: Tensor
     waveform: Tensor | None
-    beside: tuple[tuple[int, int], ...]
+    outside_frames: tuple[tuple[int, int], ...]
 
 
 def read(vae: Any, audio: dict[str, Any] | None, latent: dict[str, Any] | None, spans: tuple[Span, ...]) -> Source:
     """Bring a source to 48 kHz and onto the timeline that the spans ask for.
 
-    A LATENT goes in as it is, without a trip through the VAE; an AUDIO beside it is then only what the splice puts
-    back. Raises ValueError for neither, for NaN, and where the two do not belong together.
+    A LATENT is used as it is, without the VAE; an AUDIO beside it is then only what the splice puts back. Raises
+    ValueError for neither, for NaN, and where the two do not belong together.
     """
     waveform = None if audio is None else at_48_khz(audio)
     if latent is not None:
@@ -43,10 +44,10 @@ def read(vae: Any, audio: dict[str, Any] | None, latent: dict[str, Any] | None, 
         raise ValueError(NO_SOURCE)
     if vae is None:
         raise ValueError("source audio needs the VAE: connect the loader's vae")
-    planned = plan(waveform.shape[-1], spans, whole_frames=False)
+    timeline = make_timeline(waveform.shape[-1], spans, whole_frames=False)
     # The VAE was trained on full scale; only what it sees is limited, the splice keeps the source's own samples.
-    latents = vae_socket.encode(vae, to_stereo(place(waveform, planned)).clamp(-1, 1))
-    return Source(planned, latents, waveform, ())
+    latents = vae_socket.encode(vae, to_stereo(place_on_timeline(waveform, timeline)).clamp(-1, 1))
+    return Source(timeline, latents, waveform, ())
 
 
 def at_48_khz(audio: dict[str, Any]) -> Tensor:
@@ -63,28 +64,28 @@ def at_48_khz(audio: dict[str, Any]) -> Tensor:
 
 
 def _from_latent(latent: dict[str, Any], waveform: Tensor | None, spans: tuple[Span, ...]) -> Source:
-    latents, hop = checked(latent), parameters.FRAME_SAMPLES
+    latents, hop = checked_latents(latent), parameters.FRAME_SAMPLES
     frames = latents.shape[-1]
-    samples = edit.length(latent) or frames * hop
+    samples = sample_count(latent) or frames * hop
     if waveform is not None:
         samples = waveform.shape[-1]
-        heard = math.ceil(samples / hop)
-        if heard != frames:
+        audio_frames = math.ceil(samples / hop)
+        if audio_frames != frames:
             raise ValueError(
-                f"source audio is {heard} latent frames long, the source latent {frames}: they are not one song; "
-                "connect the audio decoded from this latent, or one of the two"
+                f"source audio is {audio_frames} latent frames long, the source latent {frames}: they are not one "
+                "song; connect the audio decoded from this latent, or one of the two"
             )
-    planned = plan(samples, spans, whole_frames=True)
-    left = planned.left // hop
-    placed = torch.zeros(*latents.shape[:2], planned.frames)
-    placed[..., left : left + frames] = latents
-    beside = ((0, left), (left + frames, planned.frames))
-    return Source(planned, placed, waveform, tuple(span for span in beside if span[0] < span[1]))
+    timeline = make_timeline(samples, spans, whole_frames=True)
+    left = timeline.left // hop
+    padded = torch.zeros(*latents.shape[:2], timeline.frames)
+    padded[..., left : left + frames] = latents
+    outside = ((0, left), (left + frames, timeline.frames))
+    return Source(timeline, padded, waveform, tuple(span for span in outside if span[0] < span[1]))
 
 
-def checked(latent: dict[str, Any]) -> Tensor:
-    """The latents of a source, ``[b 64 t]`` float32 on the CPU, refused when they are none."""
-    if edit.EDIT in latent:
+def checked_latents(latent: dict[str, Any]) -> Tensor:
+    """The latents of a source, ``[b 64 t]`` float32 on the CPU. Raises ValueError for anything else."""
+    if EDIT in latent:
         raise ValueError(
             "source latent is set up for another edit and has not been sampled: put a sampler between the two nodes"
         )
@@ -105,12 +106,12 @@ def seconds(audio: dict[str, Any] | None, latent: dict[str, Any] | None) -> floa
         return audio["waveform"].shape[-1] / audio["sample_rate"]
     if latent is None:
         raise ValueError(NO_SOURCE)
-    samples = edit.length(latent) or latent["samples"].shape[-1] * parameters.FRAME_SAMPLES
+    samples = sample_count(latent) or latent["samples"].shape[-1] * parameters.FRAME_SAMPLES
     return samples / parameters.SAMPLE_RATE
 
 
 def repeat(tensor: Tensor, batch: int) -> Tensor:
-    """A source for each of ``batch`` songs; a source that is a batch already keeps its size."""
+    """A source for each of ``batch`` songs; one that is a batch already keeps its size."""
     if len(tensor) == 1:
         return tensor.repeat(batch, *(1 for _ in tensor.shape[1:]))
     if batch not in (1, len(tensor)):

@@ -19,10 +19,11 @@ SOURCE_INPUTS = {
 def whole_source(
     edit: Edit, vae: Any, audio: dict[str, Any] | None, latent: dict[str, Any] | None, batch_size: int
 ) -> tuple[dict[str, Any], float]:
+    """The LATENT of an edit of the whole source, and its length in seconds."""
     return edit_latent(edit, source.read(vae, audio, latent, (Span(0, END),)), batch_size)
 
 
-def edit_latent(edit: Edit, found: source.Source, batch_size: int) -> tuple[dict[str, Any], float]:
-    samples = source.repeat(found.latents, batch_size)
-    made = {"samples": samples, "type": "audio", EDIT: edit, LENGTH: found.plan.total}
-    return made, found.plan.total / parameters.SAMPLE_RATE
+def edit_latent(edit: Edit, source_audio: source.Source, batch_size: int) -> tuple[dict[str, Any], float]:
+    """The LATENT that carries an edit of a source, and its length in seconds."""
+    samples, total = source.repeat(source_audio.latents, batch_size), source_audio.timeline.total
+    return {"samples": samples, "type": "audio", EDIT: edit, LENGTH: total}, total / parameters.SAMPLE_RATE

@@ -1,4 +1,4 @@
-"""The VAE socket: our VAE with the methods ComfyUI's audio VAE nodes call, and any other VAE as ours needs it."""
+"""The VAE socket: our VAE with the methods of ComfyUI's, and functions that take any VAE."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .. import parameters
 from ..audio.resample import to_stereo
 from ..host import current_host
 from ..host.protocol import Host, Progress
-from ..model.vae import Oobleck
-from . import memory_plan
-from .oom_retry import Strategy, run_with_retries
+from ..model.vae.oobleck import Oobleck
+from .memory.oom_retry import Strategy, run_with_retries
+from .memory.plan import vae_strategies
 
 
 class AudioVAE:
@@ -32,37 +32,37 @@ class AudioVAE:
         host = current_host()
         latents = samples_in.detach().float().cpu()
 
-        def run(attempt: Strategy, device: torch.device) -> Tensor:
-            with host.progress(-(-latents.shape[-1] // attempt.chunk) * len(latents)) as bar:
-                return self.oobleck.decode(latents, attempt.chunk, lambda done, _: _tick(host, bar, done))
+        def work(strategy: Strategy, device: torch.device) -> Tensor:
+            with host.progress(-(-latents.shape[-1] // strategy.chunk_frames) * len(latents)) as bar:
+                return self.oobleck.decode(latents, strategy.chunk_frames, lambda done, _: _tick(host, bar, done))
 
-        attempts = chunk_attempts(self.oobleck, host)
-        return run_with_retries(host, "decoding", [self.oobleck], attempts, run, "vae").movedim(1, -1)
+        strategies = chunk_strategies(self.oobleck, host)
+        return run_with_retries(host, "decoding", [self.oobleck], strategies, work, "vae").movedim(1, -1)
 
     def encode(self, pixel_samples: Tensor) -> Tensor:
         """Waveform ``[b n c]`` at 48 kHz to the mean latents ``[b 64 t]``, float32 on the CPU.
 
-        ComfyUI's node hands mono and surround sound over as it is; both become stereo.
+        ComfyUI's node passes mono and surround sound on unchanged; both become stereo.
         """
         host = current_host()
         waveform = to_stereo(pixel_samples.movedim(-1, 1).detach().float().cpu())
         frames = -(-waveform.shape[-1] // self.oobleck.config.hop)
 
-        def run(attempt: Strategy, device: torch.device) -> Tensor:
-            with host.progress(-(-frames // attempt.chunk) * len(waveform)) as bar:
-                return self.oobleck.encode(waveform, attempt.chunk, lambda done, _: _tick(host, bar, done))
+        def work(strategy: Strategy, device: torch.device) -> Tensor:
+            with host.progress(-(-frames // strategy.chunk_frames) * len(waveform)) as bar:
+                return self.oobleck.encode(waveform, strategy.chunk_frames, lambda done, _: _tick(host, bar, done))
 
-        attempts = chunk_attempts(self.oobleck, host)
-        return run_with_retries(host, "encoding audio", [self.oobleck], attempts, run, "vae")
+        strategies = chunk_strategies(self.oobleck, host)
+        return run_with_retries(host, "encoding audio", [self.oobleck], strategies, work, "vae")
 
     def decode_tiled(self, samples: Tensor, tile_x: int = 0, tile_y: int = 0, overlap: int = 0) -> Tensor:
-        """ComfyUI's tiled decode. Ours always goes in chunks that equal the whole, so the tile sizes change nothing."""
+        """ComfyUI's tiled decode. Our decode is always chunked, with an identical result, so the sizes are ignored."""
         return self.decode(samples)
 
 
-def chunk_attempts(oobleck: Oobleck, host: Host) -> list[Strategy]:
-    """Chunks to run through the VAE, the largest that fits first and smaller ones for when it does not."""
-    return memory_plan.vae_attempts(oobleck, host.compute_device("vae"), host.memory_info("vae"))
+def chunk_strategies(oobleck: Oobleck, host: Host) -> list[Strategy]:
+    """The chunk sizes to try, the largest that should fit first."""
+    return vae_strategies(oobleck, host.compute_device("vae"), host.memory_info("vae"))
 
 
 def decode(vae: Any, latents: Tensor) -> Tensor:

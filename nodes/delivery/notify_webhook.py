@@ -72,8 +72,8 @@ class Webhook:
 
 
 def message(song: EncodedAudio, index: int, count: int, attach: str) -> dict[str, Any]:
-    """What a webhook is told of one song; names as in the task API where it has them."""
-    made = metadata.read(song.metadata)
+    """The message about one song, in the task API's field names where it has one."""
+    properties = metadata.read(song.metadata)
     attached = {"data URI": ("audioDataURI", song.data_uri), "base64": ("audioBase64Data", song.base64)}
     name, content = attached.get(attach, ("", None))
     return {
@@ -86,7 +86,7 @@ def message(song: EncodedAudio, index: int, count: int, attach: str) -> dict[str
         "channels": song.channels,
         "duration": song.seconds,
         "size": len(song.data),
-        **{key: made[key] for key in ("title", "seed") if key in made},
+        **{key: properties[key] for key in ("title", "seed") if key in properties},
         **({name: content()} if content else {}),
     }
 
@@ -94,10 +94,10 @@ def message(song: EncodedAudio, index: int, count: int, attach: str) -> dict[str
 def _object(text: str) -> dict[str, Any]:
     """The JSON object in a text. Raises ValueError."""
     try:
-        found = json.loads(text)
-        json.dumps(found, allow_nan=False)
+        fields = json.loads(text)
+        json.dumps(fields, allow_nan=False)
     except ValueError as error:
-        raise ValueError(f"fields is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError('fields is no JSON object; write one like {"job": 7}')
-    return found
+        raise ValueError(f"fields is not valid JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise ValueError('fields is not a JSON object; write one like {"job": 7}')
+    return fields

@@ -384,7 +384,7 @@ def test_the_file_comes_with_the_message_where_asked(
 
 @pytest.mark.parametrize(
     ("fields", "says"),
-    [("{", "no JSON"), ("[1]", "no JSON object"), ('{"a": NaN}', "no JSON"), ("", True), (None, True)],
+    [("{", "not valid JSON"), ("[1]", "not a JSON object"), ('{"a": NaN}', "not valid JSON"), ("", True), (None, True)],
 )
 def test_added_fields_are_a_json_object(fields: str | None, says: str | bool) -> None:
     answer = Webhook.VALIDATE_INPUTS("https://a.example", fields, False)

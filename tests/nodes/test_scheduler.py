@@ -131,7 +131,7 @@ def test_the_plot_shows_schedule_and_run(tmp_path: Path) -> None:
     assert image.shape[0] == 1 and image.shape[3] == 3 and 0 <= image.min() < 0.3 and image.max() == 1
     assert Image.open(file).size == (image.shape[2], image.shape[1])
     graph["plot"]["inputs"]["latent"] = ["empty", 0]
-    with pytest.raises(NodeError, match="remembers no run"):
+    with pytest.raises(NodeError, match="carries no trace of a run"):
         graphs.run(tmp_path, graph=graph)
 
 
@@ -244,12 +244,12 @@ from acestep_xl import host as hosts
 from acestep_xl.host.comfy import ComfyHost
 from acestep_xl.model import random_network
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
-from acestep_xl.nodes import conditioning
-from acestep_xl.pipeline.guider import GuiderNode
+from acestep_xl.nodes.guidance import GuiderNode
+from acestep_xl.pipeline import conditioning
 from acestep_xl.nodes.sampler import Sampler
 network, encoder, _ = random_network.load()
-states = encoder.encode([Prompt("a", "b", "en", Metadata(), instruction("text2music"))])
-positive = conditioning.write(states, "text2music", ["a"])
+prompt = Prompt("a", "b", "en", Metadata(), instruction("text2music"))
+positive = conditioning.write(encoder.encode([prompt]), "text2music", [prompt])
 guider = GuiderNode().make(network, positive, "apg", 5.0, 0.0, 1.0, -0.75, 2.5, 0.0, 0.5, "standard", 1.0)[0]
 sigmas, latent = torch.linspace(1, 0, 7), {"samples": torch.zeros(1, 64, 150)}
 with hosts.use(ComfyHost()):

@@ -1,4 +1,4 @@
-"""Hints: every check says what it should, and normal use says nothing."""
+"""Advice: every check gives its message, and normal use gives none."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ import graphs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from runs import make_run
 
 from acestep_xl import parameters
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
 from acestep_xl.nodes.schedule import Schedule
-from acestep_xl.pipeline import advice, writing_systems
-from acestep_xl.pipeline.advice import Run, Steering, find, shift_of
+from acestep_xl.pipeline.advice import checks, writing_systems
+from acestep_xl.pipeline.advice.checks import advice_on
+from acestep_xl.pipeline.advice.guidance import GuidanceSettings
+from acestep_xl.pipeline.advice.run import shift_of
+from acestep_xl.pipeline.edit import Edit
+from acestep_xl.pipeline.run import PromptSize
 from acestep_xl.sampler.presets import PRESETS
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
@@ -45,7 +50,7 @@ def prompt(caption: str = "waltz", lyrics: str = "[Verse]\nla", language: str = 
 
 
 def said(text: Prompt) -> str:
-    return " | ".join(find("prompt", text))
+    return " | ".join(advice_on("prompt", text))
 
 
 def test_every_language_in_its_own_letters_says_nothing() -> None:
@@ -90,7 +95,7 @@ def test_a_foreign_word_or_line_is_no_mistake(words: str, language: str) -> None
 @given(st.text(max_size=200), st.sampled_from(parameters.LANGUAGES))
 def test_no_text_breaks_the_checks(text: str, language: str) -> None:
     clean = text.encode("utf-8", "ignore").decode()
-    find("prompt", prompt(clean, clean, language, bpm=90, key_scale="A minor", time_signature="3", duration=5.0))
+    advice_on("prompt", prompt(clean, clean, language, bpm=90, key_scale="A minor", time_signature="3", duration=5.0))
 
 
 def test_instrumental() -> None:
@@ -148,33 +153,34 @@ def test_syllables(text: str, count: int) -> None:
     assert writing_systems.syllables(text) == count
 
 
-STEERING = Steering("sft", "XL sft", 7.0, negative=False, negative_weight=1.0)
+SETTINGS = GuidanceSettings("sft", "XL sft", 7.0, has_negative=False, negative_weight=1.0)
 
 
 def test_guidance() -> None:
-    assert find("guidance", STEERING) == []
-    assert find("guidance", replace(STEERING, kind="turbo", scale=1.0)) == []
-    (told,) = find("guidance", replace(STEERING, kind="turbo", name="2B turbo", scale=7.0))
+    assert advice_on("guidance", SETTINGS) == []
+    assert advice_on("guidance", replace(SETTINGS, training="turbo", scale=1.0)) == []
+    (told,) = advice_on("guidance", replace(SETTINGS, training="turbo", model="2B turbo", scale=7.0))
     assert "2B turbo" in told and "scale to 1" in told
-    assert find("guidance", replace(STEERING, negative=True)) == []
-    assert "scale is 1" in find("guidance", replace(STEERING, negative=True, scale=1.0))[0]
-    assert "negative_weight" in find("guidance", replace(STEERING, negative=True, negative_weight=0.0))[0]
+    assert advice_on("guidance", replace(SETTINGS, has_negative=True)) == []
+    assert "scale is 1" in advice_on("guidance", replace(SETTINGS, has_negative=True, scale=1.0))[0]
+    assert "negative_weight" in advice_on("guidance", replace(SETTINGS, has_negative=True, negative_weight=0.0))[0]
 
 
 def linear(count: int, shift: float) -> tuple[float, ...]:
     return tuple(Schedule().make(count, shift, "")[0].tolist())
 
 
-def run(kind: str, count: int, shift: float, **changes: Any) -> list[str]:
-    levels = linear(count, shift)
-    plain = Run(kind, f"XL {kind}", levels, 60.0, 60.0, "text2music", "text2music", codes=False)
-    return find("run", replace(plain, **changes))
+def messages(kind: str, count: int, shift: float, stated: float | None = 60.0, **changes: Any) -> list[str]:
+    """Advice about a run of a minute whose prompt states a length, None for a prompt of another pack."""
+    spoken = None if stated is None else prompt(duration=stated or None)
+    run = make_run(model=f"XL {kind}", training=kind, sigmas=linear(count, shift), prompts=1, seconds=60.0)
+    return advice_on("run", replace(run, **{"prompts": (spoken,), **changes}))
 
 
 @pytest.mark.parametrize("kind", PRESETS)
 def test_a_checkpoints_own_numbers_say_nothing(kind: str) -> None:
     usual = PRESETS[kind]
-    assert run(kind, usual.steps, usual.shift) == run(kind, usual.steps, 1.0) == []
+    assert messages(kind, usual.steps, usual.shift) == messages(kind, usual.steps, 1.0) == []
 
 
 @pytest.mark.parametrize(
@@ -183,13 +189,13 @@ def test_a_checkpoints_own_numbers_say_nothing(kind: str) -> None:
      ("sft", 50, 9.0, "shift 9"), ("base", 32, 0.5, "shift 0.5")],
 )  # fmt: skip
 def test_far_from_a_checkpoints_numbers(kind: str, count: int, shift: float, word: str) -> None:
-    (told,) = run(kind, count, shift)
+    (told,) = messages(kind, count, shift)
     assert word in told and f"XL {kind}" in told
 
 
 def test_parts_of_a_schedule_and_unknown_checkpoints_are_left_alone() -> None:
-    assert run("unknown", 2, 9.0) == []
-    assert run("sft", 3, 3.0, sigmas=(0.5, 0.2, 0.0)) == run("sft", 3, 3.0, sigmas=(1.0, 0.6, 0.3)) == []
+    assert messages("unknown", 2, 9.0) == []
+    assert messages("sft", 3, 3.0, sigmas=(0.5, 0.2, 0.0)) == messages("sft", 3, 3.0, sigmas=(1.0, 0.6, 0.3)) == []
 
 
 @given(st.floats(0.2, 9.0), st.integers(4, 60))
@@ -203,27 +209,33 @@ def test_other_schedules_have_no_shift() -> None:
 
 
 def test_length_of_prompt_and_song() -> None:
-    assert "says 30 seconds" in run("sft", 50, 3.0, told=30.0)[0]
-    assert "no length" in run("sft", 50, 3.0, told=0.0)[0] and "30 seconds" in run("sft", 50, 3.0, told=0.0)[0]
+    assert "says 30 seconds" in messages("sft", 50, 3.0, stated=30.0)[0]
+    assert (
+        "states no length" in messages("sft", 50, 3.0, stated=0.0)[0]
+        and "30 seconds" in messages("sft", 50, 3.0, stated=0.0)[0]
+    )
     for told, seconds in ((60.0, 60.04), (61.5, 60.0), (0.0, 30.0), (0.0, 29.0), (None, 600.0), (590.0, 600.0)):
-        assert run("sft", 50, 3.0, told=told, seconds=seconds) == [], (told, seconds)
+        assert messages("sft", 50, 3.0, stated=told, seconds=seconds) == [], (told, seconds)
 
 
 def test_task_of_prompt_and_run() -> None:
-    assert "no source" in run("sft", 50, 3.0, asked="cover")[0]
-    assert "set up for repaint" in run("sft", 50, 3.0, done="repaint")[0]
-    for asked, done, codes in (("repaint", "repaint", False), (None, "cover", False), ("cover", "text2music", True)):
-        assert run("sft", 50, 3.0, asked=asked, done=done, codes=codes) == []
+    repaint, cover = Edit("repaint", None, 1.0), Edit("cover", None, 1.0)
+    assert "no source" in messages("sft", 50, 3.0, prompt_task="cover")[0]
+    assert "set up for repaint" in messages("sft", 50, 3.0, edit=repaint)[0]
+    assert messages("sft", 50, 3.0, prompt_task="repaint", edit=repaint) == []
+    assert messages("sft", 50, 3.0, prompt_task=None, edit=cover) == [], "another pack's node does not store its task"
+    codes = PromptSize(100, 300, codes=True)
+    assert messages("sft", 50, 3.0, prompt_task="cover", prompt_size=codes) == [], "codes stand for a source"
 
 
 def test_an_unknown_stage_names_the_known_ones() -> None:
     with pytest.raises(KeyError, match=r"'mixing'.*prompt, guidance, run"):
-        find("mixing", None)
+        advice_on("mixing", None)
 
 
 def test_every_check_says_what_it_looks_for() -> None:
-    for stage, checks in advice.CHECKS.items():
-        for name, check in checks.items():
+    for stage, stage_checks in checks.CHECKS.items():
+        for name, check in stage_checks.items():
             assert check.__doc__, (stage, name)
 
 
@@ -235,7 +247,7 @@ def test_the_nodes_say_their_hints(name: str, tmp_path: Path, caplog: pytest.Log
     }[name]
     graphs.run(tmp_path, settings)
     told = " | ".join(record.getMessage() for record in caplog.records)
-    words = {"scale": ["the negative prompt does nothing"], "steps": ["Cyrillic", "3 steps on", "says 200 seconds"]}
+    words = {"scale": ["the negative prompt has no effect"], "steps": ["Cyrillic", "3 steps on", "says 200 seconds"]}
     assert all(word in told for word in words[name]), told
 
 

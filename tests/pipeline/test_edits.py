@@ -628,7 +628,7 @@ def test_a_splice_without_source_audio_says_so(tmp_path: Path) -> None:
     graph = chain()
     graph["splice"] = node("Splice", audio=["decode", 0], latent=["sample3", 0])
     graph["save"]["inputs"]["audio"] = ["splice", 0]
-    with pytest.raises(NodeError, match="remembers no source audio"):
+    with pytest.raises(NodeError, match="carries no source audio"):
         edits.run(tmp_path, graph)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,16 +88,16 @@ def test_a_batch_of_different_prompts_is_its_single_runs(guidance: str) -> None:
     network, encoder, _ = random_network.load()
     prompts = [Prompt(c, y, language, Metadata(duration=6.0), instruction("text2music")) for c, y, language in PROMPTS]
 
-    def song(states: Any, seed: int, batch: int) -> torch.Tensor:
-        positive = conditioning.write(states, "text2music", ["x"] * len(states.caption))
+    def song(batch_prompts: Sequence[Prompt], seed: int, batch: int) -> torch.Tensor:
+        positive = conditioning.write(encoder.encode(batch_prompts), "text2music", batch_prompts)
         (guider,) = GuiderNode().make(network, positive, guidance, 5.0, 0.0, 1.0, -0.75, 2.5, 0.0, 0.5, "standard", 1.0)
         latent = {"samples": torch.zeros(batch, 64, 150)}
         with hosts.use(HeadlessHost([], Path("unused"), device="cpu")):
             return Sampler().sample(guider, torch.linspace(1, 0, 7), latent, seed)[0]["samples"]
 
-    together = song(encoder.encode(prompts), 11, 3)
+    together = song(prompts, 11, 3)
     for i, prompt in enumerate(prompts):
-        single = song(encoder.encode([prompt]), 11 + i, 1)
+        single = song([prompt], 11 + i, 1)
         torch.testing.assert_close(together[i : i + 1], single, rtol=0, atol=batch_tolerance(single))
     assert (together[0] - together[1]).abs().max() > 0.1
 
@@ -229,16 +230,16 @@ def test_parts_of_different_models(tmp_path: Path, split: Path) -> None:
 def test_conditioning_of_other_nodes() -> None:
     network, encoder, _ = random_network.load()
     prompt = Prompt("a", "b", "en", Metadata(), instruction("cover"))
-    made = conditioning.write(encoder.encode([prompt]), "cover", ["a"])
+    encoded = conditioning.write(encoder.encode([prompt]), "cover", [prompt])
     with pytest.raises(ValueError, match="positive has 2 entries"):
-        conditioning.read(made * 2, "positive")
+        conditioning.read(encoded * 2, "positive")
     with pytest.raises(ValueError, match="positive has no lyrics"):
-        conditioning.read([[made[0][0], {}]], "positive")
+        conditioning.read([[encoded[0][0], {}]], "positive")
     wide = conditioning.read([[torch.zeros(1, 4, 1024), {"conditioning_lyrics": torch.zeros(1, 4, 1024)}]], "positive")
     with pytest.raises(ValueError, match="1024 channels, this network reads 32"):
         conditioning.encode(network, wide, torch.device("cpu"))
 
-    coded = conditioning.read([[made[0][0], {**made[0][1], "audio_codes": [[5, 63999, 0]]}]], "positive")
+    coded = conditioning.read([[encoded[0][0], {**encoded[0][1], "audio_codes": [[5, 63999, 0]]}]], "positive")
     context = conditioning.source_context(network, coded, 20)
     told = network.detokenizer(network.tokenizer.quantizer.lookup(torch.tensor([[[5], [63999], [0]]])))
     assert torch.equal(context[0, :15, :64], told[0])
@@ -292,15 +293,15 @@ def _interrupting_bar(total: int) -> _Bar:
 
 def _guider() -> Any:
     network, encoder, _ = random_network.load()
-    states = encoder.encode([Prompt("a", "b", "en", Metadata(), instruction("text2music"))])
-    positive = conditioning.write(states, "text2music", ["a"])
+    prompt = Prompt("a", "b", "en", Metadata(), instruction("text2music"))
+    positive = conditioning.write(encoder.encode([prompt]), "text2music", [prompt])
     return GuiderNode().make(network, positive, "apg", 7.0, 0.0, 1.0, -0.75, 2.5, 0.0, 0.5, "standard", 1.0)[0]
 
 
 def test_guidance_on_a_turbo_checkpoint_is_said(caplog: pytest.LogCaptureFixture) -> None:
     network, encoder, _ = random_network.load()
-    states = encoder.encode([Prompt("a", "b", "en", Metadata(), instruction("text2music"))])
-    positive = conditioning.write(states, "text2music", ["a"])
+    prompt = Prompt("a", "b", "en", Metadata(), instruction("text2music"))
+    positive = conditioning.write(encoder.encode([prompt]), "text2music", [prompt])
     for kind, scale, said in (("sft", 7.0, False), ("turbo", 1.0, False), ("turbo", 7.0, True)):
         caplog.clear()
         network.training_kind = kind

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from full_size import SMALL, SONGS, XL, run
-from measure import attention_on_a_card, build, fake, peak
+from full_size import RUNS, SMALL, XL, execute
+from measure import build, fake, gpu_attention, peak_bytes
+from runs import make_run
 
 from acestep_xl.model.network import AceStep
-from acestep_xl.model.text import CAPTION_LIMIT, LYRIC_LIMIT, build_text_model
-from acestep_xl.model.vae import Oobleck
-from acestep_xl.model.vae_config import VAEConfig
-from acestep_xl.pipeline import memory_estimate
-from acestep_xl.pipeline.memory_estimate import Song
+from acestep_xl.model.qwen3 import build_text_model
+from acestep_xl.model.text import CAPTION_LIMIT, LYRIC_LIMIT
+from acestep_xl.model.vae.config import VAEConfig
+from acestep_xl.model.vae.oobleck import Oobleck
+from acestep_xl.pipeline.memory import estimate as memory_estimate
 
 # The estimate is never below what is taken, and not far above it.
 TOO_MUCH, TOO_MUCH_VAE = 1.5, 1.7
@@ -24,16 +25,16 @@ TOO_MUCH, TOO_MUCH_VAE = 1.5, 1.7
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-@pytest.mark.parametrize("name", SONGS)
+@pytest.mark.parametrize("name", RUNS)
 def test_a_run_takes_what_was_announced_and_not_much_less(
     name: str, dtype: torch.dtype, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if device == "cuda":
-        monkeypatch.setattr("torch.nn.functional.scaled_dot_product_attention", attention_on_a_card)
+        monkeypatch.setattr("torch.nn.functional.scaled_dot_product_attention", gpu_attention)
     with fake():
         network = build(lambda: AceStep(XL), dtype, device)
-        taken = peak(network, lambda: run(network, SONGS[name], device))
-        announced = memory_estimate.sampling(network, SONGS[name], torch.device(device))
+        taken = peak_bytes(network, lambda: execute(network, RUNS[name], device))
+        announced = memory_estimate.sampling(network, RUNS[name], torch.device(device))
     assert taken <= announced <= TOO_MUCH * taken, (taken, announced)
 
 
@@ -45,8 +46,8 @@ def test_the_vae_takes_what_was_announced(chunk: int, dtype: torch.dtype) -> Non
         vae = build(lambda: Oobleck(VAEConfig()), dtype, "cpu")
         # Waveform and latents lie in main memory, whatever the device; they are not of the chunk.
         ends = 4 * frames * (2 * 1920 + 64)
-        decoding = peak(vae, lambda: vae.decode(torch.empty(1, 64, frames), chunk)) - ends
-        encoding = peak(vae, lambda: vae.encode(torch.empty(1, 2, frames * 1920), chunk)) - ends
+        decoding = peak_bytes(vae, lambda: vae.decode(torch.empty(1, 64, frames), chunk)) - ends
+        encoding = peak_bytes(vae, lambda: vae.encode(torch.empty(1, 2, frames * 1920), chunk)) - ends
         announced = memory_estimate.vae(vae, chunk)
     assert max(decoding, encoding) <= announced <= TOO_MUCH_VAE * min(decoding, encoding), (
         decoding,
@@ -69,41 +70,51 @@ def test_the_text_encoder_takes_what_was_announced() -> None:
             model(input_ids=torch.zeros(1, CAPTION_LIMIT, dtype=torch.int64), use_cache=False)
             model.get_submodule("embed_tokens")(torch.zeros(1, LYRIC_LIMIT, dtype=torch.int64))
 
-        taken = peak(model, work)
+        taken = peak_bytes(model, work)
         announced = memory_estimate.text(model)
     assert taken <= announced <= 4 * taken, (taken, announced)
 
 
-def test_what_makes_a_run_larger_makes_its_announcement_larger() -> None:
+def test_a_larger_run_needs_more_memory() -> None:
     with torch.device("meta"):
         small, large = AceStep(SMALL).bfloat16(), AceStep(XL).bfloat16()
         wide = AceStep(XL).float()
-    card, song = torch.device("cuda"), Song(1, 1500, 1, 300, 100)
-    base = memory_estimate.sampling(large, song, card)
-    for bigger in ({"frames": 3000}, {"songs": 2}, {"lyrics": 2048}, {"references": 4}, {"negative": True}):
-        assert memory_estimate.sampling(large, replace(song, **bigger), card) > base, bigger
-    assert memory_estimate.sampling(large, replace(song, guided=False), card) < base
-    assert memory_estimate.sampling(small, song, card) < base < memory_estimate.sampling(wide, song, card)
-    assert memory_estimate.sampling(large.half(), song, card) == memory_estimate.sampling(wide, song, card), (
-        "fp16 keeps much in float32"
+    card, run = torch.device("cuda"), make_run()
+    base = memory_estimate.sampling(large, run, card)
+    larger = (
+        make_run(frames=3000),
+        make_run(songs=2),
+        make_run(lyrics=2048),
+        make_run(references=4),
+        make_run(has_negative=True),
     )
+    for longer in larger:
+        assert memory_estimate.sampling(large, longer, card) > base, longer
+    assert memory_estimate.sampling(large, make_run(scale=1.0), card) < base
+    assert memory_estimate.sampling(small, run, card) < base < memory_estimate.sampling(wide, run, card)
+    half = memory_estimate.sampling(large.half(), run, card)
+    assert half == memory_estimate.sampling(wide, run, card), "fp16 keeps much in float32"
 
 
-def test_the_documentation_tells_these_numbers() -> None:
+def test_the_documentation_shows_these_numbers() -> None:
     page = (Path(__file__).parents[2] / "docs/in-comfyui.md").read_text("utf-8")
-    told = re.findall(r"^\| (.+) \| ([\d.]+) GiB \| ([\d.]+) GiB \| ([\d.]+) GiB \|$", page, re.MULTILINE)
-    songs = {"1 minute": Song(1, 1500, 1, 400, 150), "4 minutes": Song(1, 6000, 1, 1200, 200),
-             "10 minutes": Song(1, 15000, 1, 2048, 256), "4 songs of 1 minute": Song(4, 1500, 1, 400, 150)}  # fmt: skip
+    rows = re.findall(r"^\| (.+) \| ([\d.]+) GiB \| ([\d.]+) GiB \| ([\d.]+) GiB \|$", page, re.MULTILINE)
+    sizes = {
+        "1 minute": (1, 1500, 1, 400, 150),
+        "4 minutes": (1, 6000, 1, 1200, 200),
+        "10 minutes": (1, 15000, 1, 2048, 256),
+        "4 songs of 1 minute": (4, 1500, 1, 400, 150),
+    }
     whole = replace(XL, decoder_layers=32, lyric_layers=8, timbre_layers=4)
     with torch.device("meta"):
         half, full = AceStep(whole).bfloat16(), AceStep(whole).float()
-    card, main = torch.device("cuda"), torch.device("cpu")
-    runs = {
-        name: (
-            memory_estimate.sampling(half, song, card),
-            memory_estimate.sampling(half, replace(song, guided=False), card),
-            memory_estimate.sampling(full, song, main),
+    card, cpu = torch.device("cuda"), torch.device("cpu")
+    expected = []
+    for name, size in sizes.items():
+        memory = (
+            memory_estimate.sampling(half, make_run(*size), card),
+            memory_estimate.sampling(half, make_run(*size, scale=1.0), card),
+            memory_estimate.sampling(full, make_run(*size), cpu),
         )
-        for name, song in songs.items()
-    }
-    assert told == [(name, *(f"{needed / 2**30:.1f}" for needed in run)) for name, run in runs.items()]
+        expected.append((name, *(f"{needed / 2**30:.1f}" for needed in memory)))
+    assert rows == expected

@@ -49,18 +49,19 @@ def test_a_run_of_the_wide_network_takes_what_was_announced() -> None:
     themselves: some CPUs repack one operand of a product, at most the largest weight. On cards the reserve is for it.
     """
     taken, announced, largest = measure("""
-        from full_size import SONGS, XL, run
+        from full_size import RUNS, XL, execute
         from acestep_xl.model.network import AceStep
-        from acestep_xl.pipeline import memory_estimate as memory
+        from acestep_xl.pipeline.memory import estimate as memory_estimate
+        from runs import make_run
         network = AceStep(XL).requires_grad_(False)
         for parameter in network.parameters():
             parameter.fill_(0.01)
-        song = SONGS["1 min"]
+        run = RUNS["1 min"]
         with torch.no_grad():
-            run(network, memory.Song(1, 250, 1, 10, 10), "cpu")  # kernels are loaded once
-            peak, _ = taken(lambda: run(network, song, "cpu"))
+            execute(network, make_run(1, 250, 1, 10, 10), "cpu")  # kernels are loaded once
+            peak, _ = taken(lambda: execute(network, run, "cpu"))
         largest = max(weight.numel() * weight.element_size() for weight in network.parameters())
-        print(peak, memory.sampling(network, song, torch.device("cpu")), largest)
+        print(peak, memory_estimate.sampling(network, run, torch.device("cpu")), largest)
     """)
     assert announced / 3 <= taken <= announced + ALLOCATOR + largest, (taken / GIB, announced / GIB, largest / GIB)
 
@@ -69,8 +70,8 @@ def test_decoding_ten_minutes_takes_no_more_than_one() -> None:
     """A narrow VAE with the real strides: what is taken beside weights and waveform must not grow with the song."""
     one, ten = measure("""
         from acestep_xl.model import random_network
-        from acestep_xl.model.vae import Oobleck
-        from acestep_xl.model.vae_config import VAEConfig
+        from acestep_xl.model.vae.oobleck import Oobleck
+        from acestep_xl.model.vae.config import VAEConfig
         from acestep_xl.pipeline.vae_socket import AudioVAE
         from acestep_xl import host
         from acestep_xl.host.headless import HeadlessHost

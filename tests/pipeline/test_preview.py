@@ -14,7 +14,7 @@ from torch import Tensor
 
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.pipeline import preview
-from acestep_xl.pipeline.preview import LivePreview, picture
+from acestep_xl.pipeline.preview import LivePreview, draw_latents
 
 QUIET = torch.linspace(-1, 1, 64)
 
@@ -36,7 +36,7 @@ def body(image: Image.Image) -> np.ndarray:
 
 
 def test_silence_is_dark_and_music_bright_where_it_is() -> None:
-    shown = body(picture(song(40, slice(250, 500)), QUIET, None, 0.5, 512))
+    shown = body(draw_latents(song(40, slice(250, 500)), QUIET, None, 0.5, 512))
     brightness = shown.mean(axis=(0, 2))
     assert brightness[140:240].min() > 2 * brightness[:120].max()
     assert brightness[270:].max() < 1.2 * np.mean(preview.INK) * 3
@@ -45,15 +45,15 @@ def test_silence_is_dark_and_music_bright_where_it_is() -> None:
 def test_a_faint_latent_stays_dark() -> None:
     """At the first steps the estimate says little; a picture scaled to it would say much."""
     faint = QUIET + 0.03 * torch.randn(1, 500, 64)
-    early = body(picture(faint, QUIET, None, 0.1, 512)).mean()
-    late = body(picture(song(20, slice(0, 500)), QUIET, None, 1.0, 512)).mean()
+    early = body(draw_latents(faint, QUIET, None, 0.1, 512)).mean()
+    late = body(draw_latents(song(20, slice(0, 500)), QUIET, None, 1.0, 512)).mean()
     assert early < 0.6 * late
 
 
 def test_what_is_kept_is_grey_and_what_is_made_has_colour() -> None:
     region = torch.zeros(1, 1000, 1)
     region[:, 250:500] = 1
-    shown = body(picture(song(40, slice(0, 1000)), QUIET, region, 0.5, 512))
+    shown = body(draw_latents(song(40, slice(0, 1000)), QUIET, region, 0.5, 512))
     colour = (shown.max(axis=2) - shown.min(axis=2)).mean(axis=0)
     assert colour[140:240].min() > 2 * max(colour[:120].max(), colour[270:].max())
     assert tuple(shown[0, 190]) == preview.ACCENT and tuple(shown[0, 30]) != preview.ACCENT
@@ -63,13 +63,13 @@ def test_what_is_kept_is_grey_and_what_is_made_has_colour() -> None:
 @pytest.mark.parametrize("size", [128, 512, 1024])
 @pytest.mark.parametrize("seconds", [1.0, 5.12, 60.0, 600.0])
 def test_every_length_and_batch_has_a_picture_of_that_width(seconds: float, size: int, songs: int) -> None:
-    image = picture(song(seconds, slice(0, 10), songs), QUIET, None, 1.0, size)
+    image = draw_latents(song(seconds, slice(0, 10), songs), QUIET, None, 1.0, size)
     assert image.width == size and 0.3 * size < image.height < 0.6 * size and image.mode == "RGB"
 
 
 def test_songs_of_a_batch_lie_below_each_other() -> None:
     latents = torch.cat([song(20), song(20, slice(0, 500))])
-    shown = body(picture(latents, QUIET, None, 1.0, 512))
+    shown = body(draw_latents(latents, QUIET, None, 1.0, 512))
     half = len(shown) // 2
     assert shown[half:].mean() > 3 * shown[:half].mean()
 
@@ -77,7 +77,7 @@ def test_songs_of_a_batch_lie_below_each_other() -> None:
 def test_the_bottom_line_is_the_progress() -> None:
     ends = []
     for progress in (0.0, 0.25, 1.0):
-        line = pixels(picture(song(20), QUIET, None, progress, 512))[-1]
+        line = pixels(draw_latents(song(20), QUIET, None, progress, 512))[-1]
         ends.append(int((np.abs(line - preview.ACCENT).max(axis=1) < 1).sum()))
     assert ends[0] <= 2 and abs(ends[1] - 128) <= 2 and ends[2] >= 511
 

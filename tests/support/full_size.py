@@ -6,65 +6,66 @@ from dataclasses import replace
 from functools import cache
 
 import torch
+from runs import make_run
 from transformers import Qwen3Config
 
 from acestep_xl.model.checkpoint import Networks
 from acestep_xl.model.condition import Condition
-from acestep_xl.model.config import Config, Width
+from acestep_xl.model.config import Config, StackWidth
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
-from acestep_xl.model.text import build_text_model
-from acestep_xl.model.vae import Oobleck
-from acestep_xl.model.vae_config import VAEConfig
-from acestep_xl.pipeline.memory_estimate import Song
+from acestep_xl.model.qwen3 import build_text_model
+from acestep_xl.model.vae.config import VAEConfig
+from acestep_xl.model.vae.oobleck import Oobleck
+from acestep_xl.pipeline.run import Run
 
-ENCODER = Width(2048, 6144, 16, 8, 128)
+ENCODER = StackWidth(2048, 6144, 16, 8, 128)
 # Three layers show the peak of all: nothing but the prompt's keys and values outlives a layer, and the first one's
 # attention is computed once for both halves of a guided step.
-XL = Config(Width(2560, 9728, 32, 8, 128), ENCODER, decoder_layers=3, lyric_layers=2, timbre_layers=2, pooler_layers=2,
-            text_dim=1024)  # fmt: skip
-SMALL = Config(ENCODER, ENCODER, decoder_layers=3, lyric_layers=2, timbre_layers=2, pooler_layers=2, text_dim=1024)
+LAYERS = {"decoder_layers": 3, "lyric_layers": 2, "timbre_layers": 2, "pooler_layers": 2}
+XL = Config(StackWidth(2560, 9728, 32, 8, 128), ENCODER, **LAYERS, text_dim=1024)
+SMALL = Config(ENCODER, ENCODER, **LAYERS, text_dim=1024)
 
 
-def run(network: AceStep, song: Song, device: str) -> None:
+def execute(network: AceStep, run: Run, device: str) -> None:
     """Everything a run does with the network, as the guider does it."""
-    dtype = network.null_condition_emb.dtype
-    context = torch.empty(song.songs, song.frames, 128, device=device)
-    x = torch.empty(song.songs, song.frames, 64, device=device)
-    if song.codes:
+    dtype, size = network.null_condition_emb.dtype, run.prompt_size
+    context = torch.empty(run.songs, run.frames, 128, device=device)
+    x = torch.empty(run.songs, run.frames, 64, device=device)
+    if run.uses_codes:
         network.silence = torch.empty(750, 64, device=device)
-        network.through_codes(x)
+        network.round_trip_codes(x)
 
     def condition() -> Condition:
-        n = song.prompts
-        text, lyrics = (torch.empty(n, m, 1024, dtype=dtype, device=device) for m in (song.caption, song.lyrics))
-        masks = (torch.ones(n, m, dtype=torch.bool, device=device) for m in (song.caption, song.lyrics))
+        n = len(run.prompts)
+        text, lyrics = (torch.empty(n, m, 1024, dtype=dtype, device=device) for m in (size.caption, size.lyrics))
+        masks = (torch.ones(n, m, dtype=torch.bool, device=device) for m in (size.caption, size.lyrics))
         text_mask, lyric_mask = masks
-        timbre = torch.empty(n * song.references, 750, 64, device=device)
-        owners = [item for item in range(n) for _ in range(song.references)]
+        timbre = torch.empty(n * size.references, 750, 64, device=device)
+        owners = [item for item in range(n) for _ in range(size.references)]
         states = network.encoder(text, text_mask, lyrics, lyric_mask, timbre, owners).states
         return Condition(states, None)
 
-    negative = condition() if song.negative else None
+    negative = condition() if run.negative else None
     predictor = Predictor(network, condition(), context, negative)
     velocity, against = predictor(x, 0.5, unconditional=True)
     assert against is not None and velocity.shape == x.shape
 
 
-SONGS = {
-    "1 min": Song(1, 1500, 1, 300, 100),
-    "4 min": Song(1, 6000, 1, 1000, 200),
-    "10 min": Song(1, 15000, 1, 2048, 256),
-    "batch of 4, prompts of their own": Song(4, 1500, 4, 500, 100),
-    "negative prompt": Song(2, 3000, 2, 500, 100, negative=True),
-    "long lyrics of a short song": Song(1, 250, 1, 2048, 256),
-    "four references": Song(1, 500, 1, 100, 50, references=4),
-    "cover": Song(1, 6000, 1, 500, 100, codes=True),
+RUNS = {
+    "1 min": make_run(1, 1500, 1, 300, 100),
+    "4 min": make_run(1, 6000, 1, 1000, 200),
+    "10 min": make_run(1, 15000, 1, 2048, 256),
+    "batch of 4, prompts of their own": make_run(4, 1500, 4, 500, 100),
+    "negative prompt": make_run(2, 3000, 2, 500, 100, has_negative=True),
+    "long lyrics of a short song": make_run(1, 250, 1, 2048, 256),
+    "four references": make_run(1, 500, 1, 100, 50, references=4),
+    "cover": make_run(1, 6000, 1, 500, 100, codes=True),
 }
 
 
 @cache
-def sketch() -> Networks:
+def checkpoint() -> Networks:
     """The published XL checkpoint in bf16, with text encoder and VAE, on the meta device."""
     sizes = {"hidden_size": 1024, "intermediate_size": 3072, "num_attention_heads": 16, "num_key_value_heads": 8}
     text = Qwen3Config.from_dict({**sizes, "vocab_size": 151669, "num_hidden_layers": 28, "head_dim": 128})

@@ -1,0 +1,1 @@
+"""Warnings about settings that are probably unintended."""

@@ -1,0 +1,79 @@
+"""The memory plan of a workflow, made from its graph before any node runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ... import parameters
+from ...host import current_host
+from ...host.offload.accelerator import MemoryInfo
+from ...model import demo, quantise
+from ...model.checkpoint import Networks, build_on_meta
+from ...model.network import AceStep
+from ...model.precision import choose_dtype, text_vae_dtype
+from ...parameters import ids
+from .. import model_files
+from ..graph_run import run_of
+from ..sampler_chain import Inputs, Nodes, UnknownRun, chain_of, length_of
+from .plan import MemoryPlan, make_plan
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The plan of one sampler, or, in ``unknown``, what has to be known first."""
+
+    node: str
+    plan: MemoryPlan | None
+    unknown: str = ""
+
+
+def forecast(graph: Nodes, seconds: float | None = None, card: MemoryInfo | None = None) -> list[Forecast]:
+    """The plan of every sampler of this pack in a graph in ComfyUI's API format.
+
+    seconds: the length where the graph does not state it, as with a source. card: a graphics card that computes bf16;
+    None takes the host's own device. Model files are opened for their headers only.
+    """
+    samplers = [node_id for node_id, node in graph.items() if node["class_type"] == ids.SAMPLER]
+    return [_forecast(graph, node_id, seconds, card) for node_id in samplers]
+
+
+def _forecast(graph: Nodes, node_id: str, seconds: float | None, card: MemoryInfo | None) -> Forecast:
+    host = current_host()
+    device = host.compute_device() if card is None else torch.device("cuda")
+    try:
+        chain = chain_of(graph, node_id)
+        length = length_of(chain, seconds)
+    except UnknownRun as error:
+        return Forecast(node_id, None, str(error))
+    (loader, *_) = chain.inputs_of(chain.models, ids.LOADER)
+    networks = _networks(loader, device, is_hypothetical=card is not None)
+    network = _with_speed(networks.network, chain.inputs_of(chain.models, ids.SPEED))
+    run = run_of(chain, network, length)
+    info = host.memory_info() if card is None else card
+    return Forecast(node_id, make_plan(networks._replace(network=network), run, device, info))
+
+
+def _with_speed(network: AceStep, settings: Sequence[Inputs]) -> AceStep:
+    """What the nodes for speed make of a network. settings: their inputs, the node nearest to the guider first."""
+    for inputs in reversed(settings):
+        weights, cache = inputs.get("weights", quantise.AS_LOADED), inputs.get("step_cache", 0.0)
+        # A link's value is not known before the run, so the plan assumes the setting that needs more memory.
+        network = quantise.convert(network, weights if isinstance(weights, str) else quantise.AS_LOADED)
+        network.step_cache = cache if isinstance(cache, (int, float)) else 1.0
+    return network
+
+
+def _networks(inputs: Inputs, device: torch.device, is_hypothetical: bool) -> Networks:
+    """The networks that a loader node would load. is_hypothetical: the device need not exist."""
+    if inputs["model"] == demo.NAME:
+        network, encoder, oobleck = demo.load()
+        return Networks(network, encoder.model, oobleck)
+    precision = inputs.get("precision", parameters.AUTO)
+    if is_hypothetical and precision == parameters.AUTO:
+        precision = "bf16"
+    dtype = choose_dtype(precision, device)
+    files = model_files.find(current_host(), inputs["model"], inputs["text_encoder"], inputs["vae"])
+    return build_on_meta(*files, (dtype, text_vae_dtype(dtype)))

@@ -1,0 +1,66 @@
+"""The nodes that lead to a sampler in a graph in ComfyUI's API format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..parameters import ids
+
+Node = Mapping[str, Any]
+Nodes = Mapping[str, Node]
+Inputs = Mapping[str, Any]
+
+
+class UnknownRun(ValueError):  # noqa: N818 - says what the run is
+    """The graph does not tell the run; the message says what has to be known first."""
+
+
+@dataclass(frozen=True)
+class SamplerChain:
+    """The nodes that one sampler's sockets lead to, the nearest first. guiders: modifiers and curves, then the guidance
+    node; models: nodes for speed, then the loader."""
+
+    graph: Nodes
+    sampler: Inputs
+    guiders: tuple[Node, ...]
+    models: tuple[Node, ...]
+    latent: Node
+
+    def inputs_of(self, nodes: tuple[Node, ...], node_id: str) -> list[Inputs]:
+        return [node["inputs"] for node in nodes if node["class_type"] == node_id]
+
+
+def chain_of(graph: Nodes, sampler_id: str) -> SamplerChain:
+    """The chain of a sampler of this pack. Raises UnknownRun where other packs' nodes hide part of it."""
+    sampler = graph[sampler_id]["inputs"]
+    guiders = tuple(upstream(graph, sampler.get("guider"), "guider"))
+    latent = next(upstream(graph, sampler.get("latent"), "latent"), None)
+    guidance = next((node["inputs"] for node in guiders if node["class_type"] == ids.GUIDER), None)
+    if guidance is None or latent is None:
+        raise UnknownRun("its guidance or its latent comes from nodes of another pack")
+    models = tuple(upstream(graph, guidance.get("model"), "model"))
+    if not any(node["class_type"] == ids.LOADER for node in models):
+        raise UnknownRun("its network comes from a loader of another pack")
+    return SamplerChain(graph, sampler, guiders, models, latent)
+
+
+def upstream(graph: Nodes, link: Any, socket: str) -> Iterator[Node]:
+    """The node a link comes from, and on through that node's own input of the given name."""
+    seen: set[str] = set()
+    while isinstance(link, (list, tuple)) and str(link[0]) in graph and str(link[0]) not in seen:
+        seen.add(str(link[0]))
+        node = graph[str(link[0])]
+        yield node
+        link = node["inputs"].get(socket)
+
+
+def length_of(chain: SamplerChain, source_seconds: float | None) -> float:
+    """The length of the song in seconds: the empty latent's, else ``source_seconds``. Raises UnknownRun without it."""
+    is_empty = chain.latent["class_type"] == ids.EMPTY_LATENT
+    stated = chain.latent["inputs"].get("seconds") if is_empty else None
+    length = stated if isinstance(stated, (int, float)) else source_seconds
+    if length is None:
+        raise UnknownRun("the length comes from a source; give it with --seconds")
+    return length
