@@ -77,7 +77,7 @@ class CompiledForward:
 
 def _compile_forward(mode: str) -> Callable[..., Any]:
     # torch counts the versions of a code object, one for each kind of batch and condition, and gives up at eight.
-    # A copy of the code keeps one network's count apart from another's.
+    # A copy of the code gives each network its own count.
     original = Layer.forward
     forward = types.FunctionType(original.__code__.replace(), original.__globals__, original.__name__)
     return torch.compile(forward, dynamic=True, mode="reduce-overhead" if mode == GRAPHS else None)

@@ -105,6 +105,45 @@ def from_official(config: Mapping[str, Any]) -> Config:
     )
 
 
+def to_official(config: Config) -> dict[str, Any]:
+    """The fields of the official ``config.json`` for a network; the inverse of from_official.
+
+    Raises ValueError if the encoder and the decoder differ in head_dim, for which the official config has one field.
+    """
+    if config.encoder.head_dim != config.decoder.head_dim:
+        raise ValueError(
+            f"the official config has one head_dim; the encoder's is {config.encoder.head_dim} and the decoder's "
+            f"{config.decoder.head_dim}"
+        )
+    return {
+        "hidden_size": config.decoder.hidden,
+        "intermediate_size": config.decoder.intermediate,
+        "num_attention_heads": config.decoder.heads,
+        "num_key_value_heads": config.decoder.kv_heads,
+        "head_dim": config.decoder.head_dim,
+        "encoder_hidden_size": config.encoder.hidden,
+        "encoder_intermediate_size": config.encoder.intermediate,
+        "encoder_num_attention_heads": config.encoder.heads,
+        "encoder_num_key_value_heads": config.encoder.kv_heads,
+        "num_hidden_layers": config.decoder_layers,
+        "num_lyric_encoder_hidden_layers": config.lyric_layers,
+        "num_timbre_encoder_hidden_layers": config.timbre_layers,
+        "num_attention_pooler_hidden_layers": config.pooler_layers,
+        "text_hidden_dim": config.text_dim,
+        "audio_acoustic_hidden_dim": config.latent_channels,
+        "patch_size": config.patch_size,
+        "pool_window_size": config.pool_window,
+        "fsq_dim": config.encoder.hidden,
+        "fsq_input_levels": list(config.fsq_levels),
+        "fsq_input_num_quantizers": 1,
+        "timbre_fix_frame": config.timbre_frames,
+        "sliding_window": config.sliding_window,
+        "rope_theta": config.rope_theta,
+        "rms_norm_eps": config.norm_eps,
+        "model_type": "acestep",
+    }
+
+
 def from_shapes(shapes: Shapes) -> Config:
     """Infer the config from tensor shapes in the official key layout.
 

@@ -1,4 +1,4 @@
-"""What is said about a song: captions, lyrics and metadata in the words of the project's prompt."""
+"""Captions, lyrics and metadata of a song, as the project's prompt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
 
 from . import sounds
-from .composer import Plan, beat_of, draw
+from .composer import Plan, beat_of, draw_plan
 
 LEVEL_WORDS = {"loud": ("loud", "powerful", "energetic"), "soft": ("soft", "quiet", "gentle")}
 TONE_WORDS = {True: ("bright", "sparkling", "shiny"), False: ("dark", "mellow", "muffled")}
@@ -27,7 +27,7 @@ LEAD_WORDS = {
 NOUNS = ("song", "track", "piece", "tune", "music")
 FLATS = {"C#": "Db", "D#": "Eb", "F#": "Gb", "G#": "Ab", "A#": "Bb"}
 INSTRUMENTAL = "[Instrumental]"
-# What can be told wrongly, and the fields of a plan that it consists of.
+# Facts that a prompt can get wrong, and the fields of a plan that make them up.
 FACTS = {
     "tempo": ("bpm",),
     "key": ("tonic", "mode"),
@@ -52,7 +52,7 @@ def caption(plan: Plan, rng: np.random.Generator, omit: float = 0.0) -> str:
     if rng.random() < 0.5:
         first.append(tempo_word(plan.bpm))
     if rng.random() < 0.3:
-        rest.append(f"in {spelled(plan, rng)}")
+        rest.append(f"in {spell_key(plan, rng)}")
     if rng.random() < 0.2:
         rest.append(f"{plan.bpm} bpm")
     first, rest = ([word for word in words if rng.random() >= omit] for words in (first, rest))
@@ -62,14 +62,14 @@ def caption(plan: Plan, rng: np.random.Generator, omit: float = 0.0) -> str:
     return ", ".join([head, *rest]) if rng.random() < 0.8 else ", ".join([*rest, head])
 
 
-def spelled(plan: Plan, rng: np.random.Generator) -> str:
-    """The key, sometimes by its flat."""
+def spell_key(plan: Plan, rng: np.random.Generator) -> str:
+    """The key, sometimes spelled with a flat."""
     note = sounds.PITCH_CLASSES[plan.tonic]
     return f"{FLATS.get(note, note) if rng.random() < 0.4 else note} {plan.mode}"
 
 
 def lyrics(plan: Plan) -> str:
-    """The voice's lines under section tags, or the word for none."""
+    """The voice's lines under section tags, or the tag for instrumental music."""
     if plan.lead != "voice":
         return INSTRUMENTAL
     half = -(-len(plan.lines) // 2)
@@ -78,20 +78,22 @@ def lyrics(plan: Plan) -> str:
 
 
 def near_tempo(plan: Plan, rng: np.random.Generator) -> int:
-    """A tempo that has no beat of its own and falls on the plan's."""
+    """Any tempo for which the plan's beat is the nearest."""
     low, high = (round(plan.bpm * factor) for factor in (0.9, 1.12))
     return int(rng.choice([bpm for bpm in range(low, high + 1) if beat_of(bpm) == plan.beat]))
 
 
-def mistaken(plan: Plan, rng: np.random.Generator, wrong: Mapping[str, float]) -> Plan:
-    """A plan as someone describes it who is wrong now and then: with its probability in wrong, 0 where it is not there,
-    each of FACTS is another song's."""
-    other = draw(int(rng.integers(2**31)), plan.seconds)
-    told = {}
+def with_mistakes(plan: Plan, rng: np.random.Generator, wrong: Mapping[str, float]) -> Plan:
+    """The plan as a caption with mistakes describes it: each of FACTS is another song's with its probability in wrong.
+
+    A fact that wrong does not list is always right.
+    """
+    other = draw_plan(int(rng.integers(2**31)), plan.seconds)
+    described = {}
     for fact, names in FACTS.items():
-        said = plan if rng.random() >= wrong.get(fact, 0.0) else other
-        told |= {name: getattr(said, name) for name in names}
-    return replace(plan, **told)
+        source = plan if rng.random() >= wrong.get(fact, 0.0) else other
+        described |= {name: getattr(source, name) for name in names}
+    return replace(plan, **described)
 
 
 def prompt(
@@ -99,16 +101,16 @@ def prompt(
 ) -> Prompt:
     """Everything the text encoder reads for a plan.
 
-    With omit, caption words and metadata are left out at random; near: how often another tempo is said that falls on
-    the plan's.
+    omit: probability of leaving out each caption word and metadata field; near: probability of another tempo with the
+    same beat.
     """
     if rng.random() < near:
         plan = replace(plan, bpm=near_tempo(plan, rng))
-    keep = rng.random(3) >= omit
+    included = rng.random(3) >= omit
     metadata = Metadata(
-        bpm=plan.bpm if keep[0] else None,
-        time_signature=str(plan.metre) if keep[1] else None,
-        key_scale=spelled(plan, rng) if keep[2] else None,
+        bpm=plan.bpm if included[0] else None,
+        time_signature=str(plan.metre) if included[1] else None,
+        key_scale=spell_key(plan, rng) if included[2] else None,
         duration=float(plan.seconds),
     )
     language = "en" if plan.lead == "voice" else "unknown"
@@ -116,9 +118,9 @@ def prompt(
 
 
 def sound_only(plan: Plan, task: str) -> Prompt:
-    """A prompt that tells how a song sounds, and neither its tempo nor its metre nor its key."""
+    """A prompt that describes the sound of a song, but neither tempo nor metre nor key."""
     words = (LEVEL_WORDS[plan.level][0], TONE_WORDS[plan.bright][0])
     rest = (DRUM_WORDS[plan.drums][0], CHORD_WORDS[plan.chords][0], LEAD_WORDS[plan.lead][0])
-    said = ", ".join([f"{', '.join(words)} {NOUNS[0]}", *rest])
+    caption = ", ".join([f"{', '.join(words)} {NOUNS[0]}", *rest])
     language = "en" if plan.lead == "voice" else "unknown"
-    return Prompt(said, lyrics(plan), language, Metadata(duration=float(plan.seconds)), instruction(task))
+    return Prompt(caption, lyrics(plan), language, Metadata(duration=float(plan.seconds)), instruction(task))

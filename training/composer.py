@@ -1,7 +1,7 @@
-"""Songs from a seed: what is drawn is what is rendered, and what the caption says.
+"""Songs from a seed, rendered exactly as they are drawn and captioned.
 
-A song is drawn as a `Plan` (all choices), written as a `Score` (amplitudes per frame and starts of one-shots) and
-rendered to a waveform. Everything that starts, starts at a frame of 40 ms.
+A song is drawn as a `Plan` (all choices), written as a `Score` (amplitudes per frame and one-shots) and rendered to a
+waveform. Everything starts on a frame of 40 ms.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from . import sounds
 from .sounds import HOP, SPAN
 
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
-# Degrees of the scale, one per bar: away from the tonic and back.
+# Degrees of the scale, one for each bar: away from the tonic and back.
 PROGRESSION = (0, 3, 4, 0)
-# Notes of the chord that a lead plays on the half beats of a bar; which of the two a song has is not said.
+# Notes of the chord that a lead plays on the half beats of a bar; the prompt does not say which of the two.
 MELODIES = ((0, 2, 1, 2, 0, 1, 2, 1), (2, 1, 0, 1, 2, 1, 0, 1))
 CHORDS = ("pad", "piano")
-# Beats are whole tokens of two frames, so that every bar of a song is alike; in frames, and as the bpm that they are
-# called. Neighbours are at least 8 percent apart.
+# Beats in frames: whole tokens of two frames, so that all bars of a song are alike; and their nominal bpm, at least 8
+# percent apart.
 BEATS = tuple(range(10, 25, 2))
 TEMPI = tuple(round(60 * sounds.RATE / HOP / beat) for beat in BEATS)
 LEVELS = {"loud": 1.0, "soft": 0.4}
@@ -31,7 +31,7 @@ PART_GAIN = {"intro": 0.8, "verse": 0.85, "chorus": 1.15}
 
 
 def beat_of(bpm: float) -> int:
-    """Frames of the beat that is nearest to a tempo, as a ratio."""
+    """Frames of the beat that is nearest to a tempo by ratio."""
     return min(BEATS, key=lambda beat: abs(math.log(bpm * beat * HOP / (60 * sounds.RATE))))
 
 
@@ -69,8 +69,11 @@ class Plan:
 
 @dataclass
 class Score:
-    """Amplitudes `[t 12]` of the pitch classes in octave 4 (chords), 5 (lead) and 6 with 7 (shine), `[t]` of hat and
-    snare, and one-shots as (name, frame, amplitude). parts: (name, first frame) of the sections."""
+    """Amplitudes of everything that sounds.
+
+    chords, lead, shine: `[t 12]`, the pitch classes in octave 4, 5, and 6 with 7; hat, snare: `[t]`; shots: one-shots
+    as (name, frame, amplitude); parts: (name, first frame) of the sections.
+    """
 
     chords: np.ndarray
     lead: np.ndarray
@@ -81,15 +84,15 @@ class Score:
     parts: list[tuple[str, int]] = field(default_factory=list)
 
 
-def empty(frames: int) -> Score:
+def empty_score(frames: int) -> Score:
     """A score in which nothing sounds."""
     chords, lead, shine = np.zeros((3, frames, 12))
     hat, snare = np.zeros((2, frames))
     return Score(chords, lead, shine, hat, snare)
 
 
-def draw(seed: int, seconds: int) -> Plan:
-    """A song of that length; the same seed gives the same song."""
+def draw_plan(seed: int, seconds: int) -> Plan:
+    """A song of this length; the same seed gives the same song."""
     rng = np.random.default_rng(seed)
     mode = str(rng.choice(("major", "minor")))
     lead = str(rng.choice(("voice", "pluck", "none"), p=(0.3, 0.45, 0.25)))
@@ -115,7 +118,7 @@ def draw(seed: int, seconds: int) -> Plan:
 
 
 def triad(plan: Plan, degree: int) -> tuple[int, int, int]:
-    """Pitch classes of the chord on a degree of the scale; the minor key's fifth degree is major."""
+    """Pitch classes of the chord on a degree of the scale; in minor the fifth degree is a major chord."""
     scale = SCALES[plan.mode]
     root, third, fifth = (scale[(degree + step) % 7] for step in (0, 2, 4))
     if plan.mode == "minor" and degree == 4:
@@ -124,14 +127,14 @@ def triad(plan: Plan, degree: int) -> tuple[int, int, int]:
 
 
 def part_of(bar: int) -> str:
-    """The first bar is an intro; every four bars verse and chorus take turns."""
+    """The first bar is an intro; then verse and chorus alternate every four bars."""
     return "intro" if bar == 0 else "chorus" if bar // 4 % 2 else "verse"
 
 
-def score(plan: Plan) -> Score:
-    """Write a plan out."""
+def write_score(plan: Plan) -> Score:
+    """The score of a plan."""
     t = plan.frames
-    out = empty(t)
+    out = empty_score(t)
     bar, start = 0, 0
     while start < t:
         part = part_of(bar)
@@ -148,7 +151,7 @@ def score(plan: Plan) -> Score:
 
 
 def _bar(plan: Plan, out: Score, part: str, chord: tuple[int, int, int], marks: list[int]) -> None:
-    """One bar. marks: its half beats in frames, the next bar's first included."""
+    """Write one bar. marks: its half beats in frames, including the next bar's first."""
     gain = PART_GAIN[part]
     beats = marks[::2]
     _chords(plan, out, chord, beats, gain)
@@ -161,7 +164,7 @@ def _bar(plan: Plan, out: Score, part: str, chord: tuple[int, int, int], marks: 
 
 
 def _chords(plan: Plan, out: Score, chord: tuple[int, int, int], beats: list[int], gain: float) -> None:
-    """A pad is held for the bar, a piano struck on every beat."""
+    """A pad sustains for the bar, a piano strikes every beat."""
     spans = [(beats[0], beats[-1])] if plan.chords == "pad" else list(itertools.pairwise(beats))
     for start, end in spans:
         envelope = _envelope(end - start, 0.045 if plan.chords == "pad" else 0.11) * gain
@@ -173,11 +176,11 @@ def _chords(plan: Plan, out: Score, chord: tuple[int, int, int], beats: list[int
 
 def _lead(plan: Plan, out: Score, chord: tuple[int, int, int], marks: list[int], gain: float) -> None:
     """A pluck plays half beats, a voice sings beats."""
-    voice = plan.lead == "voice"
-    starts = marks[::2] if voice else marks
+    is_voice = plan.lead == "voice"
+    starts = marks[::2] if is_voice else marks
     for number, (start, end) in enumerate(itertools.pairwise(starts)):
         pitch = chord[MELODIES[plan.melody][number]]
-        if voice:
+        if is_voice:
             envelope = _swell(end - start) * gain
             _add(out.lead, start, pitch, 0.13 * envelope)
             _add(out.shine, start, pitch, (0.03 if plan.bright else 0.012) * envelope)
@@ -189,7 +192,7 @@ def _lead(plan: Plan, out: Score, chord: tuple[int, int, int], marks: list[int],
 
 
 def _drums(plan: Plan, out: Score, marks: list[int], gain: float) -> None:
-    """Hats on half beats, the kick on the first beat and in the middle, the snare on the others."""
+    """Hats on half beats, the kick on the first beat and in the middle of four, the snare on the others."""
     for number, start in enumerate(marks[:-1]):
         if start >= len(out.hat):
             return
@@ -205,14 +208,14 @@ def _drums(plan: Plan, out: Score, marks: list[int], gain: float) -> None:
 
 
 def _envelope(length: int, decay: float) -> np.ndarray:
-    """Struck: full in the first frame, decaying by that share a frame, let go in the last one."""
+    """A struck note: full in the first frame, decaying by a constant ratio, released in the last."""
     envelope = (1 - decay) ** np.arange(length)
     envelope[-1:] *= 0.3
     return envelope
 
 
 def _swell(length: int) -> np.ndarray:
-    """Sung: up over three frames, with a slow tremolo, down in the last two."""
+    """A sung note: rises over three frames, with a slow tremolo, and falls in the last two."""
     frame = np.arange(length)
     envelope = np.minimum(1, (frame + 1) / 3) * (1 - 0.15 * (frame // 2 % 2))
     envelope[-2:] *= (0.6, 0.2)[-len(envelope[-2:]) :]
@@ -245,9 +248,9 @@ def render(score: Score) -> np.ndarray:
     return wave.astype(np.float32)
 
 
-def song(plan: Plan) -> np.ndarray:
+def render_song(plan: Plan) -> np.ndarray:
     """A plan's waveform `[2 n]`."""
-    return render(score(plan))
+    return render(write_score(plan))
 
 
 assert SPAN == 2 * HOP

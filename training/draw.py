@@ -1,4 +1,4 @@
-"""Pictures of what the demo checkpoint makes, for `docs/demo-model.md`: `python -m training.draw`. Needs matplotlib."""
+"""Draws songs of the demo checkpoint for `docs/demo-model.md`: `python -m training.draw`. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .generate import Checkpoint
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 SONGS, SEED = 3, 500
-FLOOR = -70.0  # decibels below the loudest, black in a spectrogram
+FLOOR = -70.0  # decibels; black in a spectrogram
 SIZE = 2048
 
 
 def decibels(wave: np.ndarray) -> np.ndarray:
-    """`[frequencies frames]` of the middle of `[2 n]`, from the loudest down to FLOOR."""
+    """The spectrogram `[frequencies frames]` of the mid channel of `[2 n]`, relative to its peak."""
     window = torch.hann_window(SIZE)
     spectrum = torch.stft(torch.tensor(wave.mean(axis=0)), SIZE, 480, window=window, return_complex=True).abs()
     return (20 * torch.log10(spectrum / spectrum.max() + 1e-9)).clamp_min(FLOOR).numpy()
 
 
 def picture(waves: Sequence[tuple[str, np.ndarray]], path: Path, mark: tuple[float, float] | None = None) -> None:
-    """Waveform and spectrogram of each titled waveform `[2 n]`, one under the other; mark: seconds made anew."""
+    """Draw titled waveforms `[2 n]` with their spectrograms; mark: start and end of the repainted seconds."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 3.4 * len(waves)), layout="constrained")
@@ -37,13 +37,13 @@ def picture(waves: Sequence[tuple[str, np.ndarray]], path: Path, mark: tuple[flo
         seconds = wave.shape[1] / sounds.RATE
         above.plot(np.linspace(0, seconds, wave.shape[1])[::24], wave.mean(axis=0)[::24], linewidth=0.3)
         above.set(xlim=(0, seconds), ylim=(-1, 1), xticks=[], title=title)
-        shown = decibels(wave)[: 12000 * SIZE // sounds.RATE]
-        below.imshow(shown, origin="lower", aspect="auto", extent=(0, seconds, 0, 12), cmap="magma")
+        spectrogram = decibels(wave)[: 12000 * SIZE // sounds.RATE]
+        below.imshow(spectrogram, origin="lower", aspect="auto", extent=(0, seconds, 0, 12), cmap="magma")
         below.set(yscale="symlog", ylim=(0.04, 12), yticks=(0.1, 0.3, 1, 3, 10), ylabel="kHz")
         below.set_yticklabels(["0.1", "0.3", "1", "3", "10"])
-        for place in mark or ():
+        for second in mark or ():
             for axis in (above, below):
-                axis.axvline(place, color="tab:green")
+                axis.axvline(second, color="tab:green")
     axes[-1].set_xlabel("seconds")
     figure.savefig(path, dpi=80)
 
@@ -52,19 +52,19 @@ def main() -> None:
     checkpoint = Checkpoint(*demo.load())
     cases = held_out.cases(SONGS, evaluate.SECONDS, first=held_out.FIRST + SEED)
     frames = evaluate.SECONDS * sounds.RATE // sounds.HOP
-    made = generate.songs(
+    latents = generate.songs(
         checkpoint, [prompt for _, prompt in cases], frames, scale=7.0, steps=generate.STEPS, seed=SEED
     )
     titles = [f"{plan.bpm} bpm, {plan.key}: {prompt.caption}" for plan, prompt in cases]
-    picture(list(zip(titles, generate.decoded(checkpoint, made), strict=True)), IMAGES / "demo_songs.png")
+    picture(list(zip(titles, generate.decode(checkpoint, latents), strict=True)), IMAGES / "demo_songs.png")
 
     ((plan, prompt),) = held_out.cases(1, evaluate_edits.REPAINT_SECONDS, "repaint", held_out.FIRST + 20_000)
     source, mask = evaluate_edits.sources(checkpoint, [plan]), torch.zeros(1, plan.frames, 1)
     first, last = evaluate_edits.REGION
     mask[:, first * sounds.RATE // sounds.HOP : last * sounds.RATE // sounds.HOP] = 1
-    anew = generate.repaints(checkpoint, [prompt], source, mask, scale=7.0, steps=generate.STEPS, seed=SEED)
-    after = generate.decoded(checkpoint, anew)[0]
-    waves = [("the source", composer.song(plan)), ("repainted between the lines", after)]
+    repainted = generate.repaints(checkpoint, [prompt], source, mask, scale=7.0, steps=generate.STEPS, seed=SEED)
+    after = generate.decode(checkpoint, repainted)[0]
+    waves = [("the source", composer.render_song(plan)), ("repainted between the lines", after)]
     picture(waves, IMAGES / "demo_repaint.png", evaluate_edits.REGION)
 
 

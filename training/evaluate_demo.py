@@ -1,4 +1,4 @@
-"""Measures the demo checkpoint and writes the page: `python -m training.evaluate_demo`."""
+"""Measures the demo checkpoint and writes `docs/benchmarks/demo-model.md`: `python -m training.evaluate_demo`."""
 
 from __future__ import annotations
 
@@ -17,23 +17,27 @@ from .make import CHECKPOINT, ROOT
 logger = logging.getLogger(__name__)
 
 
-def trained(folder: Path) -> Checkpoint:
-    """The three parts of a packed checkpoint, in float32 on the CPU. Raises CheckpointError where it is damaged."""
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """The three networks of a packed checkpoint, in float32 on the CPU. Raises CheckpointError if it is damaged."""
     return Checkpoint(*demo.load(folder))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate_demo", description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="what make packed")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks", help="folder for the page")
-    parser.add_argument("--quick", action="store_true", help="a fifth of the songs")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=CHECKPOINT, help="folder of the checkpoint (build/demo_checkpoint)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "docs" / "benchmarks", help="folder for the page (docs/benchmarks)"
+    )
+    parser.add_argument("--quick", action="store_true", help="measure a fifth of the songs")
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(given.threads)
-    sizes = evaluate.Sizes(12, 1, 6, 8, 40) if given.quick else evaluate.Sizes()
-    page = evaluate.report(trained(given.checkpoint), sizes, logger.info)
-    logger.info("%s", evaluate.write(page, given.output))
+    torch.set_num_threads(options.threads)
+    sizes = evaluate.Sizes(12, 1, 6, 8, 40) if options.quick else evaluate.Sizes()
+    page = evaluate.report(load_checkpoint(options.checkpoint), sizes, logger.info)
+    logger.info("%s", evaluate.write_page(page, options.output))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Makes the demo checkpoint from a seed: `python -m training.make`. A stopped run goes on where it was."""
+"""Trains the demo checkpoint from a seed: `python -m training.make`. An interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -17,30 +17,34 @@ ROOT = Path(__file__).parent.parent
 CHECKPOINT = ROOT / "build" / "demo_checkpoint"
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.make", description=__doc__)
     defaults = objective.Settings()
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--steps", type=int, default=defaults.steps, help="training steps")
     parser.add_argument("--threads", type=int, default=defaults.threads, help="CPU threads")
-    parser.add_argument("--work", type=Path, default=ROOT / "build" / "demo", help="folder for the state of the run")
-    parser.add_argument("--output", type=Path, default=CHECKPOINT, help="folder for the checkpoint")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / "build" / "demo", help="folder for the training state (build/demo)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=CHECKPOINT, help="folder for the checkpoint (build/demo_checkpoint)"
+    )
     return parser.parse_args()
 
 
 def main() -> None:
-    given, started = arguments(), time.time()
+    options, started = parse_arguments(), time.time()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    scale = train_vae.scales()
-    logger.info("VAE made in %.0f s", time.time() - started)
-    settings = objective.Settings(seed=given.seed, steps=given.steps, threads=given.threads)
-    train_transformer.train(given.work, scale, settings)
-    size = finish(given.work, scale, given.output, given.seed)
-    logger.info("%s: %.1f MB, %.0f minutes in all", given.output, size / 1e6, (time.time() - started) / 60)
+    scale = train_vae.calibrate_scale()
+    logger.info("VAE calibrated in %.0f s", time.time() - started)
+    settings = objective.Settings(seed=options.seed, steps=options.steps, threads=options.threads)
+    train_transformer.train(options.work, scale, settings)
+    size = pack_with_card(options.work, scale, options.output, options.seed)
+    logger.info("%s: %.1f MB, %.0f minutes in all", options.output, size / 1e6, (time.time() - started) / 60)
 
 
-def finish(work: Path, scale: np.ndarray, output: Path, seed: int) -> int:
-    """Pack the state of a run with its card; returns the size in bytes."""
+def pack_with_card(work: Path, scale: np.ndarray, output: Path, seed: int) -> int:
+    """Pack a training state with its model card; returns the size in bytes."""
     state = work / "state.pt"
     saved = torch.load(state, map_location="cpu", weights_only=True)
     values = {name: value.numel() for name, value in saved["values"].items()}

@@ -1,6 +1,6 @@
-"""Musical measurements of audio with librosa. Thresholds are set on composed songs, never on a model's.
+"""Musical measurements of audio with librosa, with thresholds calibrated on composed songs, never on a model's.
 
-Loudness, brightness and drums are each one number of the audio against a threshold; tempo and key are estimates.
+Loudness, brightness and drums are each a number compared with a threshold; tempo and key are estimates.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ PROFILES = {
     "major": (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081),
     "minor": (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052),
 }
-# Hertz: what overtones and what only drums fill.
+# Hertz: the bands of overtones and of drums alone.
 BANDS = {"bright": (950.0, 4300.0), "drums": (5500.0, 11000.0)}
 
 
 @dataclass(frozen=True)
-class Measured:
-    """tempo: beats per minute; key: such as "C# minor"; the rest are the numbers that thresholds divide."""
+class Measurement:
+    """tempo: beats per minute; key: such as "C# minor"; the rest are compared with thresholds."""
 
     tempo: float
     key: str
@@ -41,18 +41,18 @@ class Measured:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Above: loud, bright, with drums."""
+    """Above them a song is loud, bright, and has drums."""
 
     loudness: float
     brightness: float
     drums: float
 
 
-def measure(wave: np.ndarray) -> Measured:
-    """Of `[2 n]` at 48 kHz."""
+def measure(wave: np.ndarray) -> Measurement:
+    """Measure a waveform `[2 n]` at 48 kHz."""
     mono = librosa.resample(wave.mean(axis=0).astype(np.float32), orig_sr=sounds.RATE, target_sr=RATE)
     level = float(np.sqrt((mono**2).mean())) + 1e-9
-    # A little noise far below the music, so that digital silence has a spectrum.
+    # Noise far below the music gives digital silence a spectrum.
     mono = mono / level + 1e-4 * np.random.default_rng(0).standard_normal(len(mono)).astype(np.float32)
     power = np.abs(librosa.stft(mono, n_fft=2048, hop_length=HOP)) ** 2
     frequency = librosa.fft_frequencies(sr=RATE, n_fft=2048)
@@ -60,7 +60,7 @@ def measure(wave: np.ndarray) -> Measured:
     shares = {
         name: power[(frequency >= low) & (frequency < high)].sum(axis=0) / total for name, (low, high) in BANDS.items()
     }
-    return Measured(
+    return Measurement(
         tempo(mono),
         key(mono),
         20 * np.log10(level),
@@ -87,34 +87,34 @@ def key(mono: np.ndarray) -> str:
     return max(scores, key=lambda name: scores[name])
 
 
-def tempo_agrees(found: float, wanted: float) -> bool:
-    return any(abs(found / (wanted * factor) - 1) <= TEMPO_TOLERANCE for factor in OCTAVES)
+def tempo_agrees(estimate: float, bpm: float) -> bool:
+    return any(abs(estimate / (bpm * factor) - 1) <= TEMPO_TOLERANCE for factor in OCTAVES)
 
 
-def obeyed(found: Measured, plan: Plan, limits: Thresholds) -> dict[str, bool]:
-    """Which wishes of a plan the audio fulfils."""
+def fulfilled(song: Measurement, plan: Plan, limits: Thresholds) -> dict[str, bool]:
+    """Which wishes of a plan the song fulfils."""
     return {
-        "tempo": tempo_agrees(found.tempo, plan.bpm),
-        "key": found.key == plan.key,
-        "drums": (found.drums > limits.drums) == plan.drums,
-        "loud or soft": (found.loudness > limits.loudness) == (plan.level == "loud"),
-        "bright or dark": (found.brightness > limits.brightness) == plan.bright,
+        "tempo": tempo_agrees(song.tempo, plan.bpm),
+        "key": song.key == plan.key,
+        "drums": (song.drums > limits.drums) == plan.drums,
+        "loud or soft": (song.loudness > limits.loudness) == (plan.level == "loud"),
+        "bright or dark": (song.brightness > limits.brightness) == plan.bright,
     }
 
 
 def calibrate(seed: int, songs: int, seconds: int) -> Thresholds:
-    """Thresholds that divide composed songs best."""
-    plans = [composer.draw(seed + i, seconds) for i in range(songs)]
-    found = [measure(composer.song(plan)) for plan in plans]
+    """The thresholds that best separate composed songs."""
+    plans = [composer.draw_plan(seed + i, seconds) for i in range(songs)]
+    measurements = [measure(composer.render_song(plan)) for plan in plans]
     return Thresholds(
-        divide([m.loudness for m in found], [plan.level == "loud" for plan in plans]),
-        divide([m.brightness for m in found], [plan.bright for plan in plans]),
-        divide([m.drums for m in found], [plan.drums for plan in plans]),
+        best_threshold([m.loudness for m in measurements], [plan.level == "loud" for plan in plans]),
+        best_threshold([m.brightness for m in measurements], [plan.bright for plan in plans]),
+        best_threshold([m.drums for m in measurements], [plan.drums for plan in plans]),
     )
 
 
-def divide(values: Sequence[float], high: Sequence[bool]) -> float:
-    """The threshold with the fewest values on the wrong side; the middle of the widest such gap."""
+def best_threshold(values: Sequence[float], high: Sequence[bool]) -> float:
+    """The threshold with the fewest values on the wrong side, in the middle of the widest such gap."""
     ordered = sorted(zip(values, high, strict=True))
     wrong = sum(not is_high for _, is_high in ordered)  # everything counted as high
     best, cut = (wrong, 0.0), ordered[0][0] - 1.0
@@ -126,7 +126,7 @@ def divide(values: Sequence[float], high: Sequence[bool]) -> float:
 
 
 def beat_offset(wave: np.ndarray, start: float, period: float) -> float:
-    """How far, in periods from -0.5 to 0.5, the onsets lie from a grid of half beats.
+    """Offset of the onsets from a grid of half beats, in periods from -0.5 to 0.5.
 
     wave: `[2 n]` at 48 kHz that begins at ``start`` seconds of a song whose grid begins at 0; period: seconds.
     """

@@ -1,8 +1,8 @@
-"""Teaches the text encoder what prompts say, before there is any music.
+"""Pretrains the text encoder on prompts alone, before the music.
 
-The transformer's first layer begins by averaging all condition tokens. So the encoder learns states whose average tells
-every fact of the plan to a linear readout; `first_weights.py` builds that readout into the first cross-attention.
-Prompts cost half a millisecond each and music a hundred times as much, so this is the cheap place to learn words.
+The transformer's first layer initially averages all condition tokens. So the encoder learns states from whose average a
+linear readout recovers every fact of the plan; `initial_weights.py` builds that readout into the first cross-attention.
+A prompt costs half a millisecond and music a hundred times as much, so words are cheapest to learn here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .composer import Plan
 
 logger = logging.getLogger(__name__)
 SIZE, RATE = 32, 4e-3
-NOTHING = 1  # condition tokens beside caption and lyrics: the timbre's
+TIMBRE_TOKENS = 1  # in the condition, beside caption and lyrics
 FACTS: dict[str, tuple[object, ...]] = {
     "beat": composer.BEATS,
     "tonic": tuple(range(12)),
@@ -32,64 +32,65 @@ FACTS: dict[str, tuple[object, ...]] = {
     "chords": composer.CHORDS,
     "lead": ("voice", "pluck", "none"),
 }
-TOLD = sum(map(len, FACTS.values()))
+FACT_COUNT = sum(map(len, FACTS.values()))
 
 
-def places() -> dict[str, slice]:
-    """Where each fact lies among the TOLD numbers."""
-    out, at = {}, 0
+def fact_slices() -> dict[str, slice]:
+    """The position of each fact among the FACT_COUNT numbers."""
+    slices, start = {}, 0
     for name, values in FACTS.items():
-        out[name] = slice(at, at + len(values))
-        at += len(values)
-    return out
+        slices[name] = slice(start, start + len(values))
+        start += len(values)
+    return slices
 
 
-def truth(plan: Plan) -> list[float]:
-    """`[TOLD]` 1 for what a plan is and -1 for everything else."""
+def fact_targets(plan: Plan) -> list[float]:
+    """The targets `[FACT_COUNT]` of a plan: 1 for its values, -1 for all others."""
     return [1.0 if getattr(plan, name) == value else -1.0 for name, values in FACTS.items() for value in values]
 
 
 def examples(seed: int, tokenizer: Tokenizer) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Caption ids `[b n]` with their mask, tokens of the whole condition `[b]`, truths `[b TOLD]`."""
+    """Caption ids `[b n]` with their mask, the number of tokens of the condition `[b]`, and targets `[b
+    FACT_COUNT]`."""
     rng = np.random.default_rng((seed, 5))
-    rows, totals, truths = [], [], []
+    rows, totals, targets = [], [], []
     for number in range(SIZE):
-        plan = composer.draw(seed * 1000 + number, int(rng.integers(4, 31)))
+        plan = composer.draw_plan(seed * 1000 + number, int(rng.integers(4, 31)))
         prompt = captions.prompt(plan, rng, str(rng.choice(("text2music", "repaint", "cover"))), omit=0.03, near=0.4)
         rows.append(torch.tensor(train_text.token_rows(tokenizer, prompt.caption_text)))
-        totals.append(len(rows[-1]) + len(train_text.token_rows(tokenizer, prompt.lyric_text)) + NOTHING)
-        truths.append(truth(plan))
+        totals.append(len(rows[-1]) + len(train_text.token_rows(tokenizer, prompt.lyric_text)) + TIMBRE_TOKENS)
+        targets.append(fact_targets(plan))
     lengths = torch.tensor([len(row) for row in rows])
     ids = pad_sequence(rows, batch_first=True)
     mask = torch.arange(ids.shape[1]) < lengths[:, None]
-    return ids, mask, torch.tensor(totals), torch.tensor(truths)
+    return ids, mask, torch.tensor(totals), torch.tensor(targets)
 
 
 def pretrain(model: nn.Module, tokenizer: Tokenizer, seed: int, steps: int) -> Tensor:
-    """Train the encoder in place; returns the readout `[TOLD text_dim]`."""
+    """Train the encoder in place; returns the readout `[FACT_COUNT text_dim]`."""
     width = model.get_parameter("embed_tokens.weight").shape[1]
-    readout = nn.Parameter(torch.randn(TOLD, width) * width**-0.5)
+    readout = nn.Parameter(torch.randn(FACT_COUNT, width) * width**-0.5)
     values = [*model.parameters(), readout]
     optimiser = torch.optim.AdamW(values, lr=RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     for step in range(steps):
         share = min(1.0, (step + 1) / 50) * max(0.02, min(1.0, 2 * (1 - step / steps)))
         optimiser.param_groups[0]["lr"] = RATE * share
-        ids, mask, totals, truths = examples(seed * 100_000 + step, tokenizer)
+        ids, mask, totals, targets = examples(seed * 100_000 + step, tokenizer)
         states = model(input_ids=ids, use_cache=False).last_hidden_state * mask[..., None]
-        told = states.sum(dim=1) / totals[:, None] @ readout.T
-        loss = (told - truths).square().mean()
+        predictions = states.sum(dim=1) / totals[:, None] @ readout.T
+        loss = (predictions - targets).square().mean()
         loss.backward()
         nn.utils.clip_grad_norm_(values, 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         if step % 100 == 0 or step == steps - 1:
-            logger.info("text %d: loss %.4f, right %s", step, loss.item(), right(told, truths))
+            logger.info("text %d: loss %.4f, accuracy %s", step, loss.item(), accuracy(predictions, targets))
     return readout.detach()
 
 
-def right(told: Tensor, truths: Tensor) -> dict[str, float]:
-    """Share of a batch in which each fact is read rightly."""
+def accuracy(predictions: Tensor, targets: Tensor) -> dict[str, float]:
+    """The accuracy of each fact in a batch."""
     return {
-        name: round(float((told[:, at].argmax(1) == truths[:, at].argmax(1)).float().mean()), 2)
-        for name, at in places().items()
+        name: round(float((predictions[:, part].argmax(1) == targets[:, part].argmax(1)).float().mean()), 2)
+        for name, part in fact_slices().items()
     }

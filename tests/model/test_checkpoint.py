@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from acestep_xl.model import random_network
 from acestep_xl.model.checkpoint import give_silence, load_network, load_text_encoder, load_vae
-from acestep_xl.model.config import Config, StackWidth, from_official, from_shapes, training_of
+from acestep_xl.model.config import Config, StackWidth, from_official, from_shapes, to_official, training_of
 from acestep_xl.model.formats.tensors import CheckpointError
 from acestep_xl.model.layouts import Layout, open_text_encoder, open_vae, recognise
 from acestep_xl.model.network import AceStep, parameter_count
@@ -87,6 +88,12 @@ def test_config_from_shapes_equals_the_config_file() -> None:
         with torch.device("meta"):
             shapes = {name: tuple(t.shape) for name, t in AceStep(config).state_dict().items()}
         assert from_shapes(shapes) == from_official(tiny.official_config(config)) == config
+
+
+def test_official_config_needs_one_head_dim() -> None:
+    config = random_network.CONFIG
+    with pytest.raises(ValueError, match="one head_dim; the encoder's is 8 and the decoder's 16"):
+        to_official(replace(config, encoder=replace(config.encoder, head_dim=8)))
 
 
 @pytest.mark.parametrize(

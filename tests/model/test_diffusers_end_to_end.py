@@ -1,16 +1,16 @@
-"""The 2B golden weights inside diffusers' own pipeline against ours, from the words to the waveform.
+"""The 2B golden weights in diffusers' pipeline against ours, from the prompt to the waveform.
 
-Where the two differ on purpose, the inputs are such that both mean the same:
+Where the two differ on purpose, the inputs are chosen so that both compute the same:
 
-- diffusers lets the transformer attend to the padding of shorter prompts, we mask it. So prompts of one batch have
-  equal lengths in tokens, which here are bytes.
+- diffusers lets the transformer attend to the padding of shorter prompts, we mask it. So the prompts of a batch have
+  equal lengths in tokens, which are bytes here.
 - diffusers' silent timbre reference always has 750 frames; the golden config says 75. Ours is given 750.
-- diffusers runs any length; our nodes, not the library, pad songs below 128 frames. The song has 131, an odd number,
-  so that the last token is half a frame of padding.
-- diffusers encodes audio with a random sample, we with the mean. So nothing here encodes audio; a cover is given as
-  audio codes.
+- diffusers runs any length; our nodes, not the library, pad songs below 128 frames. The song has 131, an odd number, so
+  half of the last token is padding.
+- diffusers encodes audio to a random sample, we to the mean. So nothing here encodes audio; a cover is given as audio
+  codes.
 
-There is no such test for XL: diffusers leaves out its timbre class token, see the last test.
+There is no such test for XL, because diffusers leaves out its timbre class token: see the last test.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ WALTZ = Metadata(bpm=96, time_signature="3", key_scale="F# minor", duration=SECO
 
 @dataclass(frozen=True)
 class Case:
-    """One run, in the words of both sides. limit: caption tokens; the default is enough for all of them."""
+    """One run, for both sides. limit: caption tokens; the default fits every caption."""
 
     captions: tuple[str, ...] = ("warm soul, brass and a slow beat 東京",)
     lyrics: tuple[str, ...] = ("[Verse]\nneon rain on midnight streets\n\n[Chorus]\nstay a while",)
@@ -80,10 +80,10 @@ class Case:
 CASES = {
     "apg": Case(),
     "unguided": Case(guidance=1.0),
-    # It leaves out six steps at the start and two at the end. None begins on its border, where rounding would decide.
+    # Leaves out six steps at the start and two at the end. No step starts on the border, where rounding would decide.
     "interval": Case(start=0.2, end=0.6),
     "batch of two": Case(("soft piano alone", "dark heavy metal"), ("[Verse]\nla la", "[Chorus]\nhey!")),
-    "nothing said": Case(("",), ("",), "unknown", Metadata(duration=SECONDS)),
+    "empty prompt": Case(("",), ("",), "unknown", Metadata(duration=SECONDS)),
     "cut caption": Case(("long " * 60,), limit=256),
     "codes": Case(codes=tuple(range(11, 64000, 2400))),
 }
@@ -91,13 +91,13 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def pipe(golden) -> Any:
-    """diffusers' pipeline around the golden network, the tiny VAE and a small Qwen3 of transformers."""
+    """diffusers' pipeline with the golden network, the tiny VAE and a small Qwen3 of transformers."""
     from diffusers.pipelines.ace_step.pipeline_ace_step import AceStepPipeline
     from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
     network = golden.network
     pipeline = AceStepPipeline(
-        vae=_diffusers_vae(),
+        vae=tiny.diffusers_vae(),
         text_encoder=_qwen3(network.config.text_dim),
         tokenizer=_tokenizer(),
         scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0),
@@ -108,7 +108,7 @@ def pipe(golden) -> Any:
 
 
 def _qwen3(hidden: int) -> Any:
-    """Lively random weights, norms and embeddings included."""
+    """Random weights, large enough for every part to show."""
     from transformers import Qwen3Config, Qwen3Model
 
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "num_hidden_layers": 2}
@@ -124,7 +124,7 @@ def _qwen3(hidden: int) -> Any:
 
 
 def _tokenizer() -> Any:
-    """The demo tokenizer as the published one comes: an end mark after everything, which also pads."""
+    """The demo tokenizer set up like the published one: an end mark after everything, which also pads."""
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
 
@@ -133,25 +133,8 @@ def _tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=end, padding_side="right")
 
 
-def _diffusers_vae() -> Any:
-    from diffusers.models.autoencoders.autoencoder_oobleck import AutoencoderOobleck
-
-    config = tiny.VAE_CONFIG
-    model = AutoencoderOobleck(
-        encoder_hidden_size=2 * config.latent_channels,
-        downsampling_ratios=list(config.strides),
-        channel_multiples=list(config.channel_multiples),
-        decoder_channels=config.decoder_channels,
-        decoder_input_channels=config.latent_channels,
-        audio_channels=config.audio_channels,
-        sampling_rate=config.sample_rate,
-    )
-    model.load_state_dict(tiny.vae_state(), strict=True)
-    return model.eval()
-
-
-def said(case: Case) -> dict[str, Any]:
-    """What diffusers is told of the prompt."""
+def prompt_arguments(case: Case) -> dict[str, Any]:
+    """The prompt as diffusers' arguments."""
     return {
         "vocal_language": case.language,
         "bpm": case.metadata.bpm,
@@ -161,8 +144,8 @@ def said(case: Case) -> dict[str, Any]:
     }
 
 
-def theirs(pipe: Any, case: Case) -> tuple[Tensor, Tensor]:
-    """The final latent ``[b t c]`` and the finished waveform ``[b c n]`` of diffusers."""
+def run_diffusers(pipe: Any, case: Case) -> tuple[Tensor, Tensor]:
+    """diffusers' final latent ``[b t c]`` and waveform ``[b c n]``."""
     latents = []
     waveform = pipe(
         prompt=list(case.captions),
@@ -176,7 +159,7 @@ def theirs(pipe: Any, case: Case) -> tuple[Tensor, Tensor]:
         max_text_length=case.limit,
         audio_codes="".join(f"<|audio_code_{code}|>" for code in case.codes) or None,
         callback=lambda step, t, x: latents.append(x),
-        **said(case),
+        **prompt_arguments(case),
     ).audios
     assert len(latents) == STEPS
     return latents[-1], waveform
@@ -201,11 +184,13 @@ def condition(network: Any, states: Any) -> Condition:
     return network.encoder(*caption, *lyrics, timbre, range(batch))
 
 
-def ours(network: Any, pipe: Any, case: Case) -> Tensor:
-    """The latent ``[b t c]`` of our own parts."""
+def run_ours(network: Any, pipe: Any, case: Case) -> Tensor:
+    """Our final latent ``[b t c]``."""
     states = text_encoder(pipe, case.limit).encode(prompts(case))
-    silent = context.text_to_music(network, case.frames)
-    source = context.from_codes(network, case.codes, case.frames) if case.codes else silent
+    if case.codes:
+        source = context.from_codes(network, case.codes, case.frames)
+    else:
+        source = context.text_to_music(network, case.frames)
     guidance = Guidance("apg", case.guidance, case.start, case.end, -0.75, 2.5, 0.0, 0.5, "standard")
     predictor = Predictor(network, condition(network, states), source)
     return denoise(predictor, case.noise(), linear(STEPS, SHIFT), guidance=guidance, solver=euler)
@@ -224,9 +209,9 @@ def test_text_states(pipe, case):
         "cpu",
         instruction=pipe._get_task_instruction(case.task),
         max_text_length=case.limit,
-        **said(case),
+        **prompt_arguments(case),
     )
-    assert encoded[1].all() and encoded[3].all(), "the prompts of a case must need no padding"
+    assert encoded[1].all() and encoded[3].all(), "the prompts of a case must not need padding"
     states = text_encoder(pipe, case.limit).encode(prompts(case))
     assert bool(states.warnings) == (encoded[0].shape[1] == case.limit)
     close(states.caption, encoded[0], 1e-5)
@@ -235,11 +220,11 @@ def test_text_states(pipe, case):
 
 @on_2b
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_from_words_to_waveform(golden, pipe, case):
-    latent, waveform = theirs(pipe, case)
-    own = ours(golden.network, pipe, case)
-    close(own, latent, 1e-4)  # the project promises 1e-3; a small mistake would hide in between
-    decoded = tiny.vae().decode(own.transpose(1, 2))
+def test_from_prompt_to_waveform(golden, pipe, case):
+    latent, waveform = run_diffusers(pipe, case)
+    ours = run_ours(golden.network, pipe, case)
+    close(ours, latent, 1e-4)  # the project promises 1e-3, which would hide a small mistake
+    decoded = tiny.vae().decode(ours.transpose(1, 2))
     song = finish(decoded, tiny.VAE_CONFIG.sample_rate, normalize=True, peak_db=-1.0, fade_in=0.0, fade_out=0.0)
     close(song, waveform, 1e-4)
 
@@ -264,14 +249,14 @@ def test_decoded_waveform(golden, pipe):
 @pytest.mark.parametrize("sentence", [instruction("text2music"), instruction("lego", ["drums"]), "no colon"])
 def test_prompt_strings(pipe, metadata, sentence):
     prompt = Prompt("words {with} # marks", "[Verse]\nla", "ja", metadata, sentence)
-    own = Case(metadata=metadata, language="ja")
-    expected = pipe._format_prompt(prompt.caption, prompt.lyrics, instruction=sentence, **said(own))
+    case = Case(metadata=metadata, language="ja")
+    expected = pipe._format_prompt(prompt.caption, prompt.lyrics, instruction=sentence, **prompt_arguments(case))
     assert (prompt.caption_text, prompt.lyric_text) == expected
 
 
 @on_xl
 def test_diffusers_is_no_reference_for_xl(golden):
-    """It leaves out the class token that XL reads the timbre from: everything else of the condition is equal."""
+    """It leaves out the class token from which XL reads the timbre; the rest of the condition is equal."""
     inputs, expected = golden.inputs, golden.outputs["t2m.enc"][0]
     encoder = tiny.diffusers_parts(golden.network.config, golden.network.state_dict(), inputs["silence"].mT)
     with torch.no_grad():
@@ -283,7 +268,7 @@ def test_diffusers_is_no_reference_for_xl(golden):
             refer_audio_acoustic_hidden_states_packed=inputs["ref"],
             refer_audio_order_mask=inputs["order"],
         )
-    off = (states[0] - expected).abs().amax(dim=-1)
+    error = (states[0] - expected).abs().amax(dim=-1)
     timbre = inputs["lyric"].shape[1]
-    assert off[timbre] > 0.1
-    assert torch.cat([off[:timbre], off[timbre + 1 :]]).max() < 1e-4
+    assert error[timbre] > 0.1
+    assert torch.cat([error[:timbre], error[timbre + 1 :]]).max() < 1e-4

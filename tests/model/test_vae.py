@@ -1,4 +1,4 @@
-"""The autoencoder against diffusers' class, and chunked against whole."""
+"""The autoencoder against diffusers' class, and chunked runs against unchunked ones."""
 
 from __future__ import annotations
 
@@ -81,24 +81,24 @@ def test_bfloat16_weights_stay_bfloat16_and_results_float32() -> None:
     model.load_state_dict(state, assign=True, strict=True)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
     latents, waveform = noise(1, channels, 30), noise(1, 2, 300)
-    for half, whole in (
+    for half, exact in (
         (model.decode(latents, chunk_frames=8), ours(strides, channels).decode(latents)),
         (model.encode(waveform), ours(strides, channels).encode(waveform)),
     ):
         assert half.dtype == torch.float32
-        assert torch.cosine_similarity(half.flatten(), whole.flatten(), dim=0) > 0.99
+        assert torch.cosine_similarity(half.flatten(), exact.flatten(), dim=0) > 0.99
 
 
 @settings(max_examples=20, deadline=None)
 @given(frames=st.integers(1, 40), chunk=st.integers(1, 45), batch=st.integers(1, 2))
-def test_chunked_decode_equals_whole(frames: int, chunk: int, batch: int) -> None:
+def test_chunked_decode_equals_unchunked(frames: int, chunk: int, batch: int) -> None:
     model, latents = ours(STRIDES["acestep"]), noise(batch, 4, frames)
     torch.testing.assert_close(model.decode(latents, chunk), model.decode(latents), atol=1e-5, rtol=0)
 
 
 @settings(max_examples=20, deadline=None)
 @given(frames=st.integers(1, 40), cut=st.integers(0, 1919), chunk=st.integers(1, 45), batch=st.integers(1, 2))
-def test_chunked_encode_equals_whole(frames: int, cut: int, chunk: int, batch: int) -> None:
+def test_chunked_encode_equals_unchunked(frames: int, cut: int, chunk: int, batch: int) -> None:
     model, waveform = ours(STRIDES["acestep"]), noise(batch, 2, frames * 1920 - cut)
     torch.testing.assert_close(model.encode(waveform, chunk), model.encode(waveform), atol=1e-5, rtol=0)
 

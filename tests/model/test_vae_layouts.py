@@ -79,17 +79,17 @@ def weight_normalised(g: Tensor, v: Tensor) -> Tensor:
     return g * F.normalize(v.flatten(1), dim=1).view_as(v)
 
 
-def respelled(tensors: dict[str, Tensor], spelling: str) -> dict[str, Tensor]:
+def respell(tensors: dict[str, Tensor], spelling: str) -> dict[str, Tensor]:
     """The same checkpoint with the other keys of weight normalisation, or with weights that torch folded."""
     if spelling == "folded":
-        kept = {key: value for key, value in tensors.items() if not key.endswith(("weight_g", "weight_v"))}
+        others = {key: value for key, value in tensors.items() if not key.endswith(("weight_g", "weight_v"))}
         stems = [key[:-2] for key in tensors if key.endswith("weight_g")]
-        return kept | {stem: weight_normalised(tensors[f"{stem}_g"], tensors[f"{stem}_v"]) for stem in stems}
+        return others | {stem: weight_normalised(tensors[f"{stem}_g"], tensors[f"{stem}_v"]) for stem in stems}
     g, v = SPELLINGS[spelling]
     return {key.replace("weight_g", g).replace("weight_v", v): value for key, value in tensors.items()}
 
 
-def in_layout(tensors: dict[str, Tensor], layout: str) -> dict[str, Tensor]:
+def to_layout(tensors: dict[str, Tensor], layout: str) -> dict[str, Tensor]:
     if layout == "diffusers":
         return tensors
     theirs = {f"{module}.": f"{number}." for number, module in STABLE_AUDIO.items()}
@@ -103,8 +103,8 @@ def in_layout(tensors: dict[str, Tensor], layout: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize("layout", ["diffusers", "stable_audio"])
 @pytest.mark.parametrize("spelling", ["weight_g", "parametrizations", "folded"])
 def test_every_layout_and_spelling_gives_the_same_state(layout: str, spelling: str) -> None:
-    reference = respelled(diffusers_checkpoint(), "folded")
-    tensors = in_layout(respelled(diffusers_checkpoint(), spelling), layout)
+    reference = respell(diffusers_checkpoint(), "folded")
+    tensors = to_layout(respell(diffusers_checkpoint(), spelling), layout)
     assert VAEConfig.from_state({key: tuple(value.shape) for key, value in tensors.items()}) == CONFIG
     state = vae_state(tensors)
     assert state.keys() == reference.keys()
@@ -147,7 +147,7 @@ def test_weight_norm_is_folded_in_float32_and_stored_as_it_was(dtype: torch.dtyp
 )
 @pytest.mark.parametrize("layout", ["diffusers", "stable_audio"])
 def test_an_unknown_key_is_named(key: str, layout: str) -> None:
-    tensors = in_layout(diffusers_checkpoint(), layout) | {key: torch.zeros(4)}
+    tensors = to_layout(diffusers_checkpoint(), layout) | {key: torch.zeros(4)}
     with pytest.raises(ValueError, match=f"key '{key}' fits neither"):
         vae_state(tensors)
     with pytest.raises(ValueError, match=f"key '{key}' fits neither"):

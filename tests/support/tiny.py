@@ -18,7 +18,7 @@ from torch import Tensor
 
 from acestep_xl.model import random_network
 from acestep_xl.model.checkpoint import give_silence
-from acestep_xl.model.config import Config
+from acestep_xl.model.config import Config, to_official
 from acestep_xl.model.tokenizer import demo_tokenizer, save_tokenizer
 from acestep_xl.model.vae.config import VAEConfig
 from acestep_xl.model.vae.oobleck import Oobleck
@@ -31,37 +31,8 @@ VAE_CONFIG = VAEConfig(encoder_channels=128, decoder_channels=4, channel_multipl
 
 
 def official_config(config: Config, **extra: object) -> dict[str, object]:
-    """The fields of the official config.json for a network of our Config."""
-    return {
-        "hidden_size": config.decoder.hidden,
-        "intermediate_size": config.decoder.intermediate,
-        "num_attention_heads": config.decoder.heads,
-        "num_key_value_heads": config.decoder.kv_heads,
-        "head_dim": config.decoder.head_dim,
-        "encoder_hidden_size": config.encoder.hidden,
-        "encoder_intermediate_size": config.encoder.intermediate,
-        "encoder_num_attention_heads": config.encoder.heads,
-        "encoder_num_key_value_heads": config.encoder.kv_heads,
-        "num_hidden_layers": config.decoder_layers,
-        "num_lyric_encoder_hidden_layers": config.lyric_layers,
-        "num_timbre_encoder_hidden_layers": config.timbre_layers,
-        "num_attention_pooler_hidden_layers": config.pooler_layers,
-        "text_hidden_dim": config.text_dim,
-        "audio_acoustic_hidden_dim": config.latent_channels,
-        "patch_size": config.patch_size,
-        "pool_window_size": config.pool_window,
-        "fsq_dim": config.encoder.hidden,
-        "fsq_input_levels": list(config.fsq_levels),
-        "fsq_input_num_quantizers": 1,
-        "timbre_fix_frame": config.timbre_frames,
-        "sliding_window": config.sliding_window,
-        "rope_theta": config.rope_theta,
-        "rms_norm_eps": config.norm_eps,
-        "model_version": "turbo",
-        "is_turbo": False,
-        "model_type": "acestep",
-        **extra,
-    }
+    """The official config.json of a published SFT or base checkpoint, which keeps the default version "turbo"."""
+    return to_official(config) | {"model_version": "turbo", "is_turbo": False} | extra
 
 
 def network_state() -> dict[str, Tensor]:
@@ -146,7 +117,7 @@ def write_diffusers(models: Path) -> str:
     folder = models / "diffusers" / f"{NAME}-diffusers"
     for name, module in diffusers_parts(random_network.CONFIG, network_state(), silence()).items():
         module.save_pretrained(folder / name)
-    _diffusers_vae(folder / "vae")
+    diffusers_vae().save_pretrained(folder / "vae")
     _text_folder(folder / "text_encoder")
     save_tokenizer(demo_tokenizer(), folder / "tokenizer")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "AceStepPipeline"}))
@@ -241,17 +212,18 @@ def _official_parts(models: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(official_config(random_network.CONFIG)))
     torch.save(silence(), folder / "silence_latent.pt")
-    _diffusers_vae(folder.parent / "vae")
+    diffusers_vae().save_pretrained(folder.parent / "vae")
     _text_folder(folder.parent / "Qwen3-Embedding-0.6B")
     save_tokenizer(demo_tokenizer(), folder.parent / "Qwen3-Embedding-0.6B")
     return folder
 
 
-def _diffusers_vae(folder: Path) -> None:
+def diffusers_vae() -> Any:
+    """The VAE as diffusers' class."""
     from diffusers.models.autoencoders.autoencoder_oobleck import AutoencoderOobleck
 
     config = VAE_CONFIG
-    reference = AutoencoderOobleck(
+    model = AutoencoderOobleck(
         encoder_hidden_size=2 * config.latent_channels,
         downsampling_ratios=list(config.strides),
         channel_multiples=list(config.channel_multiples),
@@ -260,8 +232,8 @@ def _diffusers_vae(folder: Path) -> None:
         audio_channels=config.audio_channels,
         sampling_rate=config.sample_rate,
     )
-    reference.load_state_dict(vae_state(), strict=True)
-    reference.save_pretrained(folder)
+    model.load_state_dict(vae_state(), strict=True)
+    return model.eval()
 
 
 def _text_folder(folder: Path) -> None:
