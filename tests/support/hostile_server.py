@@ -1,4 +1,4 @@
-"""Servers that say what no honest server says, and a network in which they stand behind public names."""
+"""Scripted HTTP servers, and a network that serves them under public host names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from acestep_xl.transfer.network import Network
 
 PUBLIC = "93.184.216.34"
-CERTIFICATE = Path(__file__).parent / "song_example.pem"  # of song.example, signed by itself, valid from 2020 to 2120
+CERTIFICATE = Path(__file__).parent / "song_example.pem"  # of song.example, self-signed, valid from 2020 to 2120
 
 Script = Callable[["Visit"], Awaitable[None]]
 
@@ -37,16 +37,16 @@ class Visit:
     async def body(self) -> bytes:
         return await self.reader.readexactly(int(self.headers["content-length"]))
 
-    async def say(self, data: bytes) -> None:
+    async def send(self, data: bytes) -> None:
         """Send, and wait until the other side has read most of it."""
         self.writer.write(data)
         await self.writer.drain()
-        await asyncio.sleep(0)  # drain alone lets nobody else run while there is room
+        await asyncio.sleep(0)  # drain does not yield while the buffer has room
 
 
 @dataclass
 class Served:
-    """A running server: its port and the requests so far."""
+    """A running server: its port and the requests received so far."""
 
     port: int
     visits: list[Visit] = field(default_factory=list)
@@ -57,7 +57,10 @@ class Served:
 
 
 def response(status: int = 200, body: bytes = b"", /, **headers: str) -> bytes:
-    """An answer; header names with _ for -, and Content-Length unless it is given ("" for none) or chunked."""
+    """An HTTP response; "_" in header names stands for "-".
+
+    Content-Length is added unless it is stated ("" for none) or the body is chunked.
+    """
     stated = {name.replace("_", "-").lower(): value for name, value in headers.items()}
     if "transfer-encoding" not in stated:
         stated.setdefault("content-length", str(len(body)))
@@ -65,18 +68,18 @@ def response(status: int = 200, body: bytes = b"", /, **headers: str) -> bytes:
     return f"HTTP/1.1 {status} So\r\n{''.join(lines)}\r\n".encode() + body
 
 
-def saying(data: bytes) -> Script:
-    """A server that gives everyone the same answer."""
+def responding(data: bytes) -> Script:
+    """Sends the same bytes to every client."""
 
     async def script(visit: Visit) -> None:
-        await visit.say(data)
+        await visit.send(data)
 
     return script
 
 
 @asynccontextmanager
 async def serving(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Served]:
-    """A server on a free port of this machine that runs `script` for each connection's only request."""
+    """A server on a free local port that runs `script` for each connection's only request."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,10 +109,10 @@ async def serving(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIte
 
 @dataclass
 class Stage:
-    """A network for one test, with what was looked up and connected to.
+    """A network that records lookups and connections.
 
-    port: of the local server that every connection ends at. answers: name -> what each lookup of it gives, the last one
-    again and again; names that are not listed have one public address.
+    port: the local server that all connections go to. answers: name -> the result of each lookup in turn, the last one
+    repeated; names that are not listed have one public address.
     """
 
     port: int
@@ -139,5 +142,28 @@ def server_tls() -> ssl.SSLContext:
 
 
 def trusting() -> ssl.SSLContext:
-    """Verification as ever, with the test's certificate among the trusted."""
+    """The default verification, which also trusts the test's certificate."""
     return ssl.create_default_context(cafile=str(CERTIFICATE))
+
+
+def endless(beginning: bytes, repeated: bytes) -> Script:
+    """Sends a beginning, then the same bytes for as long as the client reads."""
+
+    async def script(visit: Visit) -> None:
+        await visit.send(beginning)
+        while True:
+            await visit.send(repeated)
+
+    return script
+
+
+def slowly(data: bytes, beginning: bytes = b"") -> Script:
+    """Sends a beginning at once, then a byte every 20 ms."""
+
+    async def script(visit: Visit) -> None:
+        await visit.send(beginning)
+        for byte in data:
+            await visit.send(bytes([byte]))
+            await asyncio.sleep(0.02)
+
+    return script

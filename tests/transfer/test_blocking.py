@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hostile_server import Stage, response, saying, serving
+from hostile_server import Stage, responding, response, serving
 
 from acestep_xl.transfer.blocking import run
 from acestep_xl.transfer.fetch import fetch
@@ -126,7 +126,7 @@ def test_many_threads() -> None:
 def test_a_fetch_from_a_synchronous_node_in_a_running_loop() -> None:
     def serve(ports: list[int], ready: threading.Event, done: threading.Event) -> None:
         async def main() -> None:
-            async with serving(saying(response(200, b"song"))) as served:
+            async with serving(responding(response(200, b"song"))) as served:
                 ports.append(served.port)
                 ready.set()
                 while not done.is_set():

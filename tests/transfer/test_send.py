@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
-from hostile_server import PUBLIC, Script, Served, Stage, Visit, response, saying, serving
+from hostile_server import PUBLIC, Script, Served, Stage, Visit, responding, response, serving
 
 from acestep_xl.transfer.errors import Failed, Refused
 from acestep_xl.transfer.network import Network
@@ -58,7 +58,7 @@ def receiving(status: int = 200, **headers: str) -> tuple[Script, list[bytes]]:
 
     async def script(visit: Visit) -> None:
         bodies.append(await visit.body())
-        await visit.say(response(status, b"" if status in (204, 304) else b"thanks", **headers))
+        await visit.send(response(status, b"" if status in (204, 304) else b"thanks", **headers))
 
     return script, bodies
 
@@ -133,9 +133,9 @@ def test_private_addresses_can_be_allowed(send: Send) -> None:
 def test_an_endless_response_is_not_read(send: Send) -> None:
     async def script(visit: Visit) -> None:
         await visit.body()
-        await visit.say(b"HTTP/1.1 200 So\r\n\r\n")
+        await visit.send(b"HTTP/1.1 200 So\r\n\r\n")
         while True:
-            await visit.say(b"a" * 65536)
+            await visit.send(b"a" * 65536)
 
     tracemalloc.start()
     try:
@@ -148,7 +148,7 @@ def test_an_endless_response_is_not_read(send: Send) -> None:
 @both
 def test_a_response_before_the_end_of_a_long_upload(send: Send) -> None:
     with pytest.raises(Failed) as caught:
-        sent(send, saying(response(413)), body=bytes(2**25))
+        sent(send, responding(response(413)), body=bytes(2**25))
     # The server closes the connection, which the client may notice first.
     assert caught.value.status in (413, None) and "not complete" not in caught.value.reason
 
@@ -156,7 +156,7 @@ def test_a_response_before_the_end_of_a_long_upload(send: Send) -> None:
 @both
 @pytest.mark.parametrize(
     "script",
-    [lambda visit: asyncio.sleep(60), saying(b"HTTP/1.1 200 So\r\nX-"), saying(b"nonsense"), saying(b"")],
+    [lambda visit: asyncio.sleep(60), responding(b"HTTP/1.1 200 So\r\nX-"), responding(b"nonsense"), responding(b"")],
     ids=["silence", "half a header", "nonsense", "nothing"],
 )
 def test_no_valid_response(send: Send, script: Script) -> None:

@@ -23,7 +23,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from hostile_server import Script, Stage, response, saying, serving
+from hostile_server import Script, Stage, responding, response, serving
 from media_samples import WRITTEN, understated_flac
 from service_tools import TinyEngine, inference
 
@@ -120,7 +120,7 @@ def from_url(folder: Path, script: Script, url: str = "https://song.example/a.wa
 
 def test_a_recording_at_a_url(tmp_path: Path) -> None:
     data = song(format="flac", depth=24)
-    path = from_url(tmp_path, saying(response(200, data, content_type="text/plain")))
+    path = from_url(tmp_path, responding(response(200, data, content_type="text/plain")))
     assert path.read_bytes() == data and path.suffix == ".flac" and path.parent == tmp_path
 
 
@@ -135,16 +135,16 @@ def test_a_recording_at_a_url(tmp_path: Path) -> None:
 )
 def test_urls_into_private_networks_are_rejected(tmp_path: Path, url: str, error: type[Exception], reason: str) -> None:
     with pytest.raises(error, match=reason):
-        from_url(tmp_path, saying(response(200, song())), url)
+        from_url(tmp_path, responding(response(200, song())), url)
     assert names(tmp_path) == []
 
 
 def test_the_settings_bound_a_fetch(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=f"longer than the {MIB} bytes"):
-        from_url(tmp_path, saying(response(200, bytes(MIB + 1))), media_mib=1)
+        from_url(tmp_path, responding(response(200, bytes(MIB + 1))), media_mib=1)
     with pytest.raises(Failed, match="not complete after 1 seconds"):
         from_url(tmp_path, lambda visit: asyncio.sleep(60), fetch_timeout=1.0)
-    assert from_url(tmp_path, saying(response(200, song())), "http://inside.example/", allow_private=True).is_file()
+    assert from_url(tmp_path, responding(response(200, song())), "http://inside.example/", allow_private=True).is_file()
 
 
 @pytest.mark.parametrize(("make", "media_type"), [sample for samples in WRITTEN.values() for sample in samples])
@@ -425,11 +425,11 @@ def test_the_task(tmp_path: Path) -> None:
     ],
 )
 def test_errors_of_the_task(tmp_path: Path, media: str, reason: str) -> None:
-    async def nobody(host: str) -> list[str]:
+    async def unknown_name(host: str) -> list[str]:
         raise OSError
 
     request = task(media)
-    store = MediaStore(tmp_path, ServiceSettings(), network=Network(lookup=nobody))
+    store = MediaStore(tmp_path, ServiceSettings(), network=Network(lookup=unknown_name))
     with pytest.raises(RequestError) as caught:
         asyncio.run(store.store(request))
     (error,) = caught.value.errors
