@@ -71,8 +71,8 @@ class Facts:
         extra |= {"conditioning_lyrics": inputs["lyric"][one], "conditioning_lyrics_mask": inputs["lyric_mask"][one]}
         if released is not None:
             other = slice(released, released + 1)
-            extra["acestep_xl_released"] = inputs["text"][other]
-            extra["acestep_xl_released_mask"] = inputs["text_mask"][other]
+            extra["acestep_xl_after_switch"] = inputs["text"][other]
+            extra["acestep_xl_after_switch_mask"] = inputs["text_mask"][other]
         if references:
             extra["reference_audio_timbre_latents"] = [inputs["ref"][r : r + 1].transpose(1, 2) for r in references]
         return [[inputs["text"][one], extra]]
