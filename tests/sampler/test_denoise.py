@@ -11,16 +11,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import APG
 from torch import Tensor
 
 from acestep_xl.sampler.denoise import Step, Switch, denoise, start
-from acestep_xl.sampler.guidance import Guidance
 from acestep_xl.sampler.noise import draw
 from acestep_xl.sampler.region import Region
 from acestep_xl.sampler.schedule import linear
 from acestep_xl.sampler.solver import SOLVERS, Evaluate, Stepper, euler, get_solver
 
-APG = Guidance("apg", 7.0, 0.0, 1.0, -0.75, 2.5, 0.0, 3.14 / 6, "standard")
 NONE = replace(APG, scale=1.0)
 CFG = replace(APG, type="cfg", scale=3.0)
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import APG
 from torch import Tensor
 
 from acestep_xl import parameters
 from acestep_xl.sampler.guidance import GUIDANCE, Guidance, get_guidance
 
-APG = Guidance("apg", 7.0, 0.0, 1.0, -0.75, 2.5, 0.0, 3.14 / 6, "standard")
 CFG = replace(APG, type="cfg")
 ADG = replace(APG, type="adg")
 

@@ -1,4 +1,4 @@
-"""Modifiers and guidance curves: closed forms in NumPy, state, batches and their order in the loop."""
+"""Each modifier against closed forms in NumPy."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from sampling import CFG, UNGUIDED, field, heun, tensors
 from torch import Tensor
 
 from acestep_xl import parameters
 from acestep_xl.sampler.denoise import Step, denoise
-from acestep_xl.sampler.guidance import CURVES, Guidance, ScaleCurve
 from acestep_xl.sampler.modifiers import (
     MODIFIERS,
     GuidanceRescale,
-    Modifier,
     NormClamp,
     VelocityEma,
     Wavelet,
@@ -28,31 +25,7 @@ from acestep_xl.sampler.modifiers import (
 from acestep_xl.sampler.noise import draw
 from acestep_xl.sampler.region import Region
 from acestep_xl.sampler.schedule import linear
-from acestep_xl.sampler.solver import Evaluate, Stepper, euler
-
-APG = Guidance("apg", 7.0, 0.0, 1.0, -0.75, 2.5, 0.0, 3.14 / 6, "standard")
-CFG = replace(APG, type="cfg", scale=3.0)
-NONE = replace(APG, scale=1.0)
-
-
-def field(x: Tensor, t: float, *, unconditional: bool) -> tuple[Tensor, Tensor | None]:
-    return torch.tanh(2 * x) - 0.3 * t, torch.sin(3 * x + t) if unconditional else None
-
-
-def heun() -> Stepper:
-    def step(evaluate: Evaluate, x: Tensor, t: float, t_next: float) -> Tensor:
-        first = evaluate(x, t)
-        return x - (first + evaluate(x - first * (t - t_next), t_next)) / 2 * (t - t_next)
-
-    return step
-
-
-def tensors(count: int, seed: int = 0, batch: int = 2, frames: int = 11, channels: int = 4) -> tuple[Tensor, ...]:
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randn(count, batch, frames, channels, generator=generator, dtype=torch.float64))
-
-
-# Norm clamp
+from acestep_xl.sampler.solver import euler
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.9, 2.0])
@@ -72,9 +45,6 @@ def test_norm_clamp_keeps_velocities_below_the_limit_and_handles_zeros():
     assert torch.equal(NormClamp(10.0).velocity(v, x, 0.5, True), v)
     assert torch.equal(NormClamp(1.0).velocity(0 * v, x, 0.5, True), 0 * v)
     assert torch.equal(NormClamp(1.0).velocity(v, 0 * x, 0.5, True), 0 * v)
-
-
-# Velocity EMA
 
 
 def test_velocity_ema_is_a_geometric_sum():
@@ -108,11 +78,8 @@ def test_velocity_ema_smooths_the_run_by_hand():
         v = field(x, t, unconditional=False)[0]
         v = v if average is None else (1 - f) * v + f * average
         x, average = x - v * (t - t_next), v
-    run = denoise(field, noise, sigmas, guidance=NONE, solver=euler, modifiers=[VelocityEma(f)])
+    run = denoise(field, noise, sigmas, guidance=UNGUIDED, solver=euler, modifiers=[VelocityEma(f)])
     torch.testing.assert_close(run, x, rtol=0, atol=1e-6)
-
-
-# Guidance rescale
 
 
 def test_guidance_rescale_restores_the_standard_deviation_of_the_clean_estimate():
@@ -157,9 +124,6 @@ def test_guidance_rescale_acts_in_guided_steps_only():
     assert equal == [True, True, True, False, False, False]
 
 
-# Wavelet
-
-
 def haar(frames: int) -> tuple[np.ndarray, np.ndarray]:
     """Orthonormal analysis matrices of one Haar level over time, low band and high band; the end is padded with 0."""
     low, high = np.zeros((2, (frames + 1) // 2, frames))
@@ -202,7 +166,7 @@ def test_wavelet_against_pywavelets(frames):
 def test_wavelet_in_the_run_by_hand():
     noise, sigmas, wavelet = draw([3], 10, 4), linear(5, 3.0), Wavelet("double", 0.5, 0.4)
     x, steps = noise, list[Step]()
-    denoise(field, noise, sigmas, guidance=NONE, solver=euler, modifiers=[wavelet], on_step=steps.append)
+    denoise(field, noise, sigmas, guidance=UNGUIDED, solver=euler, modifiers=[wavelet], on_step=steps.append)
     for (t, t_next), step in zip(pairwise(sigmas), steps, strict=True):
         v = field(x, t, unconditional=False)[0]
         x0, x = x - t * v, x - (t - t_next) * v
@@ -216,7 +180,7 @@ def test_wavelet_in_the_run_by_hand():
 def test_wavelet_corrects_the_last_step_of_other_solvers():
     x = draw([4], 10, 4)
     ends = [
-        denoise(field, x, [1.0, 0.0], guidance=NONE, solver=heun, modifiers=modifiers)
+        denoise(field, x, [1.0, 0.0], guidance=UNGUIDED, solver=heun, modifiers=modifiers)
         for modifiers in ([], [Wavelet("pix", 0.5, 0)])
     ]
     assert not torch.allclose(*ends, atol=1e-3)
@@ -231,7 +195,7 @@ def test_a_region_keeps_its_source_through_a_wavelet():
         field,
         x,
         [1.0, 0.5, 0.0],
-        guidance=NONE,
+        guidance=UNGUIDED,
         solver=euler,
         region=Region(source, mask, x, 1.0, 0),
         modifiers=[Wavelet("pix", 1.0, 0.0)],
@@ -243,77 +207,6 @@ def test_a_region_keeps_its_source_through_a_wavelet():
 def test_only_the_wavelet_has_a_warning():
     assert "SFT" in (Wavelet.WARNING or "") and "8 steps" in (Wavelet.WARNING or "")
     assert [kind.WARNING for kind in MODIFIERS.values() if kind is not Wavelet] == [None] * 3
-
-
-# All of them
-
-ALL = (GuidanceRescale(0.7), NormClamp(0.6), VelocityEma(0.2), Wavelet("double", 0.1, 0.1))
-
-
-@pytest.mark.parametrize("solver", [euler, heun])
-@pytest.mark.parametrize("guidance", [APG, CFG])
-def test_without_modifiers_the_run_is_bit_identical(solver, guidance):
-    x, sigmas = draw([5], 16, 4), linear(6, 3.0)
-    plain = denoise(field, x, sigmas, guidance=guidance, solver=solver)
-    assert torch.equal(denoise(field, x, sigmas, guidance=guidance, solver=solver, modifiers=[]), plain)
-    assert torch.equal(denoise(field, x, sigmas, guidance=guidance, solver=solver, modifiers=[Modifier()]), plain)
-
-
-@pytest.mark.parametrize("modifier", ALL)
-def test_each_modifier_changes_the_run(modifier):
-    x, sigmas = draw([5], 16, 4), linear(6, 3.0)
-    plain = denoise(field, x, sigmas, guidance=CFG, solver=euler)
-    assert not torch.allclose(
-        denoise(field, x, sigmas, guidance=CFG, solver=euler, modifiers=[modifier]), plain, atol=1e-3
-    )
-
-
-def test_state_lasts_for_one_run():
-    x, sigmas = draw([5], 16, 4), linear(6, 3.0)
-    first, second = (denoise(field, x, sigmas, guidance=CFG, solver=heun, modifiers=ALL) for _ in range(2))
-    assert torch.equal(first, second)
-
-
-def test_modifiers_act_in_the_order_given():
-    x, sigmas = draw([5], 16, 4), linear(6, 3.0)
-    orders = [(NormClamp(0.5), VelocityEma(0.5)), (VelocityEma(0.5), NormClamp(0.5))]
-    ends = [denoise(field, x, sigmas, guidance=CFG, solver=euler, modifiers=order) for order in orders]
-    assert not torch.allclose(*ends, atol=1e-4)
-
-
-@pytest.mark.parametrize("solver", [euler, heun])
-@given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 17), st.permutations(ALL))
-@settings(deadline=None, max_examples=10)
-def test_batch_items_equal_singles(solver, seed, batch, frames, modifiers):
-    x, sigmas = draw([seed + i for i in range(batch)], frames, 4).double(), linear(5, 3.0)
-    together = denoise(field, x, sigmas, guidance=CFG, solver=solver, modifiers=modifiers)
-    for i in range(batch):
-        single = denoise(field, x[i : i + 1], sigmas, guidance=CFG, solver=solver, modifiers=modifiers)
-        torch.testing.assert_close(together[i : i + 1], single, rtol=0, atol=1e-9)
-
-
-def test_state_advances_once_per_step_whatever_the_evaluations():
-    calls: list[tuple[float, bool]] = []
-
-    class Recorder(Modifier):
-        def velocity(self, velocity: Tensor, x: Tensor, t: float, advance: bool) -> Tensor:
-            calls.append((t, advance))
-            return velocity
-
-    denoise(field, draw([1], 4, 2), [1.0, 0.5, 0.0], guidance=NONE, solver=heun, modifiers=[Recorder()])
-    assert calls == [(1.0, True), (0.5, False), (0.5, True), (0.0, False)]
-
-
-def test_solvers_see_the_modified_velocity():
-    class Stop(Modifier):
-        def velocity(self, velocity: Tensor, x: Tensor, t: float, advance: bool) -> Tensor:
-            return 0 * velocity
-
-    x, steps = draw([1], 4, 2), list[Step]()
-    assert torch.equal(
-        denoise(field, x, [1.0, 0.5, 0.0], guidance=CFG, solver=heun, modifiers=[Stop()], on_step=steps.append), x
-    )
-    assert all(torch.equal(step.x0, x) for step in steps)
 
 
 def test_the_table_and_its_settings():
@@ -328,71 +221,3 @@ def test_the_table_and_its_settings():
         NormClamp(math.nan)
     with pytest.raises(ValueError, match=r"factor is True, a number from 0 to 0\.95 is needed"):
         VelocityEma(True)
-
-
-# Guidance curves
-
-
-@pytest.mark.parametrize(
-    ("shape", "expected"),
-    [
-        ("constant", [7.0, 7.0, 7.0, 7.0, 7.0]),
-        ("linear", [7.0, 6.0, 5.0, 4.0, 3.0]),
-        ("cosine", [7.0, 5 + math.sqrt(2), 5.0, 5 - math.sqrt(2), 3.0]),
-    ],
-)
-def test_scale_curves(shape, expected):
-    curved = replace(APG, curve=ScaleCurve(shape, 3.0))
-    assert [curved.scale_at(1 - p) for p in (0.0, 0.25, 0.5, 0.75, 1.0)] == pytest.approx(expected, rel=1e-12)
-    # An interval reaches the same values at its quarters; outside it the nearer end's value applies.
-    inside = replace(curved, start=0.2, end=0.6)
-    scales = [inside.scale_at(1 - p) for p in (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0)]
-    assert scales == pytest.approx([expected[0], *expected, expected[-1]], rel=1e-12)
-
-
-def test_a_constant_curve_is_the_default_to_the_bit():
-    constant = replace(APG, scale=7.123)
-    assert Guidance("apg", 7.123, 0.0, 1.0, -0.75, 2.5, 0.0, 3.14 / 6, "standard") == constant
-    assert all(constant.scale_at(t / 50) == 7.123 for t in range(51))
-    assert replace(constant, curve=ScaleCurve("constant", 30.0)).scale_at(0.3) == 7.123
-
-
-@pytest.mark.parametrize("type_", ["apg", "cfg", "adg"])
-def test_every_kind_of_guidance_follows_the_curve(type_):
-    curved = replace(APG, type=type_, curve=ScaleCurve("linear", 2.0))
-    cond, uncond, x = tensors(3)
-    for t in (1.0, 0.6, 0.1):
-        fixed = replace(APG, type=type_, scale=curved.scale_at(t))
-        expected = fixed.begin().combine(cond, uncond, x, t)
-        torch.testing.assert_close(curved.begin().combine(cond, uncond, x, t), expected, rtol=0, atol=1e-12)
-    assert not torch.allclose(
-        curved.begin().combine(cond, uncond, x, 0.1), replace(APG, type=type_).begin().combine(cond, uncond, x, 0.1)
-    )
-
-
-def test_a_step_at_scale_1_is_not_guided():
-    requested: list[bool] = []
-
-    def predictor(x: Tensor, t: float, *, unconditional: bool) -> tuple[Tensor, Tensor | None]:
-        requested.append(unconditional)
-        return field(x, t, unconditional=unconditional)
-
-    falling = replace(CFG, end=0.5, curve=ScaleCurve("linear", 1.0))
-    denoise(predictor, draw([1], 4, 2), linear(10, 1.0), guidance=falling, solver=euler)
-    assert requested == [True] * 5 + [False] * 5  # at progress 0.5 the scale is 1
-    requested.clear()
-    rising = replace(CFG, scale=1.0, curve=ScaleCurve("cosine", 4.0))
-    denoise(predictor, draw([1], 4, 2), linear(10, 1.0), guidance=rising, solver=euler)
-    assert requested == [False] + [True] * 9
-
-
-def test_a_curve_over_an_empty_interval_stays_at_its_start():
-    assert replace(APG, start=0.3, end=0.3, curve=ScaleCurve("linear", 2.0)).scale_at(0.7) == 7.0
-
-
-def test_curves_are_the_parameter_s_choices_and_are_validated():
-    assert tuple(CURVES) == parameters.get("guidance_curve").choices
-    for shape, curve in CURVES.items():
-        assert curve(0.0) == 0 and (shape == "constant" or curve(1.0) == 1)
-    with pytest.raises(ValueError, match=r"curve: shape is 'sine', known: constant.*; end_scale is 0\.5, allowed 1 to"):
-        ScaleCurve("sine", 0.5)

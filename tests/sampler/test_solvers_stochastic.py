@@ -11,16 +11,15 @@ import torch
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import APG
 from torch import Tensor
 
 from acestep_xl.sampler.denoise import denoise
-from acestep_xl.sampler.guidance import Guidance
 from acestep_xl.sampler.noise import draw
 from acestep_xl.sampler.schedule import linear
 from acestep_xl.sampler.solver import SOLVERS, make_solver
 from acestep_xl.sampler.solvers.stochastic import fresh_noise
 
-APG = Guidance("apg", 7.0, 0.0, 1.0, -0.75, 2.5, 0.0, 3.14 / 6, "standard")
 STOCHASTIC = [name for name, kind in SOLVERS.items() if kind.stochastic]
 ETAS = [1.0, 0.5, 0.1]
 MEAN = 0.7
