@@ -1,4 +1,4 @@
-"""Resampling on both routes, and mixing to stereo."""
+"""Resampling on both routes, and mixing to a number of channels."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import math
 import pytest
 import torch
 import torchaudio
+from encoded_audio import uniform_noise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from acestep_xl.audio import resample as module
-from acestep_xl.audio.resample import resample, route, to_stereo
+from acestep_xl.audio.resample import resample, route, to_channels, to_stereo
 
 RATES = [(44100, 48000), (48000, 44100), (8000, 48000), (192000, 48000), (48000, 16000), (11025, 48000)]
 
@@ -215,3 +216,21 @@ def test_mixing_full_scale_never_clips(channels):
 def test_unknown_layouts_are_averaged():
     channels = torch.randn(1, 4, 30)
     torch.testing.assert_close(to_stereo(channels), channels.mean(1, keepdim=True).expand(1, 2, 30))
+
+
+@given(st.integers(1, 8), st.sampled_from([1, 2]), st.integers(1, 50))
+def test_mixing_to_a_number_of_channels(channels: int, target: int, samples: int) -> None:
+    source = uniform_noise(channels, samples, 1.0)[None]
+    mixed = to_channels(source, target)
+    assert mixed.shape == (1, target, samples)
+    assert mixed.abs().max() <= source.abs().max() * (1 + 1e-6)
+    if channels == target:
+        assert torch.equal(mixed, source)
+
+
+def test_mono_is_the_average_of_both_sides_and_goes_to_both() -> None:
+    stereo = torch.tensor([[[1.0, 0.5], [0.0, -0.5]]])
+    assert to_channels(stereo, 1).tolist() == [[[0.5, 0.0]]]
+    assert to_channels(torch.tensor([[[0.25]]]), 2).tolist() == [[[0.25], [0.25]]]
+    with pytest.raises(ValueError, match="2 channels can be mixed to 1 or 2, not to 3"):
+        to_channels(stereo, 3)

@@ -53,10 +53,6 @@ def add(store: MediaStore, source: str) -> Media:
     return asyncio.run(store.add(source))
 
 
-def file_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
 def upload_task(media: str) -> Task:
     """A mediaStorage task that uploads `media`."""
     (result,) = read_tasks(

@@ -13,8 +13,9 @@ import av
 import numpy as np
 import pytest
 import torch
+from folders import file_names
 from media_samples import WRITTEN, understated_flac
-from media_stores import HOUR, MIB, Clock, add, base64_of, file_names, open_store, recording
+from media_stores import HOUR, MIB, Clock, add, base64_of, open_store, recording
 
 from acestep_xl.audio.containers import UnreadableAudio
 from acestep_xl.audio.decoding import read

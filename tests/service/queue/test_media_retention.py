@@ -13,7 +13,8 @@ import uuid
 from pathlib import Path
 
 import pytest
-from media_stores import HOUR, Clock, add, base64_of, file_names, open_store, recording, upload_task
+from folders import file_names
+from media_stores import HOUR, Clock, add, base64_of, open_store, recording, upload_task
 
 from acestep_xl.service.queue.database import StorageFull
 from acestep_xl.service.schema.errors import RequestError

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import file_names
 from hostile_server import Script, Stage, responding, response, serving
-from media_stores import MIB, add, base64_of, file_names, open_store, recording, upload_task
+from media_stores import MIB, add, base64_of, open_store, recording, upload_task
 from service_tools import TinyEngine, inference
 
 from acestep_xl.service.queue import media_store as media_module
