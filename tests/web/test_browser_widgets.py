@@ -1,4 +1,4 @@
-"""Players and region picker in a real ComfyUI and a headless Chromium, with both of ComfyUI's node renderers.
+"""The player and the region picker in a real ComfyUI and a headless Chromium, with both of ComfyUI's node renderers.
 
 With SCREENSHOTS set to a folder, the tests save screenshots there.
 """
@@ -6,101 +6,27 @@ With SCREENSHOTS set to a folder, the tests save screenshots there.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
-from browser import chromium, drag, press, wait
+from browser import drag, press, wait
 from comfy_server import ROOT, ComfyServer, needs_comfyui
+from comfyui_page import (
+    FIND,
+    RENDERERS,
+    centre,
+    open_template,
+    open_workflow,
+    put,
+    reload,
+    save_screenshot,
+    script,
+    value,
+)
 
 from acestep_xl.audio.region_text import parse_regions
 
 pytestmark = [needs_comfyui, pytest.mark.slow]
-
-RENDERERS = ("canvas", "vue")
-SECONDS = 10
-PLAIN = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en", "Comfy.Workflow.Persist": False}
-FIND = "app.graph._nodes.find((node) => node.type === arguments[0])"
-
-
-@pytest.fixture(scope="module")
-def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    with ComfyServer(tmp_path_factory.mktemp("comfyui")) as server:
-        time = np.arange(SECONDS * 48000) / 48000
-        (server.folder / "input" / "albums").mkdir()
-        soundfile.write(server.folder / "input" / "albums" / "tune.wav", 0.5 * np.sin(2000 * time) * (time % 1), 48000)
-        yield server
-
-
-@pytest.fixture(scope="module")
-def driver(comfy: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with chromium(tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
-
-
-@pytest.fixture(scope="module", params=RENDERERS)
-def ui(request: pytest.FixtureRequest, comfy: ComfyServer, driver: Any) -> Any:
-    """The driver, with ComfyUI open in one of its renderers."""
-    comfy.post("/settings", PLAIN | {"Comfy.VueNodes.Enabled": request.param == "vue"})
-    driver.renderer = request.param
-    driver.get_log("browser")
-    reload(driver, comfy)
-    return driver
-
-
-def reload(ui: Any, comfy: ComfyServer) -> None:
-    ui.get(comfy.url)
-    wait(ui, "Boolean(window.app?.extensionManager && app.canvas && app.isGraphReady !== false)", 60)
-    wait(ui, "document.querySelector('[href$=\"acestep_xl.css\"]')")
-    wait(ui, "app.extensionManager.workflow.activeWorkflow && app.graph._nodes.length")
-
-
-def script(ui: Any, text: str, *arguments: Any) -> Any:
-    return ui.execute_script(text, *arguments)
-
-
-def open_workflow(ui: Any, workflow: dict[str, Any] | str) -> None:
-    """Open a workflow, a shipped one by name."""
-    if isinstance(workflow, str):
-        workflow = json.loads((ROOT / f"workflows/{workflow}.json").read_text("utf-8"))
-    answer = ui.execute_async_script(
-        "app.loadGraphData(arguments[0]).then(() => arguments[1]('opened'), (error) => arguments[1](String(error)))",
-        workflow,
-    )
-    assert answer == "opened"
-
-
-def centre(ui: Any, kind: str) -> None:
-    """Centre a node, away from the others, at 1.5 times its size."""
-    script(
-        ui,
-        f"const node = {FIND}; node.pos = [5000, 5000];"
-        "const scale = 1.5, { ds } = app.canvas; ds.scale = scale;"
-        "ds.offset = [200 / scale - 5000, 150 / scale - 5000]; app.canvas.setDirty(true, true);",
-        kind,
-    )
-    wait(ui, "new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(true), 300)))")
-
-
-def value(ui: Any, kind: str, name: str) -> Any:
-    return script(ui, f"return {FIND}.widgets.find((widget) => widget.name === arguments[1]).value", kind, name)
-
-
-def put(ui: Any, kind: str, name: str, new: Any) -> None:
-    change = "input.value = arguments[2]; input.callback?.(arguments[2]);"
-    script(
-        ui, f"const input = {FIND}.widgets.find((widget) => widget.name === arguments[1]); {change}", kind, name, new
-    )
-
-
-def save_screenshot(ui: Any, name: str) -> None:
-    if folder := os.environ.get("SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        ui.save_screenshot(f"{folder}/{name}_{ui.renderer}.png")
 
 
 def repaint(ui: Any) -> None:
@@ -259,21 +185,6 @@ def test_the_wheel_zooms_over_a_widget(ui: Any) -> None:
         "document.querySelector('.acestep-timeline').dispatchEvent(new WheelEvent('wheel', options))",
     )
     wait(ui, f"app.canvas.ds.scale > {before}")
-
-
-def open_template(ui: Any, name: str) -> None:
-    script(ui, "app.extensionManager.command.execute('Comfy.BrowseTemplates')")
-    leaves = "[...document.querySelectorAll('aside *, nav *, [role=dialog] *')].filter((e) => !e.children.length)"
-    wait(ui, f"{leaves}.some((e) => e.textContent.trim() === 'acestep-xl')")
-    script(ui, f"{leaves}.findLast((e) => e.textContent.trim() === 'acestep-xl').click()")
-    card = f"document.querySelector('[data-testid=\"template-workflow-{name}\"]')"
-    # Cards are created while scrolling, and images load when they come into view.
-    last = "document.querySelector('[data-testid=template-workflows-content]')?.lastElementChild"
-    wait(ui, f"({card} ?? {last})?.scrollIntoView() ?? {card}?.querySelector('img')?.naturalWidth === 512")
-    script(ui, f"window.before = app.graph._nodes[0]; {card}.click()")
-    wait(ui, f"app.extensionManager.workflow.activeWorkflow?.filename?.startsWith('{name}')")
-    loader = "app.graph._nodes.find((node) => node.type === 'AceStepXLLoader')"
-    wait(ui, f"app.graph._nodes[0] !== window.before && {loader}?.widgets.length")
 
 
 def test_workflows_open_from_the_template_browser_run_and_play(ui: Any) -> None:

@@ -1,0 +1,42 @@
+"""A real ComfyUI, open in a headless Chromium in each of its node renderers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from browser import chromium
+from comfy_server import ComfyServer
+from comfyui_page import RENDERERS, reload
+
+SECONDS = 10
+PLAIN = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en", "Comfy.Workflow.Persist": False}
+
+
+@pytest.fixture(scope="module")
+def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """A running ComfyUI with a recording in a subfolder of its inputs."""
+    with ComfyServer(tmp_path_factory.mktemp("comfyui")) as server:
+        time = np.arange(SECONDS * 48000) / 48000
+        (server.folder / "input" / "albums").mkdir()
+        soundfile.write(server.folder / "input" / "albums" / "tune.wav", 0.5 * np.sin(2000 * time) * (time % 1), 48000)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def driver(comfy: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module", params=RENDERERS)
+def ui(request: pytest.FixtureRequest, comfy: ComfyServer, driver: Any) -> Any:
+    """The driver, with ComfyUI open in one of its renderers."""
+    comfy.post("/settings", PLAIN | {"Comfy.VueNodes.Enabled": request.param == "vue"})
+    driver.renderer = request.param
+    driver.get_log("browser")
+    reload(driver, comfy)
+    return driver
