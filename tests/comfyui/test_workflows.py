@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import comfy_process
 import graphs
 import pytest
 import torch
@@ -89,13 +91,25 @@ def test_only_our_nodes_are_added_and_no_other_is_changed(
     assert [name for name in compared if without_pack[name] != with_pack[name]] == []
 
 
-def test_the_pack_loads_fast_and_silently(comfy: ComfyServer) -> None:
-    seconds = re.search(r"([\d.]+) seconds: .*acestep-xl", comfy.log())
-    assert seconds, comfy.log()[-3000:]
-    assert float(seconds[1]) < 0.5
+def test_the_pack_loads_silently(comfy: ComfyServer) -> None:
+    assert re.search(r"[\d.]+ seconds: .*acestep-xl", comfy.log()), comfy.log()[-3000:]
     startup = comfy.log().split("got prompt")[0].splitlines()
     lines = [line for line in startup if re.search("acestep|ace-step", line, re.IGNORECASE)]
     assert not [line for line in lines if re.search("warn|error|fail|traceback", line, re.IGNORECASE)], lines
+
+
+def test_the_pack_loads_no_library_that_comfyui_has_not_loaded() -> None:
+    """So loading takes the time of the pack's own files. sqlite3 comes with Python."""
+    printed = comfy_process.run(
+        """
+        import utils.install_util, nodes, server  # in main.py's order: a later utils would be another package
+        loaded = {name.partition(".")[0] for name in sys.modules}
+        import acestep_xl
+        assert len(acestep_xl.NODE_CLASS_MAPPINGS) >= 24
+        print(sorted({name.partition(".")[0] for name in sys.modules} - loaded - set(sys.stdlib_module_names)))
+        """
+    )
+    assert ast.literal_eval(printed) == ["acestep_xl"]
 
 
 def test_a_run_can_be_interrupted_and_the_next_one_works(comfy: ComfyServer) -> None:

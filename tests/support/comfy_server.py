@@ -1,4 +1,8 @@
-"""A real ComfyUI for tests. COMFYUI_PATH: its checkout; COMFYUI_PYTHON: the interpreter with its requirements."""
+"""A real ComfyUI for tests.
+
+COMFYUI_PATH: its checkout; COMFYUI_PYTHON: the interpreter with its requirements; COMFYUI_FRONTEND: the folder of another
+frontend than the installed one, such as ``comfyui_frontend_package/static`` of a newer wheel.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ from acestep_xl.runner.node_table import NodeTable
 
 ROOT = Path(__file__).parent.parent.parent
 COMFYUI = os.environ.get("COMFYUI_PATH")
+FRONTEND = os.environ.get("COMFYUI_FRONTEND")
 needs_comfyui = pytest.mark.skipif(COMFYUI is None, reason="COMFYUI_PATH does not name a ComfyUI checkout")
 START_SECONDS, REQUEST_SECONDS, RUN_SECONDS = 180, 120, 300
 
@@ -53,6 +58,7 @@ class ComfyServer:
             *("--base-directory", str(folder)),
             *("--user-directory", str(folder / "user")),
             *("--database-url", f"sqlite:///{folder / 'user' / 'comfyui.db'}"),
+            *(("--front-end-root", FRONTEND) if FRONTEND else ()),
             *options,
         ]
         self._process: subprocess.Popen[bytes] | None = None
