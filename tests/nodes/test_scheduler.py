@@ -36,7 +36,7 @@ def node(kind: str, **inputs: Any) -> dict[str, Any]:
 
 def song(tmp_path: Path, graph: Graph, **settings: Any) -> Tensor:
     changed = {name.replace("__", "."): value for name, value in settings.items()}
-    return graphs.run(tmp_path, changed, graph=graph, probes=("sample",)).kept["sample"]["samples"]
+    return graphs.run(tmp_path, changed, graph=graph, probes=("sample",)).outputs["sample"]["samples"]
 
 
 def behind_guider(kind: str, **inputs: Any) -> Graph:
@@ -126,7 +126,7 @@ def test_the_plot_shows_schedule_and_run(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     graph = graphs.text_to_music()
     graph["plot"] = node("Plot", sigmas=["schedule", 0], latent=["sample", 0], filename_prefix="plots/run")
-    image = graphs.run(tmp_path, graph=graph, probes=("plot",)).kept["plot"]
+    image = graphs.run(tmp_path, graph=graph, probes=("plot",)).outputs["plot"]
     (file,) = tmp_path.glob("plots/*.png")
     assert image.shape[0] == 1 and image.shape[3] == 3 and 0 <= image.min() < 0.3 and image.max() == 1
     assert Image.open(file).size == (image.shape[2], image.shape[1])
@@ -218,7 +218,7 @@ def test_a_sampler_of_comfyui_in_our_node(
     monkeypatch.setattr(HeadlessHost, "sampling_patcher", lambda self, network: SimpleNamespace(model=network))
     settings = {"guider.type": guidance, "schedule.steps": 5, "empty.seconds": seconds}
     guider, sigmas, ours = (
-        graphs.run(tmp_path, settings, probes=(name,)).kept[name] for name in ("guider", "schedule", "sample")
+        graphs.run(tmp_path, settings, probes=(name,)).outputs[name] for name in ("guider", "schedule", "sample")
     )
     with hosts.use(HeadlessHost([], tmp_path, device="cpu")):
         latent = {"samples": torch.zeros(1, 64, round(25 * seconds))}
@@ -227,7 +227,7 @@ def test_a_sampler_of_comfyui_in_our_node(
 
 
 def test_without_comfyui_its_samplers_are_refused(tmp_path: Path) -> None:
-    guider = graphs.run(tmp_path, probes=("guider",)).kept["guider"]
+    guider = graphs.run(tmp_path, probes=("guider",)).outputs["guider"]
     with hosts.use(HeadlessHost([], tmp_path, device="cpu")), pytest.raises(RuntimeError, match="run only in ComfyUI"):
         Sampler().sample(guider, torch.linspace(1, 0, 3), {"samples": torch.zeros(1, 64, 150)}, 7, None, object())
 

@@ -28,7 +28,7 @@ def song(output: Path, settings: dict[str, Any], models: Path | None = None, **c
         inputs = {"model": ["load", 0], "weights": "as loaded", "compile": "off", "step_cache": 0.0, **choices}
         graph["speed"] = {"class_type": "AceStepXLSpeed", "inputs": inputs}
         graph["guider"]["inputs"]["model"] = ["speed", 0]
-    return graphs.run(output, settings, models=models, probes=("sample",), graph=graph).kept["sample"]["samples"]
+    return graphs.run(output, settings, models=models, probes=("sample",), graph=graph).outputs["sample"]["samples"]
 
 
 def test_everything_off_is_the_same_song_and_every_choice_another(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_branch_beside_it_keeps_the_exact_network(tmp_path: Path) -> None:
         "class_type": "AceStepXLSampler",
         "inputs": {**graph["sample"]["inputs"], "guider": ["fast guider", 0]},
     }
-    kept = graphs.run(tmp_path, probes=("fast", "sample"), graph=graph).kept
+    kept = graphs.run(tmp_path, probes=("fast", "sample"), graph=graph).outputs
     exact, near = (kept[name]["samples"] for name in ("sample", "fast"))
     assert torch.equal(exact, song(tmp_path, {})) and not torch.equal(exact, near)
 

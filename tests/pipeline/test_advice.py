@@ -1,4 +1,4 @@
-"""Advice: every check gives its message, and normal use gives none."""
+"""Advice: each check produces its message, and normal use produces none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import graphs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,19 +44,20 @@ LYRICS = {
 }  # fmt: skip
 
 
-def prompt(caption: str = "waltz", lyrics: str = "[Verse]\nla", language: str = "en", **metadata: Any) -> Prompt:
+def make_prompt(caption: str = "waltz", lyrics: str = "[Verse]\nla", language: str = "en", **metadata: Any) -> Prompt:
     return Prompt(caption, lyrics, language, Metadata(**metadata), instruction("text2music"))
 
 
-def said(text: Prompt) -> str:
-    return " | ".join(advice_on("prompt", text))
+def prompt_advice(*texts: str, **values: Any) -> str:
+    """All messages about the prompt of these arguments, in one text."""
+    return " | ".join(advice_on("prompt", make_prompt(*texts, **values)))
 
 
-def test_every_language_in_its_own_letters_says_nothing() -> None:
+def test_every_language_in_its_own_script_needs_no_advice() -> None:
     assert set(LYRICS) == set(parameters.LANGUAGES)
     for language, words in LYRICS.items():
-        sung = f"[Verse 1]\n{words}\n{words}\n\n[Chorus: choir, Минор]\n{words} (oh yeah, baby)\n"
-        assert said(prompt(lyrics=sung, language=language)) == "", (language, words)
+        lyrics = f"[Verse 1]\n{words}\n{words}\n\n[Chorus: choir, Минор]\n{words} (oh yeah, baby)\n"
+        assert prompt_advice(lyrics=lyrics, language=language) == "", (language, words)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_every_language_in_its_own_letters_says_nothing() -> None:
         ("नमस्ते दुनिया कैसे हो", "ta", "Devanagari"),
     ],
 )
-def test_lyrics_in_other_letters_are_named(words: str, language: str, script: str) -> None:
-    told = said(prompt(lyrics=f"[Verse]\n{words}", language=language))
-    assert script in told and language in told and "set language" in told
+def test_lyrics_in_another_script_are_named(words: str, language: str, script: str) -> None:
+    advice = prompt_advice(lyrics=f"[Verse]\n{words}", language=language)
+    assert script in advice and language in advice and "set language" in advice
 
 
 @pytest.mark.parametrize(
@@ -88,36 +88,35 @@ def test_lyrics_in_other_letters_are_named(words: str, language: str, script: st
         ("123 !!!", "ko"),
     ],
 )
-def test_a_foreign_word_or_line_is_no_mistake(words: str, language: str) -> None:
-    assert said(prompt(lyrics=words, language=language)) == ""
+def test_a_foreign_word_or_line_is_no_mismatch(words: str, language: str) -> None:
+    assert prompt_advice(lyrics=words, language=language) == ""
 
 
 @given(st.text(max_size=200), st.sampled_from(parameters.LANGUAGES))
 def test_no_text_breaks_the_checks(text: str, language: str) -> None:
     clean = text.encode("utf-8", "ignore").decode()
-    advice_on("prompt", prompt(clean, clean, language, bpm=90, key_scale="A minor", time_signature="3", duration=5.0))
+    prompt_advice(clean, clean, language, bpm=90, key_scale="A minor", time_signature="3", duration=5.0)
 
 
 def test_instrumental() -> None:
-    assert "unknown" in said(prompt(lyrics=" [Instrumental]\n", language="ja"))
-    assert said(prompt(lyrics="[instrumental]", language="en")) == "", "the defaults of the node say nothing"
-    assert said(prompt(lyrics="[Instrumental]", language="unknown")) == ""
-    assert "words" in said(prompt(lyrics="[Instrumental]\n[Verse]\nla la"))
-    assert said(prompt(lyrics="[Instrumental]\n\n[Instrumental]")) == ""
+    assert "unknown" in prompt_advice(lyrics=" [Instrumental]\n", language="ja")
+    assert prompt_advice(lyrics="[instrumental]", language="en") == "", "the defaults of the node need no advice"
+    assert prompt_advice(lyrics="[Instrumental]", language="unknown") == ""
+    assert "words" in prompt_advice(lyrics="[Instrumental]\n[Verse]\nla la")
+    assert prompt_advice(lyrics="[Instrumental]\n\n[Instrumental]") == ""
 
 
 def test_tempo_in_the_caption() -> None:
-    assert "120 bpm" in said(prompt("house, 120 BPM", bpm=90))
+    assert "120 bpm" in prompt_advice("house, 120 BPM", bpm=90)
     for caption, bpm in (("house, 120 bpm", 120), ("120bpm", 121), ("120-bpm then 90 bpm", 90), ("fast", 90)):
-        assert said(prompt(caption, bpm=bpm)) == "", caption
-    assert said(prompt("house, 120 bpm")) == ""
+        assert prompt_advice(caption, bpm=bpm) == "", caption
+    assert prompt_advice("house, 120 bpm") == ""
 
 
 @pytest.mark.parametrize("caption", ["in C minor", "C# minor", "Db Major ballad", "key of A major", "G-flat maj"])
 def test_another_key_in_the_caption(caption: str) -> None:
-    assert "E minor" in said(prompt(caption, key_scale="E minor")) and "key_scale" in said(
-        prompt(caption, key_scale="E minor")
-    )
+    advice = prompt_advice(caption, key_scale="E minor")
+    assert "E minor" in advice and "key_scale" in advice
 
 
 @pytest.mark.parametrize(
@@ -126,23 +125,23 @@ def test_another_key_in_the_caption(caption: str) -> None:
      ("A major success", "C minor"), ("C minimal techno", "E major"), ("B B Cb major", "B major"),
      ("a minor role", "G major"), ("from C major to A minor", "A minor")],
 )  # fmt: skip
-def test_the_same_key_or_none(caption: str, key: str) -> None:
-    assert said(prompt(caption, key_scale=key)) == ""
-    assert said(prompt(caption)) == ""
+def test_the_same_key_or_none_in_the_caption(caption: str, key: str) -> None:
+    assert prompt_advice(caption, key_scale=key) == ""
+    assert prompt_advice(caption) == ""
 
 
 def test_metre_in_the_caption() -> None:
-    assert "3" in said(prompt("waltz in 3/4", time_signature="4"))
-    assert said(prompt("jig in 6/8", time_signature="6")) == said(prompt("waltz in 3/4", time_signature="3")) == ""
-    assert said(prompt("waltz in 3/4")) == ""
+    assert "3" in prompt_advice("waltz in 3/4", time_signature="4")
+    assert prompt_advice("jig in 6/8", time_signature="6") == prompt_advice("waltz in 3/4", time_signature="3") == ""
+    assert prompt_advice("waltz in 3/4") == ""
 
 
 def test_more_words_than_fit() -> None:
-    told = said(prompt(lyrics="never gonna give you up " * 60, duration=20.0))
-    assert "in 20 seconds" in told and re.search(r"about 4\d\d syllables", told)
-    assert said(prompt(lyrics="never gonna give you up " * 60, duration=120.0)) == ""
-    assert said(prompt(lyrics="never gonna give you up " * 60)) == "", "without a duration nobody knows"
-    assert "syllables" in said(prompt(lyrics="あいうえお" * 100, language="ja", duration=10.0))
+    advice = prompt_advice(lyrics="never gonna give you up " * 60, duration=20.0)
+    assert "in 20 seconds" in advice and re.search(r"about 4\d\d syllables", advice)
+    assert prompt_advice(lyrics="never gonna give you up " * 60, duration=120.0) == ""
+    assert prompt_advice(lyrics="never gonna give you up " * 60) == "", "without a duration there is no limit"
+    assert "syllables" in prompt_advice(lyrics="あいうえお" * 100, language="ja", duration=10.0)
 
 
 @pytest.mark.parametrize(
@@ -159,8 +158,8 @@ SETTINGS = GuidanceSettings("sft", "XL sft", 7.0, has_negative=False, negative_w
 def test_guidance() -> None:
     assert advice_on("guidance", SETTINGS) == []
     assert advice_on("guidance", replace(SETTINGS, training="turbo", scale=1.0)) == []
-    (told,) = advice_on("guidance", replace(SETTINGS, training="turbo", model="2B turbo", scale=7.0))
-    assert "2B turbo" in told and "scale to 1" in told
+    (message,) = advice_on("guidance", replace(SETTINGS, training="turbo", model="2B turbo", scale=7.0))
+    assert "2B turbo" in message and "scale to 1" in message
     assert advice_on("guidance", replace(SETTINGS, has_negative=True)) == []
     assert "scale is 1" in advice_on("guidance", replace(SETTINGS, has_negative=True, scale=1.0))[0]
     assert "negative_weight" in advice_on("guidance", replace(SETTINGS, has_negative=True, negative_weight=0.0))[0]
@@ -170,17 +169,17 @@ def linear(count: int, shift: float) -> tuple[float, ...]:
     return tuple(Schedule().make(count, shift, "")[0].tolist())
 
 
-def messages(kind: str, count: int, shift: float, stated: float | None = 60.0, **changes: Any) -> list[str]:
-    """Advice about a run of a minute whose prompt states a length, None for a prompt of another pack."""
-    spoken = None if stated is None else prompt(duration=stated or None)
+def run_advice(kind: str, count: int, shift: float, stated: float | None = 60.0, **changes: Any) -> list[str]:
+    """Advice on a run of one minute whose prompt states a length; None for a prompt of another pack."""
+    prompt = None if stated is None else make_prompt(duration=stated or None)
     run = make_run(model=f"XL {kind}", training=kind, sigmas=linear(count, shift), prompts=1, seconds=60.0)
-    return advice_on("run", replace(run, **{"prompts": (spoken,), **changes}))
+    return advice_on("run", replace(run, **{"prompts": (prompt,), **changes}))
 
 
 @pytest.mark.parametrize("kind", PRESETS)
-def test_a_checkpoints_own_numbers_say_nothing(kind: str) -> None:
-    usual = PRESETS[kind]
-    assert messages(kind, usual.steps, usual.shift) == messages(kind, usual.steps, 1.0) == []
+def test_the_preset_of_a_checkpoint_needs_no_advice(kind: str) -> None:
+    preset = PRESETS[kind]
+    assert run_advice(kind, preset.steps, preset.shift) == run_advice(kind, preset.steps, 1.0) == []
 
 
 @pytest.mark.parametrize(
@@ -188,18 +187,18 @@ def test_a_checkpoints_own_numbers_say_nothing(kind: str) -> None:
     [("sft", 8, 3.0, "unfinished"), ("base", 200, 3.0, "nothing"), ("turbo", 50, 3.0, "8"), ("turbo", 2, 3.0, "8"),
      ("sft", 50, 9.0, "shift 9"), ("base", 32, 0.5, "shift 0.5")],
 )  # fmt: skip
-def test_far_from_a_checkpoints_numbers(kind: str, count: int, shift: float, word: str) -> None:
-    (told,) = messages(kind, count, shift)
-    assert word in told and f"XL {kind}" in told
+def test_settings_far_from_the_preset(kind: str, count: int, shift: float, word: str) -> None:
+    (message,) = run_advice(kind, count, shift)
+    assert word in message and f"XL {kind}" in message
 
 
-def test_parts_of_a_schedule_and_unknown_checkpoints_are_left_alone() -> None:
-    assert messages("unknown", 2, 9.0) == []
-    assert messages("sft", 3, 3.0, sigmas=(0.5, 0.2, 0.0)) == messages("sft", 3, 3.0, sigmas=(1.0, 0.6, 0.3)) == []
+def test_partial_schedules_and_unknown_checkpoints_need_no_advice() -> None:
+    assert run_advice("unknown", 2, 9.0) == []
+    assert run_advice("sft", 3, 3.0, sigmas=(0.5, 0.2, 0.0)) == run_advice("sft", 3, 3.0, sigmas=(1.0, 0.6, 0.3)) == []
 
 
 @given(st.floats(0.2, 9.0), st.integers(4, 60))
-def test_the_shift_of_a_linear_schedule_is_found(shift: float, count: int) -> None:
+def test_the_shift_of_a_linear_schedule_is_recovered(shift: float, count: int) -> None:
     assert shift_of(linear(count, shift)) == pytest.approx(shift, rel=1e-3)
 
 
@@ -209,23 +208,21 @@ def test_other_schedules_have_no_shift() -> None:
 
 
 def test_length_of_prompt_and_song() -> None:
-    assert "says 30 seconds" in messages("sft", 50, 3.0, stated=30.0)[0]
-    assert (
-        "states no length" in messages("sft", 50, 3.0, stated=0.0)[0]
-        and "30 seconds" in messages("sft", 50, 3.0, stated=0.0)[0]
-    )
-    for told, seconds in ((60.0, 60.04), (61.5, 60.0), (0.0, 30.0), (0.0, 29.0), (None, 600.0), (590.0, 600.0)):
-        assert messages("sft", 50, 3.0, stated=told, seconds=seconds) == [], (told, seconds)
+    assert "says 30 seconds" in run_advice("sft", 50, 3.0, stated=30.0)[0]
+    (message,) = run_advice("sft", 50, 3.0, stated=0.0)
+    assert "states no length" in message and "30 seconds" in message
+    for stated, seconds in ((60.0, 60.04), (61.5, 60.0), (0.0, 30.0), (0.0, 29.0), (None, 600.0), (590.0, 600.0)):
+        assert run_advice("sft", 50, 3.0, stated=stated, seconds=seconds) == [], (stated, seconds)
 
 
 def test_task_of_prompt_and_run() -> None:
     repaint, cover = Edit("repaint", None, 1.0), Edit("cover", None, 1.0)
-    assert "no source" in messages("sft", 50, 3.0, prompt_task="cover")[0]
-    assert "set up for repaint" in messages("sft", 50, 3.0, edit=repaint)[0]
-    assert messages("sft", 50, 3.0, prompt_task="repaint", edit=repaint) == []
-    assert messages("sft", 50, 3.0, prompt_task=None, edit=cover) == [], "another pack's node does not store its task"
+    assert "no source" in run_advice("sft", 50, 3.0, prompt_task="cover")[0]
+    assert "set up for repaint" in run_advice("sft", 50, 3.0, edit=repaint)[0]
+    assert run_advice("sft", 50, 3.0, prompt_task="repaint", edit=repaint) == []
+    assert run_advice("sft", 50, 3.0, prompt_task=None, edit=cover) == [], "nodes of other packs store no task"
     codes = PromptSize(100, 300, codes=True)
-    assert messages("sft", 50, 3.0, prompt_task="cover", prompt_size=codes) == [], "codes stand for a source"
+    assert run_advice("sft", 50, 3.0, prompt_task="cover", prompt_size=codes) == [], "codes replace a source"
 
 
 def test_an_unknown_stage_names_the_known_ones() -> None:
@@ -233,34 +230,22 @@ def test_an_unknown_stage_names_the_known_ones() -> None:
         advice_on("mixing", None)
 
 
-def test_every_check_says_what_it_looks_for() -> None:
+def test_every_check_has_a_docstring() -> None:
     for stage, stage_checks in checks.CHECKS.items():
         for name, check in stage_checks.items():
             assert check.__doc__, (stage, name)
 
 
-@pytest.mark.parametrize("name", ["scale", "steps"])
-def test_the_nodes_say_their_hints(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    settings = {
-        "scale": {"guider.scale": 1.0, "guider.negative": ["text", 0]},
-        "steps": {"text.lyrics": "Привет мир как дела", "text.duration": 200.0},
-    }[name]
-    graphs.run(tmp_path, settings)
-    told = " | ".join(record.getMessage() for record in caplog.records)
-    words = {"scale": ["the negative prompt has no effect"], "steps": ["Cyrillic", "3 steps on", "says 200 seconds"]}
-    assert all(word in told for word in words[name]), told
-
-
-def test_shipped_workflows_have_no_hints() -> None:
-    """Their encode nodes as they are saved: caption, lyrics, language, bpm, key, beats, seconds."""
-    seen = 0
+def test_shipped_workflows_need_no_advice() -> None:
+    """Widget values of a saved encode node: caption, lyrics, language, bpm, key, beats, seconds."""
+    count = 0
     for path in sorted(WORKFLOWS.glob("*.json")):
         for node in json.loads(path.read_text("utf-8"))["nodes"]:
             if node["type"] == "AceStepXLEncode":
                 caption, lyrics, language, bpm, key, beats, seconds = node["widgets_values"][:7]
-                none = parameters.AUTO
-                metadata = {"bpm": bpm or None, "key_scale": None if key == none else key}
-                metadata |= {"time_signature": None if beats == none else beats, "duration": seconds or None}
-                assert said(prompt(caption, lyrics, language, **metadata)) == "", path.name
-                seen += 1
-    assert seen >= 10
+                auto = parameters.AUTO
+                metadata = {"bpm": bpm or None, "key_scale": None if key == auto else key}
+                metadata |= {"time_signature": None if beats == auto else beats, "duration": seconds or None}
+                assert prompt_advice(caption, lyrics, language, **metadata) == "", path.name
+                count += 1
+    assert count >= 10

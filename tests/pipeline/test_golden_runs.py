@@ -1,4 +1,4 @@
-"""Whole runs of the official implementation with the golden checkpoints: 12 Euler steps, shift 3, guidance 7."""
+"""Complete runs of the official implementation with the golden checkpoints: 12 Euler steps, shift 3, guidance 7."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FRAMES = 101
 
 
 def condition(golden, caption: int = 0) -> Condition:
-    """Item 0 with the caption of that item, unmasked: the official transformer attends to padding too."""
+    """Item 0 with the caption of an item, unmasked: the official transformer attends to padding too."""
     inputs = golden.inputs
     text = slice(caption, caption + 1)
     with torch.no_grad():
@@ -48,7 +48,7 @@ def run(golden, predictor: Predictor, guidance: Guidance, **more) -> Tensor:
 
 
 def close(actual: Tensor, expected: Tensor) -> None:
-    # The project promises 1e-3; float32 gives far better, and a small mistake would hide in between.
+    # The project promises 1e-3; float32 is far closer, and the gap could hide a small mistake.
     torch.testing.assert_close(actual, expected, rtol=0, atol=5e-5)
 
 
@@ -60,7 +60,7 @@ def test_text_to_music(golden, name, guidance):
     close(run(golden, text_to_music(golden), guidance), golden.outputs[f"gen.{name}"])
 
 
-def test_cover_lets_go_of_its_source_half_way(golden):
+def test_cover_drops_its_source_half_way(golden):
     source = golden.inputs["src"][:1]
     cover = Predictor(golden.network, condition(golden), context.cover(golden.network, source))
     after = Switch(int(STEPS * 0.5), text_to_music(golden, caption=1))

@@ -1,4 +1,4 @@
-"""Memory estimates against what runs of the real architecture take, tensor by tensor."""
+"""Memory estimates against the measured peak of the real architecture, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -19,44 +19,41 @@ from acestep_xl.model.vae.config import VAEConfig
 from acestep_xl.model.vae.oobleck import Oobleck
 from acestep_xl.pipeline.memory import estimate as memory_estimate
 
-# The estimate is never below what is taken, and not far above it.
-TOO_MUCH, TOO_MUCH_VAE = 1.5, 1.7
+# The estimate is never below the peak, and not far above it.
+MAX_RATIO, MAX_RATIO_VAE = 1.5, 1.7
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_takes_what_was_announced_and_not_much_less(
+def test_the_estimate_of_a_run_is_just_above_its_peak(
     name: str, dtype: torch.dtype, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if device == "cuda":
         monkeypatch.setattr("torch.nn.functional.scaled_dot_product_attention", gpu_attention)
     with fake():
         network = build(lambda: AceStep(XL), dtype, device)
-        taken = peak_bytes(network, lambda: execute(network, RUNS[name], device))
-        announced = memory_estimate.sampling(network, RUNS[name], torch.device(device))
-    assert taken <= announced <= TOO_MUCH * taken, (taken, announced)
+        peak = peak_bytes(network, lambda: execute(network, RUNS[name], device))
+        estimate = memory_estimate.sampling(network, RUNS[name], torch.device(device))
+    assert peak <= estimate <= MAX_RATIO * peak, (peak, estimate)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("chunk", [128, 512])
-def test_the_vae_takes_what_was_announced(chunk: int, dtype: torch.dtype) -> None:
+def test_the_estimate_of_the_vae_is_just_above_its_peak(chunk: int, dtype: torch.dtype) -> None:
     frames = 3 * chunk // 2
     with fake():
         vae = build(lambda: Oobleck(VAEConfig()), dtype, "cpu")
-        # Waveform and latents lie in main memory, whatever the device; they are not of the chunk.
-        ends = 4 * frames * (2 * 1920 + 64)
-        decoding = peak_bytes(vae, lambda: vae.decode(torch.empty(1, 64, frames), chunk)) - ends
-        encoding = peak_bytes(vae, lambda: vae.encode(torch.empty(1, 2, frames * 1920), chunk)) - ends
-        announced = memory_estimate.vae(vae, chunk)
-    assert max(decoding, encoding) <= announced <= TOO_MUCH_VAE * min(decoding, encoding), (
-        decoding,
-        encoding,
-        announced,
-    )
+        # Waveform and latents stay in main memory, outside the estimate of a chunk.
+        in_main_memory = 4 * frames * (2 * 1920 + 64)
+        decoding = peak_bytes(vae, lambda: vae.decode(torch.empty(1, 64, frames), chunk)) - in_main_memory
+        encoding = peak_bytes(vae, lambda: vae.encode(torch.empty(1, 2, frames * 1920), chunk)) - in_main_memory
+        estimate = memory_estimate.vae(vae, chunk)
+    peaks = (decoding, encoding)
+    assert max(peaks) <= estimate <= MAX_RATIO_VAE * min(peaks), (peaks, estimate)
 
 
-def test_the_text_encoder_takes_what_was_announced() -> None:
+def test_the_estimate_of_the_text_encoder_is_above_its_peak() -> None:
     from transformers import Qwen3Config
 
     sizes = {"hidden_size": 1024, "intermediate_size": 3072, "num_attention_heads": 16, "num_key_value_heads": 8}
@@ -70,9 +67,9 @@ def test_the_text_encoder_takes_what_was_announced() -> None:
             model(input_ids=torch.zeros(1, CAPTION_LIMIT, dtype=torch.int64), use_cache=False)
             model.get_submodule("embed_tokens")(torch.zeros(1, LYRIC_LIMIT, dtype=torch.int64))
 
-        taken = peak_bytes(model, work)
-        announced = memory_estimate.text(model)
-    assert taken <= announced <= 4 * taken, (taken, announced)
+        peak = peak_bytes(model, work)
+        estimate = memory_estimate.text(model)
+    assert peak <= estimate <= 4 * peak, (peak, estimate)
 
 
 def test_a_larger_run_needs_more_memory() -> None:
@@ -88,12 +85,12 @@ def test_a_larger_run_needs_more_memory() -> None:
         make_run(references=4),
         make_run(has_negative=True),
     )
-    for longer in larger:
-        assert memory_estimate.sampling(large, longer, card) > base, longer
+    for larger_run in larger:
+        assert memory_estimate.sampling(large, larger_run, card) > base, larger_run
     assert memory_estimate.sampling(large, make_run(scale=1.0), card) < base
     assert memory_estimate.sampling(small, run, card) < base < memory_estimate.sampling(wide, run, card)
-    half = memory_estimate.sampling(large.half(), run, card)
-    assert half == memory_estimate.sampling(wide, run, card), "fp16 keeps much in float32"
+    fp16 = memory_estimate.sampling(large.half(), run, card)
+    assert fp16 == memory_estimate.sampling(wide, run, card), "fp16 computes much in float32"
 
 
 def test_the_documentation_shows_these_numbers() -> None:
@@ -105,16 +102,16 @@ def test_the_documentation_shows_these_numbers() -> None:
         "10 minutes": (1, 15000, 1, 2048, 256),
         "4 songs of 1 minute": (4, 1500, 1, 400, 150),
     }
-    whole = replace(XL, decoder_layers=32, lyric_layers=8, timbre_layers=4)
+    published = replace(XL, decoder_layers=32, lyric_layers=8, timbre_layers=4)
     with torch.device("meta"):
-        half, full = AceStep(whole).bfloat16(), AceStep(whole).float()
+        bf16, fp32 = AceStep(published).bfloat16(), AceStep(published).float()
     card, cpu = torch.device("cuda"), torch.device("cpu")
     expected = []
-    for name, size in sizes.items():
+    for name, run_size in sizes.items():
         memory = (
-            memory_estimate.sampling(half, make_run(*size), card),
-            memory_estimate.sampling(half, make_run(*size, scale=1.0), card),
-            memory_estimate.sampling(full, make_run(*size), cpu),
+            memory_estimate.sampling(bf16, make_run(*run_size), card),
+            memory_estimate.sampling(bf16, make_run(*run_size, scale=1.0), card),
+            memory_estimate.sampling(fp32, make_run(*run_size), cpu),
         )
-        expected.append((name, *(f"{needed / 2**30:.1f}" for needed in memory)))
+        expected.append((name, *(f"{size / 2**30:.1f}" for size in memory)))
     assert rows == expected

@@ -1,4 +1,4 @@
-"""The memory plan of a workflow, read off its graph and the headers of its model files."""
+"""The memory plan of a workflow, from its graph and the headers of its model files."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_the_headers_of_a_checkpoint_give_the_sizes_of_its_networks(layout: str,
         network, text, vae = Loader().load(name, "auto", "auto", "fp32")
         inputs = {"model": name, "text_encoder": "auto", "vae": "auto", "precision": "fp32"}
         networks = memory_forecast._networks(inputs, torch.device("cpu"), is_hypothetical=False)
-    network.silence = network.silence[:0]  # travels with the weights and is not in their headers
+    network.silence = network.silence[:0]  # offloaded with the weights, but not in the headers
     assert [size_of(module) for module in networks] == [size_of(m) for m in (network, text.model, vae.oobleck)]
     assert all(weight.device.type == "meta" for module in networks for weight in module.parameters())
 
 
-def test_the_plan_counts_what_the_speed_node_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_includes_the_speed_node(monkeypatch: pytest.MonkeyPatch) -> None:
     graph, card = text_to_music(), empty_card(8)
     monkeypatch.setattr(memory_forecast, "_networks", lambda *_, **__: checkpoint())
 

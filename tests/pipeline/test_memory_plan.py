@@ -1,4 +1,4 @@
-"""The memory plan: where its kinds begin, what grows with the card, and what it says."""
+"""The memory plan: the limits of its kinds, how it grows with the card, and its text."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ def plan(card: MemoryInfo, run: Run | None = None) -> MemoryPlan:
     return memory_plan.make_plan(checkpoint(), run or minutes(1), CARD, card)
 
 
-def test_each_kind_begins_where_the_next_one_would_waste() -> None:
+def test_each_kind_starts_at_exactly_the_memory_it_needs() -> None:
     networks = checkpoint()
     batched = memory_estimate.sampling(networks.network, minutes(1), CARD, True)
     sequential = memory_estimate.sampling(networks.network, minutes(1), CARD, False)
     network, decode = size_of(networks.network), memory_estimate.vae(networks.vae, 512)
-    whole = sum(map(size_of, networks)) + max(batched, decode) + RESERVE
-    turns, halves = network + batched + RESERVE, network + sequential + RESERVE
-    plans = [plan(MemoryInfo(free, free)) for free in (whole, whole - 1, turns, turns - 1, halves, halves - 1)]
+    everything = sum(map(size_of, networks)) + max(batched, decode) + RESERVE
+    turns, sequential_turns = network + batched + RESERVE, network + sequential + RESERVE
+    limits = [memory for limit in (everything, turns, sequential_turns) for memory in (limit, limit - 1)]
+    plans = [plan(MemoryInfo(free, free)) for free in limits]
     assert [entry.kind for entry in plans] == [memory_plan.WHOLE, *[memory_plan.TURNS] * 4, memory_plan.ENCODERS]
     assert [entry.together for entry in plans] == [True, True, True, False, False, True]
     assert plans[5].eight_bit
@@ -58,7 +59,7 @@ def test_a_plan_stays_within_the_card_and_grows_with_it(gib: float, frames: int,
     assert large.chunk >= small.chunk
 
 
-def test_vae_chunks_follow_the_free_memory_and_a_cpu_has_its_own() -> None:
+def test_vae_chunks_depend_on_free_memory_and_are_smaller_on_a_cpu() -> None:
     vae = checkpoint().vae
     needs = [size_of(vae) + RESERVE + memory_estimate.vae(vae, n) for n in (512, 256)]
     free = (needs[0], needs[0] - 1, needs[1], 0)
@@ -68,7 +69,7 @@ def test_vae_chunks_follow_the_free_memory_and_a_cpu_has_its_own() -> None:
     assert [strategy.chunk_frames for strategy in on_cpu] == [128, 64, 32]
 
 
-def test_guided_halves_share_a_batch_first_and_unguided_runs_have_none() -> None:
+def test_guided_runs_try_one_batch_first_and_unguided_runs_never() -> None:
     network, card = checkpoint().network, empty_card(24)
     guided = memory_plan.sampling_strategies(network, minutes(1), CARD, card)
     assert [strategy.batch_halves for strategy in guided] == [True, False, False, False]
@@ -82,7 +83,7 @@ def test_the_text_of_a_plan() -> None:
     assert "8-bit weights would fit entirely" in lines[-1]
 
 
-def test_advice_is_given_only_where_weights_are_streamed() -> None:
+def test_advice_only_if_weights_are_streamed() -> None:
     network = checkpoint().network
     (message,) = memory_plan.offload_advice(network, GIB, empty_card(8))
     assert "gives the same song" in message

@@ -55,7 +55,7 @@ def song(
         prepare(Networks(parts[0], parts[1].model, parts[2]))
     monkeypatch.setattr(demo, "load", lambda: parts)
     host = WarningHost(folder)
-    return run(folder, probes=("decode",), host=host).kept["decode"]["waveform"], host
+    return run(folder, probes=("decode",), host=host).outputs["decode"]["waveform"], host
 
 
 @pytest.mark.parametrize("stage", ["text", "condition", "step", "decode"])

@@ -1,4 +1,4 @@
-"""Live pictures of a forming latent: what they show, and that they stay cheap."""
+"""Live previews of a latent: what they show, and how often they are drawn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUIET = torch.linspace(-1, 1, 64)
 
 
 def song(seconds: float, loud: slice = slice(0, 0), songs: int = 1) -> Tensor:
-    """Silence ``[b t 64]`` with one loud part, in frames."""
+    """Silence ``[b t 64]`` with one loud part; loud is in frames."""
     latents = QUIET.expand(songs, round(seconds * 25), 64).clone()
     latents[:, loud] += 3 * torch.randn(latents[:, loud].shape, generator=torch.Generator().manual_seed(0))
     return latents
@@ -43,14 +43,14 @@ def test_silence_is_dark_and_music_bright_where_it_is() -> None:
 
 
 def test_a_faint_latent_stays_dark() -> None:
-    """At the first steps the estimate says little; a picture scaled to it would say much."""
+    """Brightness is absolute: scaled to a faint early estimate, a picture would show noise as music."""
     faint = QUIET + 0.03 * torch.randn(1, 500, 64)
     early = body(draw_latents(faint, QUIET, None, 0.1, 512)).mean()
     late = body(draw_latents(song(20, slice(0, 500)), QUIET, None, 1.0, 512)).mean()
     assert early < 0.6 * late
 
 
-def test_what_is_kept_is_grey_and_what_is_made_has_colour() -> None:
+def test_frames_outside_the_region_are_grey() -> None:
     region = torch.zeros(1, 1000, 1)
     region[:, 250:500] = 1
     shown = body(draw_latents(song(40, slice(0, 1000)), QUIET, region, 0.5, 512))
@@ -67,14 +67,14 @@ def test_every_length_and_batch_has_a_picture_of_that_width(seconds: float, size
     assert image.width == size and 0.3 * size < image.height < 0.6 * size and image.mode == "RGB"
 
 
-def test_songs_of_a_batch_lie_below_each_other() -> None:
+def test_songs_of_a_batch_are_stacked() -> None:
     latents = torch.cat([song(20), song(20, slice(0, 500))])
     shown = body(draw_latents(latents, QUIET, None, 1.0, 512))
     half = len(shown) // 2
     assert shown[half:].mean() > 3 * shown[:half].mean()
 
 
-def test_the_bottom_line_is_the_progress() -> None:
+def test_the_bottom_line_shows_the_progress() -> None:
     ends = []
     for progress in (0.0, 0.25, 1.0):
         line = pixels(draw_latents(song(20), QUIET, None, progress, 512))[-1]
@@ -83,64 +83,65 @@ def test_the_bottom_line_is_the_progress() -> None:
 
 
 class Clock:
-    """Time passes only when it is told to; drawing a picture takes `drawing` seconds."""
+    """A clock that the test advances; drawing a picture takes `drawing` seconds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, drawing: float) -> None:
         self.now = 0.0
-        draw = preview.picture
+        draw = preview.draw_latents
 
         def slow(*arguments: Any) -> Image.Image:
             self.now += drawing
             return draw(*arguments)
 
-        monkeypatch.setattr(preview, "picture", slow)
+        monkeypatch.setattr(preview, "draw_latents", slow)
 
     def __call__(self) -> float:
         return self.now
 
 
 def shown_steps(clock: Clock, steps: int, seconds_per_step: float) -> list[int]:
-    live, found = LivePreview(64, QUIET, None, 50, clock), []
+    """The steps that show a picture."""
+    live, shown = LivePreview(64, QUIET, None, 50, clock), []
     for step in range(1, steps + 1):
         clock.now += seconds_per_step
         if live.show(step, steps, song(2)) is not None:
-            found.append(step)
-    return found
+            shown.append(step)
+    return shown
 
 
-def test_at_most_four_pictures_a_second_and_always_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_most_four_pictures_per_second_and_always_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, drawing=0.001)
-    found = shown_steps(clock, 101, 0.01)
-    assert found[-1] == 101 and 3 <= len(found) <= 5
+    steps = shown_steps(clock, 101, 0.01)
+    assert steps[-1] == 101 and 3 <= len(steps) <= 5
     assert shown_steps(Clock(monkeypatch, 0.001), 3, 0.01) == [3]
     assert shown_steps(Clock(monkeypatch, 0.001), 5, 2.0) == [1, 2, 3, 4, 5]
 
 
-def test_slow_pictures_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_pictures_are_drawn_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, drawing=0.1)
-    found = shown_steps(clock, 200, 0.2)
-    assert 0.1 * (len(found) - 2) <= preview.TIME_SHARE * clock.now
-    assert len(found) >= 5
+    steps = shown_steps(clock, 200, 0.2)
+    assert 0.1 * (len(steps) - 2) <= preview.TIME_SHARE * clock.now
+    assert len(steps) >= 5
 
 
 def test_no_size_no_picture() -> None:
     assert LivePreview(None, QUIET, None, 50).show(1, 1, song(2)) is None
 
 
-def test_only_the_song_is_shown_of_a_longer_run() -> None:
-    """The network never runs on less than five seconds."""
+def test_the_padding_of_a_short_song_is_not_shown() -> None:
+    """The network runs on at least five seconds."""
     live = LivePreview(512, QUIET, torch.ones(1, 128, 1), 25)
     shown = live.show(1, 1, song(5.12, slice(25, 128)))
     assert shown is not None
     kind, image, size = shown
     assert (kind, size) == ("JPEG", 512)
-    assert body(image).mean() < 1.1 * np.mean(preview.INK), "the loud rest is not in the picture"
+    assert body(image).mean() < 1.1 * np.mean(preview.INK), "the loud padding is not in the picture"
 
 
-class Watching(HeadlessHost):
-    """Keeps what its bars are told."""
+class PreviewHost(HeadlessHost):
+    """A host that records the updates of its progress bars."""
 
-    told: list[tuple[int, Any]]
+    updates: list[tuple[int, Any]]
 
     def preview_size(self) -> int | None:
         return 200
@@ -150,7 +151,7 @@ class Watching(HeadlessHost):
 
         class Bar:
             def update(self, value: int, preview: object | None = None) -> None:
-                host.told.append((value, preview))
+                host.updates.append((value, preview))
 
             def close(self) -> None: ...
 
@@ -163,11 +164,11 @@ class Watching(HeadlessHost):
 
 
 @pytest.mark.parametrize("songs", [1, 2])
-def test_the_sampler_hands_pictures_to_the_bar(songs: int, tmp_path: Path) -> None:
-    host = Watching([], tmp_path, device="cpu")
-    host.told = []
+def test_the_sampler_passes_pictures_to_the_progress_bar(songs: int, tmp_path: Path) -> None:
+    host = PreviewHost([], tmp_path, device="cpu")
+    host.updates = []
     graphs.run(tmp_path, {"empty.batch_size": songs}, host=host)
-    pictures = [(value, shown) for value, shown in host.told if shown is not None]
+    pictures = [(value, picture) for value, picture in host.updates if picture is not None]
     assert pictures and pictures[-1][0] == 3
     kind, image, size = pictures[-1][1]
     assert (kind, image.width, size) == ("JPEG", 200, 200)

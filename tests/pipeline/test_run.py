@@ -1,4 +1,4 @@
-"""The description of a run: read off a graph it is the one that the sampler makes, and JSON keeps it."""
+"""The description of a run: JSON preserves it, and one read off a graph equals the sampler's own."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ RUNS = st.builds(
 
 
 @given(RUNS, SHARES)
-def test_json_keeps_a_run(run: Run, end: float) -> None:
+def test_json_preserves_a_run(run: Run, end: float) -> None:
     run = replace(run, guidance=replace(run.guidance, end=end, curve=ScaleCurve("cosine", 3.0)))
     assert from_json(json.loads(json.dumps(to_json(run)))) == run
 
 
-def test_json_keeps_unknown_prompts() -> None:
+def test_json_preserves_unknown_prompts() -> None:
     run = replace(make_run(), prompts=(None, PROMPT), negative=(None,))
     assert from_json(json.loads(json.dumps(to_json(run)))) == run
 
@@ -75,10 +75,10 @@ def test_an_encoded_mask_is_the_mask(rows: list[list[float]]) -> None:
     mask = torch.tensor(rows)[..., None]
     encoded = encode_mask(mask)
     assert torch.equal(decode_mask(encoded), mask)
-    assert all(a[1] != b[1] for row in encoded for a, b in pairwise(row)), "runs are maximal"
+    assert all(a[1] != b[1] for row in encoded for a, b in pairwise(row)), "neighbouring runs differ"
 
 
-def with_modifiers() -> edits.Graph:
+def graph_with_modifiers() -> edits.Graph:
     graph = graphs.text_to_music()
     graph["curve"] = edits.node("GuidanceCurve", guider=["guider", 0], curve="linear", end_scale=2.0)
     graph["clamp"] = edits.node("NormClamp", guider=["curve", 0], threshold=1.5)
@@ -89,7 +89,7 @@ def with_modifiers() -> edits.Graph:
     return graph
 
 
-def with_recipe() -> edits.Graph:
+def graph_with_recipe() -> edits.Graph:
     graph = graphs.text_to_music()
     guidance = {"curve": "cosine", "endScale": 4}
     text = json.dumps({"solver": {"type": "heun"}, "schedule": {"type": "karras"}, "guidance": guidance})
@@ -99,16 +99,15 @@ def with_recipe() -> edits.Graph:
     return graph
 
 
-def with_negative() -> edits.Graph:
+def graph_with_negative() -> edits.Graph:
     graph = graphs.text_to_music()
-    graph["negative"] = json.loads(json.dumps(graph["text"]))
-    graph["negative"]["inputs"]["caption"] = "noise"
+    graph["negative"] = edits.copy_node(graph, "text", caption="noise")
     graph["guider"]["inputs"] |= {"negative": ["negative", 0], "negative_weight": 0.5}
     return graph
 
 
-@pytest.mark.parametrize("make", [graphs.text_to_music, with_modifiers, with_recipe, with_negative])
-def test_a_graph_tells_the_run_that_its_sampler_makes(
+@pytest.mark.parametrize("make", [graphs.text_to_music, graph_with_modifiers, graph_with_recipe, graph_with_negative])
+def test_a_graph_predicts_the_run_of_its_sampler(
     make: Callable[[], edits.Graph], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: list[Run] = []
@@ -121,16 +120,16 @@ def test_a_graph_tells_the_run_that_its_sampler_makes(
     monkeypatch.setattr(Guider, "describe", spy)
     graphs.run(tmp_path, graph=make())
     chain = chain_of(make(), "sample")
-    foretold = run_of(chain, random_network.load()[0], length_of(chain, None))
+    predicted = run_of(chain, random_network.load()[0], length_of(chain, None))
     (actual,) = runs
-    assert foretold.prompt_size.lyrics >= actual.prompt_size.lyrics
-    assert foretold.prompt_size.caption >= actual.prompt_size.caption
-    assert actual.sigmas == pytest.approx(foretold.sigmas, abs=1e-7), "SIGMAS are float32"
-    same = {"sigmas": actual.sigmas, "prompt_size": actual.prompt_size, "model": actual.model}
-    assert replace(foretold, **same, training=actual.training) == actual
+    assert predicted.prompt_size.lyrics >= actual.prompt_size.lyrics
+    assert predicted.prompt_size.caption >= actual.prompt_size.caption
+    assert actual.sigmas == pytest.approx(predicted.sigmas, abs=1e-7), "SIGMAS are float32"
+    measured = {"sigmas": actual.sigmas, "prompt_size": actual.prompt_size, "model": actual.model}
+    assert replace(predicted, **measured, training=actual.training) == actual
 
 
-def test_what_a_graph_does_not_tell() -> None:
+def test_what_a_graph_does_not_contain() -> None:
     chain = chain_of(edits.cover(edits.node("LoadAudio", audio="example"), strength=0.5), "sample")
     with pytest.raises(UnknownRun, match="--seconds"):
         length_of(chain, None)
@@ -138,16 +137,16 @@ def test_what_a_graph_does_not_tell() -> None:
     assert (run.task, run.seconds, run.songs, run.uses_codes) == ("cover", 90.0, 1, True)
     assert run.edit is not None and run.edit.strength == 0.5
     graph = graphs.text_to_music()
-    graph["guider"]["class_type"] = "SomebodysGuider"
+    graph["guider"]["class_type"] = "ForeignGuider"
     with pytest.raises(UnknownRun, match="another pack"):
         chain_of(graph, "sample")
     graph = graphs.text_to_music()
-    graph["load"]["class_type"] = "SomebodysLoader"
+    graph["load"]["class_type"] = "ForeignLoader"
     with pytest.raises(UnknownRun, match="another pack"):
         chain_of(graph, "sample")
 
 
-def test_linked_values_take_their_defaults() -> None:
+def test_linked_values_count_as_their_defaults() -> None:
     graph = graphs.text_to_music()
     graph["guider"]["inputs"]["scale"] = ["elsewhere", 0]
     graph["sample"]["inputs"]["seed"] = ["elsewhere", 0]

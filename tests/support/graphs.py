@@ -33,10 +33,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Run:
-    """Written files in order, and what probes kept."""
+    """The written files in order, and the first output of each probed node."""
 
     files: list[Path]
-    kept: dict[str, Any]
+    outputs: dict[str, Any]
 
 
 def text_to_music() -> dict[str, dict[str, Any]]:
