@@ -1,7 +1,7 @@
 """A real ComfyUI for tests.
 
-COMFYUI_PATH: its checkout; COMFYUI_PYTHON: the interpreter with its requirements; COMFYUI_FRONTEND: the folder of another
-frontend than the installed one, such as ``comfyui_frontend_package/static`` of a newer wheel.
+COMFYUI_PATH: its checkout. COMFYUI_PYTHON: the interpreter with its requirements. COMFYUI_FRONTEND: the folder of
+another frontend than the installed one, such as ``comfyui_frontend_package/static`` of a newer wheel.
 """
 
 from __future__ import annotations
