@@ -1,4 +1,4 @@
-"""The scheduler's parts as nodes: what they change in a run, and that ComfyUI's own samplers fit on either side."""
+"""Nodes of the sampler: what they change in a run, and interoperability with ComfyUI's own samplers and guiders."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import graphs
 import pytest
 import torch
+from edit_graphs import Graph, node
 from measure import batch_tolerance
 from PIL import Image
 from torch import Tensor
@@ -27,26 +28,21 @@ from acestep_xl.pipeline.comfy_samplers import GuidedModel
 from acestep_xl.runner.cli import main
 from acestep_xl.runner.execute import NodeError
 
-Graph = dict[str, dict[str, Any]]
-
-
-def node(kind: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": f"AceStepXL{kind}", "inputs": inputs}
-
 
 def song(tmp_path: Path, graph: Graph, **settings: Any) -> Tensor:
-    changed = {name.replace("__", "."): value for name, value in settings.items()}
-    return graphs.run(tmp_path, changed, graph=graph, probes=("sample",)).outputs["sample"]["samples"]
+    """The sampled latents; settings are node__input=value."""
+    values = {name.replace("__", "."): value for name, value in settings.items()}
+    return graphs.run(tmp_path, values, graph=graph, probes=("sample",)).outputs["sample"]["samples"]
 
 
-def behind_guider(kind: str, **inputs: Any) -> Graph:
+def graph_with_modifier(kind: str, **inputs: Any) -> Graph:
     graph = graphs.text_to_music()
     graph["modifier"] = node(kind, guider=["guider", 0], **inputs)
     graph["sample"]["inputs"]["guider"] = ["modifier", 0]
     return graph
 
 
-def with_recipe(text: str) -> Graph:
+def graph_with_recipe(text: str) -> Graph:
     graph = graphs.text_to_music()
     graph["recipe"] = node("Recipe", guider=["guider", 0], recipe=text, steps=3, shift=3.0, seed=7)
     sockets = {"guider": 0, "sigmas": 1, "sampler": 2, "noise": 3}
@@ -55,7 +51,7 @@ def with_recipe(text: str) -> Graph:
 
 
 @pytest.mark.parametrize("solver", get("solver_type").choices)
-def test_every_solver_runs_and_only_euler_is_euler(tmp_path: Path, solver: str) -> None:
+def test_only_euler_equals_the_default_solver(tmp_path: Path, solver: str) -> None:
     graph = graphs.text_to_music()
     plain = song(tmp_path, graphs.text_to_music())
     graph["solver"] = node("Solver", solver=solver, eta=1.0)
@@ -89,37 +85,38 @@ def test_a_stochastic_batch_is_its_single_runs(tmp_path: Path) -> None:
 def test_a_modifier_changes_the_song(
     tmp_path: Path, kind: str, inputs: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    changed = song(tmp_path, behind_guider(kind, **inputs))
+    changed = song(tmp_path, graph_with_modifier(kind, **inputs))
     assert not torch.equal(changed, song(tmp_path, graphs.text_to_music()))
     assert any("SFT" in record.getMessage() for record in caplog.records) == (kind == "Wavelet")
 
 
 def test_a_constant_curve_changes_nothing(tmp_path: Path) -> None:
-    graph = behind_guider("GuidanceCurve", curve="constant", end_scale=2.0)
+    graph = graph_with_modifier("GuidanceCurve", curve="constant", end_scale=2.0)
     assert torch.equal(song(tmp_path, graph), song(tmp_path, graphs.text_to_music()))
 
 
-def test_an_empty_recipe_is_the_official_way(tmp_path: Path) -> None:
-    assert torch.equal(song(tmp_path, with_recipe("")), song(tmp_path, graphs.text_to_music()))
+def test_an_empty_recipe_changes_nothing(tmp_path: Path) -> None:
+    assert torch.equal(song(tmp_path, graph_with_recipe("")), song(tmp_path, graphs.text_to_music()))
 
 
-def test_a_recipe_is_the_nodes_it_names(tmp_path: Path) -> None:
+def test_a_recipe_equals_the_nodes_it_names(tmp_path: Path) -> None:
     text = (
         '{"schedule": {"type": "karras"}, "solver": {"type": "heun"}, "guidance": {"curve": "cosine", "endScale": 2}}'
     )
-    graph = behind_guider("GuidanceCurve", curve="cosine", end_scale=2.0)
+    graph = graph_with_modifier("GuidanceCurve", curve="cosine", end_scale=2.0)
     graph["solver"] = node("Solver", solver="heun", eta=1.0)
     graph["sample"]["inputs"]["sampler"] = ["solver", 0]
     graph["schedule"]["inputs"]["schedule"] = "karras"
-    assert torch.equal(song(tmp_path, with_recipe(text)), song(tmp_path, graph))
+    assert torch.equal(song(tmp_path, graph_with_recipe(text)), song(tmp_path, graph))
 
 
-def test_a_recipe_that_cannot_be_followed_is_refused_before_anything_runs(tmp_path: Path) -> None:
+def test_an_invalid_recipe_is_refused_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"modularScheduler.solver.type .*'dpm9'") as error:
-        song(tmp_path, with_recipe('{"solver": {"type": "dpm9"}, "tempo": 3}'))
+        song(tmp_path, graph_with_recipe('{"solver": {"type": "dpm9"}, "tempo": 3}'))
     assert "tempo" in str(error.value) and not isinstance(error.value, NodeError)
     assert Recipe.VALIDATE_INPUTS("DPM++ 2M Karras") is True
-    assert "known" in str(Recipe.VALIDATE_INPUTS("DPM++ 9M")) or "allowed" in str(Recipe.VALIDATE_INPUTS("DPM++ 9M"))
+    message = str(Recipe.VALIDATE_INPUTS("DPM++ 9M"))
+    assert "known" in message or "allowed" in message
 
 
 def test_the_plot_shows_schedule_and_run(tmp_path: Path) -> None:
@@ -139,19 +136,21 @@ def test_the_plot_command_draws_every_sampler(tmp_path: Path, capsys: pytest.Cap
     pytest.importorskip("matplotlib")
     arguments = ["plot", "chain", "--demo", "--device", "cpu", "--output", str(tmp_path)]
     assert main([*arguments, "--set", "AceStepXLSchedule.steps=2"]) == 0
-    drawn = [line for line in capsys.readouterr().out.split() if line.endswith(".png")]
-    assert len(drawn) == 3 and all(Path(file).is_file() for file in drawn)
+    files = [line for line in capsys.readouterr().out.split() if line.endswith(".png")]
+    assert len(files) == 3 and all(Path(file).is_file() for file in files)
 
 
 class CONST:
-    """The name ComfyUI marks flow models with."""
+    """Named like the class by which ComfyUI identifies flow models."""
 
 
 class Flow(CONST):
-    """A flow whose clean latent is known: everything from any level leads to ``goal``."""
+    """The noise levels of a flow model."""
 
 
-def wrapped(goal: Tensor, sampling: object) -> Any:
+def wrapped_model(goal: Tensor, sampling: object) -> Any:
+    """A model as ComfyUI wraps it; its clean latent is ``goal`` at every level."""
+
     def model(x: Tensor, sigma: Tensor, model_options: Any, seed: int) -> Tensor:
         return goal
 
@@ -161,35 +160,37 @@ def wrapped(goal: Tensor, sampling: object) -> Any:
 
 @pytest.mark.parametrize("solver", get("solver_type").choices)
 @pytest.mark.parametrize("shape", [(2, 4, 16), (1, 3, 5, 6)])
-def test_our_solvers_run_other_models_guiders(solver: str, shape: tuple[int, ...]) -> None:
+def test_our_solvers_run_guiders_of_other_models(solver: str, shape: tuple[int, ...]) -> None:
     goal, noise = torch.randn(shape), torch.randn(shape)
     (sampler,) = SolverNode().make(solver, 1.0)
-    seen: list[int] = []
+    steps: list[int] = []
     sigmas = torch.linspace(1, 0, 6)
-    result = sampler.sample(wrapped(goal, Flow()), sigmas, {"seed": 3}, lambda i, x0, x, n: seen.append(i), noise)
+    result = sampler.sample(
+        wrapped_model(goal, Flow()), sigmas, {"seed": 3}, lambda i, x0, x, n: steps.append(i), noise
+    )
     torch.testing.assert_close(result, goal, rtol=0, atol=1e-4)
-    assert seen == [0, 1, 2, 3, 4]
+    assert steps == [0, 1, 2, 3, 4]
 
 
-def test_a_mask_keeps_another_models_source() -> None:
+def test_a_mask_preserves_the_source_of_another_model() -> None:
     goal, noise, source = (torch.randn(1, 2, 8) for _ in range(3))
     mask = torch.zeros(1, 2, 8)
     mask[..., 3:] = 1
     result = SolverSampler("euler", 0.0).sample(
-        wrapped(goal, Flow()), torch.linspace(1, 0, 4), {}, None, noise, source, mask
+        wrapped_model(goal, Flow()), torch.linspace(1, 0, 4), {}, None, noise, source, mask
     )
     torch.testing.assert_close(result, torch.where(mask > 0, goal, source), rtol=0, atol=1e-5)
 
 
-def test_a_model_that_is_no_flow_is_refused() -> None:
+def test_models_other_than_flows_are_refused() -> None:
     with pytest.raises(ValueError, match="for flow models, and the model's noise levels are SimpleNamespace"):
         SolverSampler("euler", 0.0).sample(
-            wrapped(torch.zeros(1), SimpleNamespace()), torch.linspace(1, 0, 3), {}, None, torch.zeros(1, 1)
+            wrapped_model(torch.zeros(1), SimpleNamespace()), torch.linspace(1, 0, 3), {}, None, torch.zeros(1, 1)
         )
 
 
-class EulerAsCoreDoesIt:
-    """ComfyUI's SAMPLER contract, as its euler fulfils it."""
+class CoreEuler:
+    """Euler, written to ComfyUI's SAMPLER contract as core's own is."""
 
     def sample(
         self,
@@ -211,10 +212,10 @@ class EulerAsCoreDoesIt:
 
 
 @pytest.mark.parametrize(("guidance", "seconds"), [("apg", 6.0), ("cfg", 6.0), ("apg", 2.0)])
-def test_a_sampler_of_comfyui_in_our_node(
+def test_a_comfyui_sampler_in_our_node_equals_our_euler(
     tmp_path: Path, guidance: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Written as core's samplers are; memory of guidance included, it is our euler."""
+    """Including the average that APG carries from step to step."""
     monkeypatch.setattr(HeadlessHost, "sampling_patcher", lambda self, network: SimpleNamespace(model=network))
     settings = {"guider.type": guidance, "schedule.steps": 5, "empty.seconds": seconds}
     guider, sigmas, ours = (
@@ -222,11 +223,11 @@ def test_a_sampler_of_comfyui_in_our_node(
     )
     with hosts.use(HeadlessHost([], tmp_path, device="cpu")):
         latent = {"samples": torch.zeros(1, 64, round(25 * seconds))}
-        theirs = Sampler().sample(guider, sigmas, latent, 7, None, EulerAsCoreDoesIt())[0]["samples"]
+        theirs = Sampler().sample(guider, sigmas, latent, 7, None, CoreEuler())[0]["samples"]
     torch.testing.assert_close(theirs, ours["samples"], rtol=0, atol=2e-4)
 
 
-def test_without_comfyui_its_samplers_are_refused(tmp_path: Path) -> None:
+def test_comfyui_samplers_are_refused_without_comfyui(tmp_path: Path) -> None:
     guider = graphs.run(tmp_path, probes=("guider",)).outputs["guider"]
     with hosts.use(HeadlessHost([], tmp_path, device="cpu")), pytest.raises(RuntimeError, match="run only in ComfyUI"):
         Sampler().sample(guider, torch.linspace(1, 0, 3), {"samples": torch.zeros(1, 64, 150)}, 7, None, object())

@@ -1,4 +1,4 @@
-"""Saved workflows keep opening: what they rely on in a node's definition may only grow."""
+"""Node definitions may only grow, so that saved workflows still open."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ BEFORE: dict[str, Any] = {
 }
 
 
-def test_nothing_that_workflows_rely_on_is_gone() -> None:
+def test_nothing_is_lost_since_the_committed_snapshot() -> None:
     assert losses(COMMITTED, snapshot()) == []
 
 
-def test_the_committed_snapshot_is_the_present() -> None:
+def test_the_committed_snapshot_is_current() -> None:
     assert snapshot() == COMMITTED, "run python docs/generate/node_snapshot.py --write"
 
 
 def changed(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-    now = copy.deepcopy(BEFORE)
-    change(now["Node"])
-    return now
+    after = copy.deepcopy(BEFORE)
+    change(after["Node"])
+    return after
 
 
 GROWTH: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -69,10 +69,10 @@ def test_growth_is_allowed(change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 @pytest.mark.parametrize(("change", "expected"), LOSS.values(), ids=LOSS)
-def test_every_kind_of_loss_is_seen(change: Callable[[dict[str, Any]], Any], expected: str) -> None:
-    found = losses(BEFORE, changed(change))
-    assert len(found) == 1 and found[0].startswith("Node: ") and expected in found[0], found
+def test_every_kind_of_loss_is_reported(change: Callable[[dict[str, Any]], Any], expected: str) -> None:
+    (message,) = losses(BEFORE, changed(change))
+    assert message.startswith("Node: ") and expected in message
 
 
-def test_a_lost_node_is_seen() -> None:
+def test_a_missing_node_is_reported() -> None:
     assert losses(BEFORE, {}) == ["node Node is gone"]

@@ -1,4 +1,4 @@
-"""The node for speed and memory: through the real runner, beside a branch without it, with compiled layers."""
+"""The speed node: its effect on a run and on memory, and compiled layers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from acestep_xl.pipeline.memory import speed as memory_speed
 
 
 def song(output: Path, settings: dict[str, Any], models: Path | None = None, **choices: Any) -> Tensor:
-    """The latent of text_to_music with the node between loader and guidance, or without it."""
+    """The latent of text_to_music, with the node between loader and guider if there are choices."""
     graph = graphs.text_to_music()
     if choices:
         inputs = {"model": ["load", 0], "weights": "as loaded", "compile": "off", "step_cache": 0.0, **choices}
@@ -31,18 +31,18 @@ def song(output: Path, settings: dict[str, Any], models: Path | None = None, **c
     return graphs.run(output, settings, models=models, probes=("sample",), graph=graph).outputs["sample"]["samples"]
 
 
-def test_everything_off_is_the_same_song_and_every_choice_another(tmp_path: Path) -> None:
+def test_the_defaults_change_nothing_and_every_choice_does(tmp_path: Path) -> None:
     models = tmp_path / "models"
     settings = {"load.model": tiny.write("split", models), "schedule.steps": 8}
     exact = song(tmp_path, settings, models)
     assert torch.equal(song(tmp_path, settings, models, weights="as loaded"), exact)
     for choice in ({"weights": "int8"}, {"weights": "fp8 dynamic"}, {"step_cache": 0.5}):
-        near = song(tmp_path, settings, models, **choice)
-        assert torch.isfinite(near).all() and not torch.equal(near, exact), choice
-        assert torch.equal(song(tmp_path, settings, models, **choice), near), "and a seed is still a song"
+        approximate = song(tmp_path, settings, models, **choice)
+        assert torch.isfinite(approximate).all() and not torch.equal(approximate, exact), choice
+        assert torch.equal(song(tmp_path, settings, models, **choice), approximate), "a seed is still a song"
 
 
-def test_a_branch_beside_it_keeps_the_exact_network(tmp_path: Path) -> None:
+def test_a_parallel_branch_keeps_the_exact_network(tmp_path: Path) -> None:
     graph = graphs.text_to_music()
     inputs = {"model": ["load", 0], "weights": "int8", "compile": "off", "step_cache": 0.3}
     graph["speed"] = {"class_type": "AceStepXLSpeed", "inputs": inputs}
@@ -54,30 +54,30 @@ def test_a_branch_beside_it_keeps_the_exact_network(tmp_path: Path) -> None:
         "class_type": "AceStepXLSampler",
         "inputs": {**graph["sample"]["inputs"], "guider": ["fast guider", 0]},
     }
-    kept = graphs.run(tmp_path, probes=("fast", "sample"), graph=graph).outputs
-    exact, near = (kept[name]["samples"] for name in ("sample", "fast"))
-    assert torch.equal(exact, song(tmp_path, {})) and not torch.equal(exact, near)
+    outputs = graphs.run(tmp_path, probes=("fast", "sample"), graph=graph).outputs
+    exact, approximate = (outputs[name]["samples"] for name in ("sample", "fast"))
+    assert torch.equal(exact, song(tmp_path, {})) and not torch.equal(exact, approximate)
 
 
-def test_a_wrong_choice_is_told_before_it_runs(tmp_path: Path) -> None:
+def test_invalid_choices(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"(?s)compile.*turbo.*off, on, cuda graphs"):
         song(tmp_path, {}, compile="turbo")
     with hosts.use(HeadlessHost([], tmp_path, device="cpu")):
         with pytest.raises(ValueError, match="needs an NVIDIA or AMD card, and this device is cpu; choose on"):
             Speed().make(random_network.network(), "as loaded", "cuda graphs", 0.0)
-        (made,) = Speed().make(random_network.network(), "int8", "off", 0.25)
-    assert made.step_cache == 0.25 and random_network.network().step_cache == 0
+        (network,) = Speed().make(random_network.network(), "int8", "off", 0.25)
+    assert network.step_cache == 0.25 and random_network.network().step_cache == 0
 
 
-def test_more_memory_is_announced_for_what_needs_it() -> None:
+def test_extra_memory_is_estimated_for_the_choices_that_need_it() -> None:
     network = random_network.network()
     assert memory_speed.memory(network, 1, 1500) == 0
-    small, dynamic, cached = (quantise.convert(network, kind) for kind in ("int8", "int8 dynamic", "as loaded"))
+    int8, dynamic, cached = (quantise.convert(network, kind) for kind in ("int8", "int8 dynamic", "as loaded"))
     cached.step_cache = 0.1
-    assert memory_speed.memory(small, 1, 1500) == memory_speed.memory(small, 4, 6000) == 4 * 64 * 128
-    for made in (dynamic, cached):
-        assert 0 < memory_speed.memory(made, 1, 1500) < memory_speed.memory(made, 2, 1500)
-    assert quantise.weight_bytes(small) < quantise.weight_bytes(network)
+    assert memory_speed.memory(int8, 1, 1500) == memory_speed.memory(int8, 4, 6000) == 4 * 64 * 128
+    for fast in (dynamic, cached):
+        assert 0 < memory_speed.memory(fast, 1, 1500) < memory_speed.memory(fast, 2, 1500)
+    assert quantise.weight_bytes(int8) < quantise.weight_bytes(network)
 
 
 COMPILED = """
@@ -93,31 +93,31 @@ from acestep_xl.model.predictor import Predictor
 network = random_network.fill(AceStep(replace(random_network.CONFIG, decoder_layers=4)))
 network.silence = random_network.network().silence
 def velocity(network, frames, songs=1):
-    draw = torch.Generator().manual_seed(0)
-    states = torch.randn(1, 20, random_network.CONFIG.encoder.hidden, generator=draw)
-    x, context = (torch.randn(songs, frames, n, generator=draw) for n in (64, 128))
+    random = torch.Generator().manual_seed(0)
+    states = torch.randn(1, 20, random_network.CONFIG.encoder.hidden, generator=random)
+    x, context = (torch.randn(songs, frames, n, generator=random) for n in (64, 128))
     return Predictor(network, Condition(states, None), context)(x, 0.6, unconditional=False)[0]
 
-made = share(network)
-eager = share(made)
-compile_layers(made, "on")
+compiled = share(network)
+eager = share(compiled)
+compile_layers(compiled, "on")
 for frames in (600, 300, 1001):
-    torch.testing.assert_close(velocity(made, frames), velocity(eager, frames), rtol=0, atol=2e-5)
+    torch.testing.assert_close(velocity(compiled, frames), velocity(eager, frames), rtol=0, atol=2e-5)
 assert counters["stats"]["unique_graphs"] == 2, counters["stats"]  # a sliding and a full layer, for all lengths
 assert not counters["graph_break"], counters["graph_break"]
-assert "forward" not in vars(network.decoder.layers[1]), "the network it was made of is not compiled"
+assert "forward" not in vars(network.decoder.layers[1]), "the original network is not compiled"
 
-# A host that brings weights while a layer runs hooks its parts; such a layer runs as it is written.
-seen = []
-hook = made.decoder.layers[1].mlp.up_proj.register_forward_pre_hook(lambda module, arguments: seen.append(1))
-torch.testing.assert_close(velocity(made, 600), velocity(eager, 600), rtol=0, atol=2e-5)
-assert seen == [1]
+# Hooks on parts of a layer, as offloading attaches them, make the layer run eagerly.
+calls = []
+hook = compiled.decoder.layers[1].mlp.up_proj.register_forward_pre_hook(lambda module, arguments: calls.append(1))
+torch.testing.assert_close(velocity(compiled, 600), velocity(eager, 600), rtol=0, atol=2e-5)
+assert calls == [1]
 print("ok")
 """
 
 
-def in_a_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Compilers keep state for the whole process, so a test of one has a process of its own."""
+def run_in_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A separate process, because compilers keep state for the lifetime of one."""
     command = [sys.executable, "-c", code]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, **environment}, timeout=600
@@ -125,9 +125,9 @@ def in_a_process(code: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.slow
-def test_compiled_layers_compute_what_eager_ones_do_at_any_length() -> None:
-    done = in_a_process(COMPILED)
-    assert done.stdout.endswith("ok\n"), done.stderr[-4000:]
+def test_compiled_layers_equal_eager_ones_at_any_length() -> None:
+    result = run_in_process(COMPILED)
+    assert result.stdout.endswith("ok\n"), result.stderr[-4000:]
 
 
 NO_COMPILER = """
@@ -149,13 +149,13 @@ except RuntimeError as error:
 
 
 @pytest.mark.slow
-def test_without_a_compiler_it_says_what_to_install(tmp_path: Path) -> None:
-    done = in_a_process(NO_COMPILER, CXX=str(tmp_path / "none"), TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
-    assert "A CPU needs a C++ compiler such as g++" in done.stdout and "set compile to off" in done.stdout, (
-        done.stdout + done.stderr[-3000:]
+def test_a_missing_compiler_is_named_with_its_remedy(tmp_path: Path) -> None:
+    result = run_in_process(NO_COMPILER, CXX=str(tmp_path / "none"), TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
+    assert "A CPU needs a C++ compiler such as g++" in result.stdout and "set compile to off" in result.stdout, (
+        result.stdout + result.stderr[-3000:]
     )
 
 
-def test_an_unknown_mode_lists_the_known() -> None:
+def test_an_unknown_mode_lists_the_allowed_ones() -> None:
     with pytest.raises(ValueError, match="compile = 'max' is unknown; allowed: off, on, cuda graphs"):
         compiled.check("max", torch.device("cpu"))

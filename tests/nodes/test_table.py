@@ -1,4 +1,4 @@
-"""What every node says about itself is true."""
+"""Declarations of the nodes: inputs, tooltips, names and parameters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def inputs(node: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("name", "node"), NODES)
-def test_inputs_are_the_arguments(name: str, node: Any) -> None:
+def test_inputs_equal_the_arguments_of_the_function(name: str, node: Any) -> None:
     declared = node.INPUT_TYPES()
     arguments = inspect.signature(getattr(node, node.FUNCTION)).parameters
     assert set(inputs(node)) | set(declared.get("hidden", {})) == set(arguments) - {"self"}, name
@@ -33,7 +33,7 @@ def test_inputs_are_the_arguments(name: str, node: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "node"), NODES)
-def test_every_input_and_output_is_explained(name: str, node: Any) -> None:
+def test_every_input_and_output_is_documented(name: str, node: Any) -> None:
     for key, (kind, options) in inputs(node).items():
         assert options["tooltip"].endswith("."), (name, key)
         default = options.get("default")
@@ -56,7 +56,7 @@ def test_every_node_has_a_name_and_a_prefix() -> None:
 
 
 def test_every_parameter_of_the_table_is_used() -> None:
-    """A range nobody reads is a range that lies."""
+    """A range that no input uses would mislead."""
     shown = [options.get("tooltip") for node in NODE_CLASS_MAPPINGS.values() for _, options in inputs(node).values()]
     settings = {f"service_{field.name}" for field in dataclasses.fields(ServiceSettings)}
     unused = [name for name, entry in parameters.PARAMETERS.items() if entry.help not in shown and name not in settings]

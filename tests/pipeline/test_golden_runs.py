@@ -42,9 +42,11 @@ def text_to_music(golden, caption: int = 0) -> Predictor:
     return Predictor(golden.network, condition(golden, caption), context.text_to_music(golden.network, FRAMES))
 
 
-def run(golden, predictor: Predictor, guidance: Guidance, **more) -> Tensor:
+def run(
+    golden, predictor: Predictor, guidance: Guidance, *, switch: Switch | None = None, region: Region | None = None
+) -> Tensor:
     noise = golden.inputs["noise.seed7"]
-    return denoise(predictor, noise, linear(STEPS, 3.0), guidance=guidance, solver=euler, **more)
+    return denoise(predictor, noise, linear(STEPS, 3.0), guidance=guidance, solver=euler, switch=switch, region=region)
 
 
 def close(actual: Tensor, expected: Tensor) -> None:

@@ -1,7 +1,7 @@
-"""ACE-Step's official procedure once more, straight through, from its published facts: what the nodes must equal.
+"""A second derivation of ACE-Step's official procedure, written from its published code, that the nodes must equal.
 
-It calls the network's modules, which the golden tensors settle, and nothing else of the pack. One song at a time, no
-padding, no shortcut: the null condition is repeated to the condition's length as the official code does it.
+It calls the network's modules, which the golden tensors verify, and nothing else of the pack. One song at a time, no
+padding, no shortcuts: the null condition is repeated to the condition's length, as in the official code.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Guide:
 
 @dataclass(frozen=True)
 class Hold:
-    """What keeps the rest of a repaint. mask: ``[1 t 1]``, 1 inside. fade: its weight at the end, None = no blend."""
+    """What preserves the source outside a repaint. mask: ``[1 t 1]``, 1 inside. fade: final blend, None = no blend."""
 
     source: Tensor
     mask: Tensor
@@ -51,8 +51,8 @@ class Hold:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """A golden checkpoint and its inputs, as both the nodes and the derivation are given them."""
+class GoldenModel:
+    """A golden checkpoint and its inputs, in the forms that the nodes and the derivation take."""
 
     network: AceStep
     inputs: dict[str, Tensor]
@@ -61,16 +61,16 @@ class Facts:
         return self.inputs["silence"][:, :frames]
 
     def source(self, frames: int, item: int = 0) -> Tensor:
-        """``[1 t c]``, one golden source after the other."""
+        """``[1 t c]``, the golden sources one after the other."""
         return torch.cat([self.inputs["src"][item], self.inputs["src"][1 - item]])[None, :frames]
 
-    def prompt(self, item: int, released: int | None = None, references: Sequence[int] = ()) -> list[list[Any]]:
-        """A CONDITIONING; released is the item whose caption it has after the source is let go."""
+    def prompt(self, item: int, after_switch: int | None = None, references: Sequence[int] = ()) -> list[list[Any]]:
+        """A CONDITIONING. after_switch: the item whose caption replaces its own once the source is dropped."""
         inputs, one = self.inputs, slice(item, item + 1)
         extra: dict[str, Any] = {"attention_mask": inputs["text_mask"][one]}
         extra |= {"conditioning_lyrics": inputs["lyric"][one], "conditioning_lyrics_mask": inputs["lyric_mask"][one]}
-        if released is not None:
-            other = slice(released, released + 1)
+        if after_switch is not None:
+            other = slice(after_switch, after_switch + 1)
             extra["acestep_xl_after_switch"] = inputs["text"][other]
             extra["acestep_xl_after_switch_mask"] = inputs["text_mask"][other]
         if references:
@@ -79,7 +79,7 @@ class Facts:
 
     @torch.no_grad()
     def condition(self, item: int, caption: int | None = None, references: Sequence[int] = ()) -> Tensor:
-        """The same prompt as the network sees it: lyric tokens, a token for each timbre reference, caption tokens."""
+        """The same prompt as the network's condition: lyric tokens, a token per timbre reference, caption tokens."""
         inputs, encoder, caption = self.inputs, self.network.encoder, item if caption is None else caption
         lyric, text = inputs["lyric"][item : item + 1, : LYRICS[item]], inputs["text"][caption : caption + 1]
         ref = inputs["ref"][list(references)] if references else self.silence(inputs["ref"].shape[1])
@@ -89,20 +89,20 @@ class Facts:
 
     @torch.no_grad()
     def round_trip_codes(self, source: Tensor) -> Tensor:
-        """Tokenizer and detokenizer; a window of five that the source does not fill is filled with silence."""
-        whole = torch.cat([source, self.silence(-source.shape[1] % 5)], dim=1)
-        codes = self.network.tokenizer(whole, self.silence(5)[0])
+        """Tokenizer and detokenizer; silence completes the last window of five frames."""
+        padded = torch.cat([source, self.silence(-source.shape[1] % 5)], dim=1)
+        codes = self.network.tokenizer(padded, self.silence(5)[0])
         return self.network.detokenizer(codes.quantized)[:, : source.shape[1]]
 
     def repaint(self, source: Tensor, spans: Spans) -> Tensor:
-        """Context of a repaint: silence inside, at its own place in time."""
+        """Context of a repaint: inside, the silence of the same frames."""
         mask = inside(spans, source.shape[1])
         return context(torch.where(mask > 0, self.silence(source.shape[1]), source), mask)
 
-    def without_source(self, kept: int, side: Side, condition: Tensor, steps: int) -> list[Side]:
-        """A side for each step: ``kept`` steps with the source, then text to music."""
+    def drop_source(self, source_steps: int, side: Side, condition: Tensor, steps: int) -> list[Side]:
+        """A side for each step: ``source_steps`` with the source, then text to music."""
         after = Side(condition, context(self.silence(side.context.shape[1])), side.negative)
-        return [side] * kept + [after] * (steps - kept)
+        return [side] * source_steps + [after] * (steps - source_steps)
 
 
 def levels(steps: int, shift: float) -> list[float]:
@@ -115,7 +115,7 @@ def draw(seed: int, frames: int) -> Tensor:
 
 
 def context(source: Tensor, mask: Tensor | None = None) -> Tensor:
-    """source | mask; without a mask all of it is made."""
+    """source | mask; without a mask everything is generated."""
     mask = torch.ones_like(source) if mask is None else mask.expand_as(source)
     return torch.cat([source, mask], dim=-1)
 
@@ -128,7 +128,7 @@ def inside(spans: Spans, frames: int) -> Tensor:
 
 
 def fade(spans: Spans, frames: int, width: int) -> Tensor:
-    """1 inside; outside ramps of ``width`` frames, or of as many as there are up to the song's start and end."""
+    """1 inside, with ramps of ``width`` frames outside, or of as many as the song's start and end leave."""
     weight = inside(spans, frames)
     for first, last in spans:
         start, end = max(first - width, 0), min(last + width, frames)
@@ -153,7 +153,7 @@ def generate(
     holding: Hold | None = None,
     start: Tensor | None = None,
 ) -> Tensor:
-    """sides: one for each step. start: the latent at ``steps[0]`` where that is not the noise itself."""
+    """sides: one for each step. start: the latent at ``steps[0]``, unless that is the noise itself."""
     guide = guide or Guide()
     x, average = noise if start is None else start, torch.zeros_like(noise)
     injected = 0 if holding is None else round(holding.injection * len(sides))
@@ -175,7 +175,7 @@ def generate(
 
 
 def _apg(cond: Tensor, difference: Tensor, scale: float) -> Tensor:
-    """Limit and projection over time, for each channel; only what is orthogonal to the conditional velocity stays."""
+    """Norm limit and projection over time, per channel; only what is orthogonal to the conditional velocity remains."""
     c, d = cond.double(), difference.double()
     d = d * (2.5 / d.norm(dim=1, keepdim=True)).clamp(max=1)
     unit = c / c.norm(dim=1, keepdim=True)
@@ -191,5 +191,5 @@ def _unconditional(network: AceStep, x: Tensor, t: float, side: Side, weight: fl
 
 
 def _velocity(network: AceStep, x: Tensor, t: float, states: Tensor, context: Tensor) -> Tensor:
-    memory = network.decoder.project_kv(states, None)
-    return network.decoder(x, torch.tensor([t], dtype=torch.float32), context, memory)
+    keys_values = network.decoder.project_kv(states, None)
+    return network.decoder(x, torch.tensor([t], dtype=torch.float32), context, keys_values)

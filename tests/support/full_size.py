@@ -1,4 +1,4 @@
-"""The real architectures, with two layers of each kind, and runs of them as a guider makes them."""
+"""The real architectures with two or three layers of each kind, and the network calls of a guider's run."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from acestep_xl.model.vae.oobleck import Oobleck
 from acestep_xl.pipeline.run import Run
 
 ENCODER = StackWidth(2048, 6144, 16, 8, 128)
-# Three layers show the peak of all: nothing but the prompt's keys and values outlives a layer, and the first one's
-# attention is computed once for both halves of a guided step.
+# Three layers reach the peak of all: only the prompt's keys and values outlive a layer, and the attention of the first
+# is computed once for both conditions of a guided step.
 LAYERS = {"decoder_layers": 3, "lyric_layers": 2, "timbre_layers": 2, "pooler_layers": 2}
 XL = Config(StackWidth(2560, 9728, 32, 8, 128), ENCODER, **LAYERS, text_dim=1024)
 SMALL = Config(ENCODER, ENCODER, **LAYERS, text_dim=1024)
 
 
 def execute(network: AceStep, run: Run, device: str) -> None:
-    """Everything a run does with the network, as the guider does it."""
+    """The network calls of a run: audio codes, conditions and one guided step."""
     dtype, size = network.null_condition_emb.dtype, run.prompt_size
     context = torch.empty(run.songs, run.frames, 128, device=device)
     x = torch.empty(run.songs, run.frames, 64, device=device)
@@ -48,15 +48,15 @@ def execute(network: AceStep, run: Run, device: str) -> None:
 
     negative = condition() if run.negative else None
     predictor = Predictor(network, condition(), context, negative)
-    velocity, against = predictor(x, 0.5, unconditional=True)
-    assert against is not None and velocity.shape == x.shape
+    velocity, unconditional = predictor(x, 0.5, unconditional=True)
+    assert unconditional is not None and velocity.shape == x.shape
 
 
 RUNS = {
     "1 min": make_run(1, 1500, 1, 300, 100),
     "4 min": make_run(1, 6000, 1, 1000, 200),
     "10 min": make_run(1, 15000, 1, 2048, 256),
-    "batch of 4, prompts of their own": make_run(4, 1500, 4, 500, 100),
+    "batch of 4 prompts": make_run(4, 1500, 4, 500, 100),
     "negative prompt": make_run(2, 3000, 2, 500, 100, has_negative=True),
     "long lyrics of a short song": make_run(1, 250, 1, 2048, 256),
     "four references": make_run(1, 500, 1, 100, 50, references=4),
@@ -69,7 +69,7 @@ def checkpoint() -> Networks:
     """The published XL checkpoint in bf16, with text encoder and VAE, on the meta device."""
     sizes = {"hidden_size": 1024, "intermediate_size": 3072, "num_attention_heads": 16, "num_key_value_heads": 8}
     text = Qwen3Config.from_dict({**sizes, "vocab_size": 151669, "num_hidden_layers": 28, "head_dim": 128})
-    whole = replace(XL, decoder_layers=32, lyric_layers=8, timbre_layers=4)
+    published = replace(XL, decoder_layers=32, lyric_layers=8, timbre_layers=4)
     with torch.device("meta"):
-        network, vae = AceStep(whole).bfloat16(), Oobleck(VAEConfig()).bfloat16()
+        network, vae = AceStep(published).bfloat16(), Oobleck(VAEConfig()).bfloat16()
     return Networks(network, build_text_model(text).bfloat16(), vae)

@@ -1,4 +1,4 @@
-"""The text-to-music graph as tests vary it, and a way to run it without ComfyUI."""
+"""The text-to-music graph of the tests, and a way to run it without ComfyUI."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from acestep_xl.runner.validate import validate
 
 
 class Probe:
-    """Keeps what arrives, so that a test can look at any socket."""
+    """Returns its input to the test."""
 
     CATEGORY = "test"
     FUNCTION = "keep"
@@ -104,10 +104,10 @@ def run(
     graph: dict[str, dict[str, Any]] | None = None,
     host: HeadlessHost | None = None,
 ) -> Run:
-    """Run text_to_music with ``{"node.input": value}`` settings; probes are nodes whose first output to keep."""
+    """Run text_to_music with ``{"node.input": value}`` settings; probes are nodes whose first output is returned."""
     graph = text_to_music() if graph is None else graph
-    for place, value in (settings or {}).items():
-        name, _, key = place.partition(".")
+    for setting, value in (settings or {}).items():
+        name, _, key = setting.partition(".")
         graph[name]["inputs"][key] = value
     for name in probes:
         graph[f"probe {name}"] = {"class_type": "Probe", "inputs": {"value": [name, 0]}}

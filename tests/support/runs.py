@@ -1,4 +1,4 @@
-"""Descriptions of runs, for tests of what reads them."""
+"""Descriptions of runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def make_run(
     codes: bool = False,
     **changes: Any,
 ) -> Run:
-    """A run of text to music with prompts of so many tokens. changes: other fields of the Run."""
+    """A run of text to music. lyrics, caption: tokens of a prompt. changes: other fields of the Run."""
     run = Run(
         model="XL sft",
         training="sft",

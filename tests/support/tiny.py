@@ -1,4 +1,4 @@
-"""Tiny checkpoints, written in every layout people have. All layouts hold the same numbers.
+"""Tiny checkpoints in every published layout, all with the same weights.
 
 The names of each layout come from the library that owns it (diffusers' own classes save the diffusers folders) or are
 written out here from ComfyUI's files; nothing uses the reader's own tables.
@@ -83,10 +83,10 @@ def write_shards(models: Path) -> str:
     folder = _official_parts(models)
     state = network_state()
     names = sorted(state)
-    halves = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
-    for file, part in halves.items():
+    shards = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for file, part in shards.items():
         save_file({name: state[name] for name in part}, folder / file)
-    index = {"metadata": {}, "weight_map": {name: file for file, part in halves.items() for name in part}}
+    index = {"metadata": {}, "weight_map": {name: file for file, part in shards.items() for name in part}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     return folder.name
 
@@ -126,6 +126,27 @@ def write_diffusers(models: Path) -> str:
 
 def diffusers_parts(config: Config, state: dict[str, Tensor], silence_latent: Tensor) -> dict[str, Any]:
     """diffusers' own modules with the weights of an official state dict."""
+    prefixes = {
+        "transformer": "decoder.",
+        "condition_encoder": "encoder.",
+        "audio_tokenizer": "tokenizer.",
+        "audio_token_detokenizer": "detokenizer.",
+    }
+    parts = _diffusers_modules(config)
+    for name, module in parts.items():
+        weights = {k.removeprefix(prefixes[name]): v for k, v in state.items() if k.startswith(prefixes[name])}
+        weights = {_diffusers_name(k): v for k, v in weights.items()}
+        if name == "condition_encoder":
+            weights["null_condition_emb"] = state["null_condition_emb"]
+            frames = silence_latent.transpose(1, 2)
+            tail = frames[:, -1:].expand(-1, SILENCE_FRAMES - frames.shape[1], -1)
+            weights["silence_latent"] = torch.cat([frames, tail], dim=1)
+        module.load_state_dict(weights, strict=True)
+        module.eval()
+    return parts
+
+
+def _diffusers_modules(config: Config) -> dict[str, Any]:
     from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
     from diffusers.pipelines.ace_step.modeling_ace_step import (
         AceStepAudioTokenDetokenizer,
@@ -141,7 +162,7 @@ def diffusers_parts(config: Config, state: dict[str, Tensor], silence_latent: Te
         "head_dim": config.encoder.head_dim,
         "sliding_window": config.sliding_window,
     }
-    parts: dict[str, Any] = {
+    return {
         "transformer": AceStepTransformer1DModel(
             hidden_size=config.decoder.hidden,
             intermediate_size=config.decoder.intermediate,
@@ -165,23 +186,6 @@ def diffusers_parts(config: Config, state: dict[str, Tensor], silence_latent: Te
             num_attention_pooler_hidden_layers=config.pooler_layers, **narrow
         ),
     }
-    prefixes = {
-        "transformer": "decoder.",
-        "condition_encoder": "encoder.",
-        "audio_tokenizer": "tokenizer.",
-        "audio_token_detokenizer": "detokenizer.",
-    }
-    for name, module in parts.items():
-        own = {k.removeprefix(prefixes[name]): v for k, v in state.items() if k.startswith(prefixes[name])}
-        own = {_diffusers_name(k): v for k, v in own.items()}
-        if name == "condition_encoder":
-            own["null_condition_emb"] = state["null_condition_emb"]
-            frames = silence_latent.transpose(1, 2)
-            tail = frames[:, -1:].expand(-1, SILENCE_FRAMES - frames.shape[1], -1)
-            own["silence_latent"] = torch.cat([frames, tail], dim=1)
-        module.load_state_dict(own, strict=True)
-        module.eval()
-    return parts
 
 
 def stable_audio_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -195,15 +199,15 @@ def stable_audio_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     leaf = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
     renamed: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        half, *rest = name.split(".")
+        part, *rest = name.split(".")
         last = leaf.get(rest[-1], rest[-1])
         if rest[0] == "block":
-            place = f"layers.{int(rest[1]) + 1}.layers.{inside[half][rest[2]]}"
+            layer = f"layers.{int(rest[1]) + 1}.layers.{inside[part][rest[2]]}"
             if rest[2].startswith("res_unit"):
-                place += f".layers.{unit[rest[3]]}"
+                layer += f".layers.{unit[rest[3]]}"
         else:
-            place = f"layers.{ {'conv1': 0, 'snake1': depth + 1, 'conv2': depth + 2}[rest[0]] }"
-        renamed[f"{half}.{place}.{last}"] = tensor.flatten() if last in ("alpha", "beta") else tensor
+            layer = f"layers.{ {'conv1': 0, 'snake1': depth + 1, 'conv2': depth + 2}[rest[0]] }"
+        renamed[f"{part}.{layer}.{last}"] = tensor.flatten() if last in ("alpha", "beta") else tensor
     return renamed
 
 
