@@ -9,7 +9,7 @@ from ..host import current_host
 from ..model.network import AceStep
 from ..pipeline import conditioning
 from ..pipeline.advice.checks import advice_on
-from ..pipeline.advice.guidance import GuidanceSettings
+from ..pipeline.advice.guidance_advice import GuidanceSettings
 from ..pipeline.conditioning import Conditioning
 from ..pipeline.guider import Guider
 from ..sampler.guidance import Guidance

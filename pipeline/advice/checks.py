@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import guidance, prompt, run
+from . import guidance_advice, prompt_advice, run_advice
 
 
 def advice_on(stage: str, facts: Any) -> list[str]:
@@ -20,22 +20,22 @@ def advice_on(stage: str, facts: Any) -> list[str]:
 
 CHECKS: dict[str, dict[str, Callable[[Any], str | None]]] = {
     "prompt": {
-        "script": prompt.script,
-        "instrumental": prompt.instrumental,
-        "instrumental lyrics": prompt.instrumental_lyrics,
-        "tempo": prompt.tempo,
-        "key": prompt.key,
-        "metre": prompt.metre,
-        "too many words": prompt.too_many_words,
+        "script": prompt_advice.script,
+        "instrumental": prompt_advice.instrumental,
+        "instrumental lyrics": prompt_advice.instrumental_lyrics,
+        "tempo": prompt_advice.tempo,
+        "key": prompt_advice.key,
+        "metre": prompt_advice.metre,
+        "too many words": prompt_advice.too_many_words,
     },
     "guidance": {
-        "turbo guidance": guidance.turbo_guidance,
-        "unused negative": guidance.unused_negative,
+        "turbo guidance": guidance_advice.turbo_guidance,
+        "unused negative": guidance_advice.unused_negative,
     },
     "run": {
-        "steps": run.steps,
-        "shift": run.shift,
-        "length": run.length,
-        "task": run.task,
+        "steps": run_advice.steps,
+        "shift": run_advice.shift,
+        "length": run_advice.length,
+        "task": run_advice.task,
     },
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ..schema.validation import is_encodable
+from ..schema.value_checks import is_encodable
 
 MAX_DEPTH = 32  # the deepest valid request has 6 levels
 MAX_DIGITS = 32  # of an integer; Python takes quadratic time to read a longer one

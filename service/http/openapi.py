@@ -7,7 +7,7 @@ from typing import Any
 from ...audio import formats
 from ...parameters import api
 from ..schema import modular_scheduler, task_rules
-from ..schema.validation import capitalise
+from ..schema.value_checks import capitalise
 from .openapi_responses import ANSWERS, error_responses, ref, response
 
 VERSION = "1.0.0"

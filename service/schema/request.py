@@ -16,7 +16,7 @@ from . import modular_scheduler, task_rules, urls
 from .errors import ApiError, RequestError
 from .task import MAX_NAME, Task, read_task
 from .task_rules import RawTask
-from .validation import did_you_mean, error_code, format_value, is_encodable, printable, shorten
+from .value_checks import did_you_mean, error_code, format_value, is_encodable, printable, shorten
 
 TaskOrErrors = Task | tuple[ApiError, ...]
 

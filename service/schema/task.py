@@ -8,7 +8,7 @@ from typing import Any
 
 from ...parameters import api
 from .errors import ApiError, RequestError
-from .validation import check, convert, did_you_mean, missing, printable, shorten
+from .value_checks import check, convert, did_you_mean, missing, printable, shorten
 
 MAX_NAME = 64  # characters of a key or an identifier that an error repeats
 

@@ -18,8 +18,8 @@ from acestep_xl.model.prompt import Metadata, Prompt, instruction
 from acestep_xl.nodes.schedule import Schedule
 from acestep_xl.pipeline.advice import checks, writing_systems
 from acestep_xl.pipeline.advice.checks import advice_on
-from acestep_xl.pipeline.advice.guidance import GuidanceSettings
-from acestep_xl.pipeline.advice.run import shift_of
+from acestep_xl.pipeline.advice.guidance_advice import GuidanceSettings
+from acestep_xl.pipeline.advice.run_advice import shift_of
 from acestep_xl.pipeline.edit import Edit
 from acestep_xl.pipeline.run import PromptSize
 from acestep_xl.sampler.presets import PRESETS

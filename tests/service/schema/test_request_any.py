@@ -14,7 +14,7 @@ from task_requests import JSON, damaged_tasks, errors_of, task, tasks, the_error
 from acestep_xl.parameters import api
 from acestep_xl.service.schema.errors import RequestError
 from acestep_xl.service.schema.request import read_tasks
-from acestep_xl.service.schema.validation import format_value
+from acestep_xl.service.schema.value_checks import format_value
 
 CAREFUL = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 MAX_MESSAGE = 2000
