@@ -48,6 +48,21 @@ class ResidualUnit(nn.Module):
         return self.conv2(self.snake2(self.conv1(self.snake1(x)))).add_(x)
 
 
+class Downsampling(nn.Conv1d):
+    """A strided convolution.
+
+    On CPUs with AMX, torch 2.11 computes it wrongly in bfloat16 for fewer than 16 input channels and strides from 4, so
+    narrow ones run in float32 there. The published VAE has 128 and more.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[b c n]` to `[b c' n/stride]`."""
+        if x.device.type != "cpu" or x.dtype != torch.bfloat16 or self.in_channels >= 16:
+            return super().forward(x)
+        bias = None if self.bias is None else self.bias.float()
+        return self._conv_forward(x.float(), self.weight.float(), bias).to(x.dtype)
+
+
 class EncoderBlock(nn.Module):
     """Three residual units, then downsampling by the stride."""
 
@@ -55,7 +70,7 @@ class EncoderBlock(nn.Module):
         super().__init__()
         self.res_unit1, self.res_unit2, self.res_unit3 = (ResidualUnit(channels, d) for d in DILATIONS)
         self.snake1 = Snake(channels)
-        self.conv1 = nn.Conv1d(channels, out_channels, 2 * stride, stride=stride, padding=stride // 2)
+        self.conv1 = Downsampling(channels, out_channels, 2 * stride, stride=stride, padding=stride // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[b c n]` to `[b c' n/stride]`."""
