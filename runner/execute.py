@@ -8,13 +8,13 @@ from typing import Any
 
 from ..host import use
 from ..host.protocol import Host
-from .api_format import to_api
 from .graph import Graph, Link, NodeCall
 from .node_table import BROWSER_INPUTS, NodeTable
 from .order import execution_order, sources
 from .result_cache import ResultCache
 from .validate import output_nodes
 from .values import convert
+from .workflow.api_format import to_api
 
 OnNode = Callable[[str, str, int, int], None]
 

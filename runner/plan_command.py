@@ -11,10 +11,10 @@ from typing import Any
 from ..host import use
 from ..host.protocol import Host
 from . import workflow_input
-from .api_format import to_api
 from .graph import Graph
 from .node_table import NodeTable
 from .terminal import OK, UsageError, print_result
+from .workflow.api_format import to_api
 from .workflow_input import create_host, prepare, read_input
 
 SMALLEST_CARD, LARGEST_CARD = 1.0, 1024.0  # GiB

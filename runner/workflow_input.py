@@ -13,10 +13,10 @@ from ..host.model_folders import search_roots
 from ..host.protocol import Progress
 from .graph import Graph, Problem, Workflow, WorkflowError
 from .node_table import NodeTable
-from .read import load_json, read_workflow
 from .settings import Assignment, apply_settings, parse_assignment, resolve_assignments, use_demo
 from .terminal import UsageError
 from .validate import validate
+from .workflow.read import load_json, read_workflow
 
 SHIPPED = Path(__file__).parent.parent / "workflows"
 MISSING_FILE_NOTE = (

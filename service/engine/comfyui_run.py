@@ -12,8 +12,8 @@ from typing import Any
 
 import aiohttp
 
-from ...runner.api_format import to_api
 from ...runner.graph import Graph
+from ...runner.workflow.api_format import to_api
 from .progress import RunProgress
 from .protocol import DiskFull, OnProgress, RunError, ShouldStop, Stopped
 

@@ -14,9 +14,9 @@ from typing import Any
 from ...parameters import api, ids
 from ...runner.graph import Graph, Link, NodeCall
 from ...runner.node_table import NodeTable
-from ...runner.read import load_json, read_workflow
 from ...runner.settings import Setting, apply_settings, use_demo
 from ...runner.validate import validate
+from ...runner.workflow.read import load_json, read_workflow
 from ..schema.encoding_rules import LOSSLESS
 from ..schema.task import Task
 

@@ -19,8 +19,8 @@ from comfy_server import ROOT, ComfyServer, comfyui_can_import, messages, needs_
 
 from acestep_xl import parameters
 from acestep_xl.audio.decoding import read
-from acestep_xl.runner.api_format import to_api
-from acestep_xl.runner.read import read_workflow
+from acestep_xl.runner.workflow.api_format import to_api
+from acestep_xl.runner.workflow.read import read_workflow
 
 pytestmark = [needs_comfyui, pytest.mark.slow]
 

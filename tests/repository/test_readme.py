@@ -21,8 +21,8 @@ from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPIN
 from acestep_xl.runner import cli, terminal
 from acestep_xl.runner.model_bundles import BUNDLES
 from acestep_xl.runner.node_table import NodeTable
-from acestep_xl.runner.read import read_workflow
 from acestep_xl.runner.settings import apply_settings, parse_assignment, resolve_assignments
+from acestep_xl.runner.workflow.read import read_workflow
 from acestep_xl.service.serve_command import SERVE
 
 ROOT = Path(__file__).parents[2]

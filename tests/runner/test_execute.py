@@ -14,9 +14,9 @@ from toy_nodes import MakeThing, Thing, valid_graph
 
 from acestep_xl import host as host_package
 from acestep_xl.host.headless import HeadlessHost, Interrupted
-from acestep_xl.runner.api_format import to_api
 from acestep_xl.runner.execute import NodeError, execute
 from acestep_xl.runner.node_table import NodeTable
+from acestep_xl.runner.workflow.api_format import to_api
 
 log: list[Any] = []
 things: dict[str, weakref.ref[Thing]] = {}

@@ -16,9 +16,9 @@ from acestep_xl.host.headless import HeadlessHost, Interrupted
 from acestep_xl.runner.execute import NodeError, execute
 from acestep_xl.runner.graph import Graph
 from acestep_xl.runner.node_table import NodeTable
-from acestep_xl.runner.read import read_workflow
 from acestep_xl.runner.result_cache import ResultCache
 from acestep_xl.runner.validate import validate
+from acestep_xl.runner.workflow.read import read_workflow
 
 ran: list[str] = []
 things: list[weakref.ref[Thing]] = []

@@ -13,9 +13,9 @@ from toy_nodes import Loader, SampleInModes, Save, graph_of
 from acestep_xl.runner.graph import Graph, Link, NodeCall
 from acestep_xl.runner.node_table import InputSpec, NodeTable, types_match
 from acestep_xl.runner.order import execution_order
-from acestep_xl.runner.read import read_workflow
 from acestep_xl.runner.validate import validate
 from acestep_xl.runner.values import convert
+from acestep_xl.runner.workflow.read import read_workflow
 
 
 class Checked:

@@ -11,8 +11,8 @@ from acestep_xl.host import use
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.runner.execute import execute
 from acestep_xl.runner.node_table import NodeTable
-from acestep_xl.runner.read import read_workflow
 from acestep_xl.runner.validate import validate
+from acestep_xl.runner.workflow.read import read_workflow
 
 
 class Probe:

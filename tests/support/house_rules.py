@@ -59,6 +59,7 @@ RULES: dict[str, Rule] = {
     "nodes": Rule(pack=("pipeline", *_FLOOR), libraries=("torch",)),
     "nodes.plot": Rule(pack=("pipeline", *_FLOOR), libraries=("PIL", "torch")),
     "runner": Rule(pack=("nodes.table", "host"), libraries=("huggingface_hub", "torch", "tqdm")),
+    "runner.workflow": Rule(own=("runner.workflow", "runner.graph", "runner.node_table", "runner.values")),
     "service": Rule(pack=("runner", "audio", "transfer", "host"), libraries=("aiohttp", "torch")),
     "service.schema": Rule(pack=("runner", "audio", "transfer", "host"), own=("service.schema",)),
     "service.engine": Rule(

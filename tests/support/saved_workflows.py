@@ -11,9 +11,9 @@ from typing import Any
 
 from toy_nodes import Save
 
-from acestep_xl.runner.api_format import to_api
 from acestep_xl.runner.node_table import NodeTable
-from acestep_xl.runner.read import read_workflow
+from acestep_xl.runner.workflow.api_format import to_api
+from acestep_xl.runner.workflow.read import read_workflow
 
 
 class Source:

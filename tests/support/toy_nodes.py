@@ -6,8 +6,8 @@ from typing import Any
 
 from acestep_xl.runner.graph import Graph
 from acestep_xl.runner.node_table import NodeTable
-from acestep_xl.runner.read import read_workflow
 from acestep_xl.runner.validate import validate
+from acestep_xl.runner.workflow.read import read_workflow
 
 
 class Thing:

@@ -18,8 +18,8 @@ from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS
 from acestep_xl.pipeline.edit import LENGTH
 from acestep_xl.runner.execute import NodeError
 from acestep_xl.runner.node_table import NodeTable
-from acestep_xl.runner.read import read_workflow
 from acestep_xl.runner.validate import validate
+from acestep_xl.runner.workflow.read import read_workflow
 
 
 def test_several_regions_in_text(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from saved_workflows import SIMPLE_API, api_of, linked_steps, node, slot
 
 from acestep_xl.runner.graph import Link
 from acestep_xl.runner.node_table import NodeTable
-from acestep_xl.runner.read import read_workflow
+from acestep_xl.runner.workflow.read import read_workflow
 
 
 def test_object_links_of_newer_files(simple: dict[str, Any], table: NodeTable) -> None:

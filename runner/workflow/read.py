@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..graph import Workflow, WorkflowError
+from ..node_table import NodeTable
 from .api_format import read_api
-from .graph import Workflow, WorkflowError
-from .node_table import NodeTable
 from .saved_format import read_saved
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .graph import Graph, Link, NodeCall, Problem
-from .node_table import NodeTable
+from ..graph import Graph, Link, NodeCall, Problem
+from ..node_table import NodeTable
 
 
 def read_api(data: dict[str, Any], table: NodeTable) -> tuple[Graph, list[Problem]]:

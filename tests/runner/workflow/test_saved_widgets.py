@@ -7,7 +7,7 @@ from typing import Any
 from saved_workflows import SIMPLE_API, api_of, node, slot
 
 from acestep_xl.runner.node_table import NodeTable
-from acestep_xl.runner.read import read_workflow
+from acestep_xl.runner.workflow.read import read_workflow
 
 
 def test_unlinked_widget_slots_may_be_left_out(simple: dict[str, Any], table: NodeTable) -> None:

@@ -9,7 +9,7 @@ import pytest
 from saved_workflows import api_of, node, saved_file, slot
 
 from acestep_xl.runner.node_table import NodeTable
-from acestep_xl.runner.read import read_workflow
+from acestep_xl.runner.workflow.read import read_workflow
 
 
 def subgraph(simple: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .graph import Link
-from .node_table import NodeTable, types_match
+from ..graph import Link
+from ..node_table import NodeTable, types_match
 from .saved_widgets import widget_values
 
 MUTED, BYPASSED = 2, 4

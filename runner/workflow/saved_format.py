@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .graph import Graph, NodeCall, Problem
-from .node_table import NodeTable
+from ..graph import Graph, NodeCall, Problem
+from ..node_table import NodeTable
 from .saved_links import LinkError, Literal, Muted, Scope
 from .saved_widgets import surplus_problem, widget_values
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .node_table import NodeTable
+from ..node_table import NodeTable
 
 SEED_CONTROLS = ("fixed", "increment", "decrement", "randomize", "increment-wrap")
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from saved_workflows import SIMPLE_API, Polish, Source, api_of, node, saved_file, slot
 from toy_nodes import Sample
 
-from acestep_xl.runner.api_format import to_api
 from acestep_xl.runner.graph import WorkflowError
 from acestep_xl.runner.node_table import NodeTable
-from acestep_xl.runner.read import load_json, read_workflow
+from acestep_xl.runner.workflow.api_format import to_api
+from acestep_xl.runner.workflow.read import load_json, read_workflow
 
 
 def test_saved_file_equals_its_api_export(simple: dict[str, Any], table: NodeTable) -> None:

@@ -1,0 +1,1 @@
+"""Reads workflow files: both of ComfyUI's formats, and what only its editor knows."""
