@@ -118,7 +118,7 @@ export class Player {
     const sound = this.#sound;
     const [time, duration] = [sound.time, this.#duration];
     const fraction = duration ? Math.min(time / duration, 1) : 0;
-    this.element.style.setProperty("--share", fraction);
+    this.element.style.setProperty("--acestep-share", fraction);
     this.clock.textContent = duration ? `${clock(time)} / ${clock(duration)}` : "";
     this.toggle.replaceChildren(icon(sound.playing ? "pause" : "play"));
     relabel(this.toggle, t(sound.playing ? "pause" : "play"));
