@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from . import deliveries
 from .database import Connection
+from .delivery import deliveries
 from .status import UNFINISHED, Status
 
 ATTEMPTS = 3  # a job during which the process died this often is not tried again

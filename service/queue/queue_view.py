@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...transfer.errors import redacted
-from . import deliveries
 from .database import Connection
-from .deliveries import DeliveryRecord
+from .delivery import deliveries
+from .delivery.deliveries import DeliveryRecord
 from .status import UNFINISHED, DeliveryStatus, Status
 from .task_record import Progress, TaskRecord, read_task
 from .task_state import delivery_details, iso_time

@@ -11,7 +11,7 @@ from typing import Any
 from ...transfer.errors import redacted
 from ..schema.errors import ApiError
 from . import result_objects, task_errors
-from .deliveries import DeliveryRecord
+from .delivery.deliveries import DeliveryRecord
 from .status import DeliveryStatus, Status
 from .task_record import API_STATUS, Progress, ResultRecord, TaskRecord
 

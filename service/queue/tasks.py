@@ -19,12 +19,13 @@ from ..engine.protocol import Engine
 from ..schema.errors import ApiError
 from ..schema.task import Task
 from ..settings import ServiceSettings
-from . import deliveries, jobs, queue_view, result_objects, retention, task_errors, task_state
+from . import jobs, queue_view, result_objects, retention, task_errors, task_state
 from .acceptance import Acceptance
 from .cleanup import run_cleanup
 from .database import TaskDatabase
+from .delivery import deliveries
+from .delivery.outbox import Outbox
 from .media_store import MediaStore
-from .outbox import Outbox
 from .result_files import RESULTS, ResultFiles
 from .source_fetcher import RecordingStore, SourceFetcher
 from .task_events import TaskEvents

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from .database import Connection
-from .status import DeliveryStatus, Status
+from ..database import Connection
+from ..status import DeliveryStatus, Status
 
 UPLOAD, WEBHOOK = "upload", "webhook"
 # A delivery that comes after none, or whose predecessor has ended. Takes DeliveryStatus.WAITING as its parameter.

@@ -12,14 +12,15 @@ import random
 import time
 from pathlib import Path
 
-from ...transfer import send
-from ...transfer.errors import Failed, TransferError, redacted
-from ...transfer.policy import Policy
-from ..settings import ServiceSettings
-from . import deliveries, result_objects
-from .database import StorageFull, TaskDatabase
+from ....transfer import send
+from ....transfer.errors import Failed, TransferError, redacted
+from ....transfer.policy import Policy
+from ...settings import ServiceSettings
+from .. import result_objects
+from ..database import StorageFull, TaskDatabase
+from ..poller import Poller
+from . import deliveries
 from .deliveries import UPLOAD, Delivery
-from .poller import Poller
 
 _logger = logging.getLogger("acestep_xl")
 CONCURRENCY = 16

@@ -15,8 +15,8 @@ from service_tools import TinyEngine, audio_bytes, in_loop, inference, receiving
 from task_queue import fill_disk, open_tasks
 
 from acestep_xl.service.engine.protocol import RunError
-from acestep_xl.service.queue import outbox
-from acestep_xl.service.queue.deliveries import complete
+from acestep_xl.service.queue.delivery import outbox
+from acestep_xl.service.queue.delivery.deliveries import complete
 from acestep_xl.service.queue.tasks import Tasks
 from acestep_xl.service.schema.task import Task
 

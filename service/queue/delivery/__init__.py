@@ -1,0 +1,1 @@
+"""Uploads of results and webhook calls: what is scheduled, and sending it."""
