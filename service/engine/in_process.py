@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...host import use
 from ...host.headless import HeadlessHost, Interrupted
+from ...host.offload.accelerator import is_out_of_memory
 from ...host.protocol import Progress
 from ...runner.execute import NodeError, execute
 from ...runner.graph import Graph
@@ -19,7 +20,7 @@ from ...runner.plan_command import announce
 from ...runner.result_cache import ResultCache
 from ...runner.validate import output_nodes
 from .progress import RunProgress
-from .protocol import DiskFull, OnProgress, RunError, ShouldStop, Stopped, node_table
+from .protocol import OUT_OF_MEMORY, DiskFull, OnProgress, RunError, ShouldStop, Stopped, node_table
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -77,8 +78,10 @@ class HeadlessEngine:
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno in NO_SPACE:
             return DiskFull(f"no room for the result: {cause}")
+        # Some devices report it as a RuntimeError with a message.
+        kind = OUT_OF_MEMORY[0] if cause is not None and is_out_of_memory(cause) else type(cause).__name__
         # Clients must not learn where the service keeps its files.
-        return RunError(error.class_type, type(cause).__name__, str(cause).replace(f"{self._input}{os.sep}", ""))
+        return RunError(error.class_type, kind, str(cause).replace(f"{self._input}{os.sep}", ""))
 
 
 class _Host(HeadlessHost):

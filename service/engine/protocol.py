@@ -11,6 +11,8 @@ from ...host.protocol import Host
 from ...runner.graph import Graph
 from ...runner.node_table import NodeTable
 
+# The kinds of RunError that mean that memory ran out: the classes of this pack, torch and Python.
+OUT_OF_MEMORY = ("OutOfMemory", "OutOfMemoryError", "MemoryError")
 OnProgress = Callable[[float], None]
 ShouldStop = Callable[[], bool]
 

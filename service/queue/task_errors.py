@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...parameters import ids
 from ..engine.graph_builder import GraphError
-from ..engine.protocol import RunError
+from ..engine.protocol import OUT_OF_MEMORY, RunError
 from ..schema.errors import ApiError
 from ..schema.task import Task
 from .jobs import ATTEMPTS
@@ -25,9 +25,10 @@ REFUSALS = ("ValueError", "UnreadableAudio", "RecipeError")
 
 def run_error(error: RunError, task: Task) -> ApiError:
     """For a node that failed."""
-    if error.kind == "OutOfMemoryError":
+    if error.kind in OUT_OF_MEMORY:
         message = "the device has not enough memory for this song: make it shorter, or free memory on the device"
-        return _error("outOfMemory", f"{message} ({error.reason.splitlines()[0][:200]})", task)
+        reason = error.reason.partition("\n")[0][:200]
+        return _error("outOfMemory", f"{message} ({reason})" if reason else message, task)
     if error.kind == "FileNotFoundError" and error.node_class == ids.LOADER:
         return _error("modelUnavailable", error.reason, task)
     if error.node_class in BLAMED and error.kind in REFUSALS:

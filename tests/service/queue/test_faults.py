@@ -13,6 +13,7 @@ import pytest
 from service_tools import FakeRecordings, TinyEngine, audio_bytes, in_loop, inference, receiving, seed_of, until
 from task_queue import finished, open_tasks, run_task
 
+from acestep_xl.host.offload.accelerator import OutOfMemory
 from acestep_xl.runner.graph import Graph
 from acestep_xl.service.engine.protocol import RunError
 from acestep_xl.service.queue import jobs
@@ -207,6 +208,8 @@ async def test_a_result_whose_file_is_gone(tmp_path: Path) -> None:
 FAILURES: list[tuple[RunError, dict[str, Any], str, Any]] = [
     (RunError("AceStepXLSampler", "ValueError", "NaN"), {}, "inferenceFailed", None),
     (RunError("AceStepXLSampler", "OutOfMemoryError", "CUDA out of\nmemory"), {}, "outOfMemory", None),
+    (RunError("AceStepXLSampler", OutOfMemory.__name__, "out of memory while sampling"), {}, "outOfMemory", None),
+    (RunError("AceStepXLSave", "MemoryError", ""), {}, "outOfMemory", None),
     (RunError("AceStepXLLoader", "FileNotFoundError", "no model"), {}, "modelUnavailable", None),
     (RunError("AceStepXLLoadAudio", "UnreadableAudio", "noise"), {"audio": 1}, "invalidAudio", "inputs.audio"),
     (RunError("AceStepXLLoadAudio", "RuntimeError", "bug"), {"audio": 1}, "inferenceFailed", None),
