@@ -19,7 +19,7 @@ from ..sampler import schedule
 from ..sampler.denoise import Step, denoise, start
 from ..sampler.guidance import Guidance
 from ..sampler.modifiers import Modifier
-from ..sampler.noise import seeds_for
+from ..sampler.noise import draw, seeds_for
 from ..sampler.plot import Trace, Tracer
 from . import comfy_samplers, conditioning
 from .advice.checks import advice_on
@@ -152,20 +152,23 @@ class Guider:
     ) -> Tensor:
         """ComfyUI's GUIDER contract, for its own sampler nodes: latents ``[b 64 t]`` in and out, on the CPU.
 
-        A denoise mask is a repaint that keeps everything outside.
+        A denoise mask is a repaint that keeps everything outside. A song shorter than the minimum is cut from one that
+        long, whose missing noise continues the seed's.
         """
         levels = sigmas.tolist()
         schedule.check(levels)
         host, frames = current_host(), latent_image.shape[-1]
         edit = edit_of({"samples": latent_image, "noise_mask": denoise_mask}, frames)
         seeds = seeds_for(seed or 0, len(noise))
+        run_frames = max(frames, parameters.MINIMUM_FRAMES)
         seconds = frames / parameters.FRAME_RATE
-        run = self.describe(seeds, frames, levels, seconds=seconds, edit=edit, sampler=None)
+        run = self.describe(seeds, run_frames, levels, seconds=seconds, edit=edit, sampler=None)
+        start_noise = _continued(noise.transpose(1, 2).float(), run)
         host.advise(advice_on("run", run))
 
         def work(strategy: Strategy, device: torch.device) -> Tensor:
-            x, source = (y.transpose(1, 2).float().to(device) for y in (noise, latent_image))
-            prepared = self.prepare(run, x, source, strategy.batch_halves)
+            source = latent_image.transpose(1, 2).float().to(device)
+            prepared = self.prepare(run, start_noise.to(device), source, strategy.batch_halves)
             preview = self.preview(prepared, frames)
 
             def on_step(index: int, total: int, x0: Tensor) -> None:
@@ -175,8 +178,9 @@ class Guider:
                     bar.update(index + 1, picture)
 
             with host.progress(len(levels) - 1) as bar:
-                step_callback = _comfy_callback(on_step, callback)
-                return comfy_samplers.sample(prepared, run, self.model_patcher, sampler, step_callback).cpu()
+                step_callback = _comfy_callback(on_step, callback, frames)
+                result = comfy_samplers.sample(prepared, run, self.model_patcher, sampler, step_callback)
+                return result[:, :frames].cpu()
 
         result = run_with_retries(host, "sampling", [self.network], self.strategies(run), work)
         refuse_damaged(result, self.network)
@@ -206,12 +210,21 @@ class Guider:
         return conditioning.encode(self.network, prompt, device)
 
 
-def _comfy_callback(on_step: OnStep, callback: Any = None) -> Any:
-    """ComfyUI's ``(step, x0, x, total)`` of channel-first latents: first another node's callback, then ours."""
+def _continued(noise: Tensor, run: Run) -> Tensor:
+    """Noise ``[b t c]`` for all the frames that a run takes: that of a shorter song, continued from its seeds."""
+    frames, channels = noise.shape[1:]
+    return torch.cat([noise.cpu(), draw(run.seeds, run.frames, channels)[:, frames:]], dim=1)
+
+
+def _comfy_callback(on_step: OnStep, callback: Any = None, frames: int | None = None) -> Any:
+    """ComfyUI's ``(step, x0, x, total)`` of channel-first latents: first another node's callback, then ours.
+
+    frames: what the other node is shown of a run that takes more; None for all.
+    """
 
     def step_callback(step: int, x0: Tensor, x: Tensor, total: int) -> None:
         if callback is not None:
-            callback(step, x0, x, total)
+            callback(step, x0[..., :frames], x[..., :frames], total)
         on_step(step, total, x0.transpose(1, 2))
 
     return step_callback

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import graphs
@@ -16,6 +17,8 @@ from acestep_xl import host as hosts
 from acestep_xl.host.headless import HeadlessHost, Interrupted
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.nodes.sampler import Sampler
+from acestep_xl.pipeline.solver_sampler import SolverSampler
+from acestep_xl.sampler.noise import draw
 
 
 @pytest.fixture
@@ -81,6 +84,31 @@ def test_the_batch_index_of_a_latent_selects_the_song() -> None:
     seed_seven = Sampler().sample(make_guider(), sigmas, latent, 7)[0]
     assert torch.equal(third["samples"], seed_seven["samples"])
     assert third["other"] == "unchanged"
+
+
+class CONST:
+    """ComfyUI's mark of a flow model."""
+
+
+class PatchingHost(HeadlessHost):
+    """Answers for the model patcher, which only ComfyUI has."""
+
+    def sampling_patcher(self, network: object) -> Any:
+        return SimpleNamespace(model=SimpleNamespace(model_sampling=CONST()))
+
+
+@pytest.mark.parametrize("frames", [50, 124, 130])
+def test_core_sampler_nodes_cut_a_short_song_from_one_of_the_minimum_too(frames: int, tmp_path: Path) -> None:
+    latents, sigmas, shown = torch.zeros(1, 64, frames), torch.tensor([1.0, 0.6, 0.0]), []
+    noise = draw([3], frames, 64).transpose(1, 2)
+    with hosts.use(PatchingHost([], tmp_path, device="cpu")):
+        guider = make_guider()
+        result = guider.sample(
+            noise, latents, SolverSampler("euler", 0.0), sigmas, callback=lambda *step: shown.append(step), seed=3
+        )
+        ours = Sampler().sample(guider, sigmas, {"samples": latents}, 3)[0]["samples"]
+    assert result.shape == latents.shape and torch.allclose(result, ours, atol=1e-4)
+    assert [tuple(x0.shape) for _, x0, _, _ in shown] == [tuple(latents.shape)] * 2
 
 
 def test_latents_and_guiders_of_other_packs_are_refused() -> None:
