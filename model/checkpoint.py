@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .formats.file_kinds import describe, identify
 from .formats.tensors import CheckpointError, Tensors
 from .layouts import Component, Layout
 from .network import AceStep
@@ -159,10 +160,16 @@ def _summarise(problem: str, keys: list[str]) -> str:
 
 def _read_silence(path: Path, channels: int) -> Tensor:
     """silence_latent.pt: ``[1 c t]`` on disk, ``[t c]`` in memory."""
+    if identify(path) != "torch":
+        raise CheckpointError(f"{path} can't be read: {describe(path)}")
     try:
         silence = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} can't be read: {error}; fetch the file again") from error
+        # torch's own message advises to unpickle the file, which could run code, and to report an issue.
+        raise CheckpointError(
+            f"{path} can't be read: it is damaged, or holds something else than a tensor; fetch the file again, or "
+            "remove it, and the VAE encodes silence instead"
+        ) from error
     if not isinstance(silence, Tensor) or silence.ndim != 3 or silence.shape[:2] != (1, channels):
         raise CheckpointError(f"{path} does not hold a silence latent [1 {channels} t]")
     return silence[0].T.float().contiguous()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .formats.file_kinds import identify, mismatch
 from .prompt import END
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ def load_tokenizer(folder: Path) -> Tokenizer:
             tokenizer = _byte_pair_tokenizer(BPE.from_file(str(files[0]), str(files[1])))
     except Exception as error:  # tokenizers raises nothing narrower
         names = " and ".join(path.name for path in files)
+        for path in files:
+            if identify(path) not in ("json", "text", "unknown"):
+                raise ValueError(mismatch(path, "part of a tokenizer")) from error
         raise ValueError(f"cannot read {names} in {folder}: {error}; the file is damaged, fetch it again") from error
     tokenizer.no_truncation()  # a saved limit would cut without a warning
     tokenizer.no_padding()

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from .file_kinds import identify, mismatch
+
 Shape = tuple[int, ...]
 
 
@@ -17,12 +19,18 @@ class CheckpointError(ValueError):
 
 
 class Entry(NamedTuple):
-    """One tensor in a file. read: called with the file and the tensor's key in it."""
+    """One tensor in a file.
+
+    read: called with the file and the tensor's key in it. dtype: safetensors' name for it ("BF16"). span: first and
+    last byte (exclusive) in the file. Both are empty where a format does not store plain numbers.
+    """
 
     path: Path
     key: str
     shape: Shape
     read: Callable[[Path, str], Tensor]
+    dtype: str = ""
+    span: tuple[int, int] = (0, 0)
 
 
 class Tensors(Mapping[str, Tensor]):
@@ -48,6 +56,10 @@ class Tensors(Mapping[str, Tensor]):
     def entry(self, name: str) -> Entry:
         """Where a tensor lies."""
         return self._entries[name]
+
+    def entries(self) -> dict[str, Entry]:
+        """Where every tensor lies."""
+        return dict(self._entries)
 
     def shapes(self) -> dict[str, Shape]:
         """Shape of every tensor, without reading any."""
@@ -75,8 +87,10 @@ class Tensors(Mapping[str, Tensor]):
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises CheckpointError for anything else."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        if identify(path) not in ("json", "text", "unknown"):
+            raise CheckpointError(mismatch(path, "a JSON text")) from error
         raise CheckpointError(f"{path} is not valid JSON: {error}; fetch the file again") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} holds a {type(value).__name__}, expected a JSON object")

@@ -131,7 +131,7 @@ def test_truncated_file(split: Path) -> None:
 def test_file_that_is_not_safetensors(tmp_path: Path) -> None:
     page = tmp_path / "model.safetensors"
     page.write_text("<!doctype html><title>Sign in</title>" * 20)
-    with pytest.raises(CheckpointError, match="not a complete safetensors file"):
+    with pytest.raises(CheckpointError, match=r"not a safetensors file: it is a web page; .*'Sign in'"):
         recognise(page)
 
 
