@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import parameters
+from ..parameters import choices
 
 END = "<|endoftext|>"
 TRACKS = (
@@ -52,7 +53,7 @@ class Metadata:
         return {
             "bpm": _UNSPECIFIED if self.bpm is None else str(self.bpm),
             "timesignature": _UNSPECIFIED if self.time_signature is None else self.time_signature,
-            "keyscale": _UNSPECIFIED if self.key_scale is None else _ascii_key(self.key_scale),
+            "keyscale": _UNSPECIFIED if self.key_scale is None else choices.ascii_key(self.key_scale),
             "duration": f"{seconds} seconds",
         }
 
@@ -151,23 +152,15 @@ def find_problems(metadata: Metadata, language: str) -> list[str]:
     bpm, beats, key, seconds = metadata.bpm, metadata.time_signature, metadata.key_scale, metadata.duration
     _, max_bpm = _range("bpm")
     shortest, longest = _range("duration")
-    signatures = [choice for choice in parameters.get("time_signature").choices if choice != parameters.AUTO]
     if bpm is not None and not (type(bpm) is int and _MIN_BPM <= bpm <= max_bpm):
         problems.append(f"bpm {bpm!r} must be a whole number from {_MIN_BPM} to {max_bpm}, or left to the model")
-    if beats is not None and beats not in signatures:
-        problems.append(
-            f"time signature {beats!r} must be the beats per measure, one of {', '.join(signatures)}, or left to the "
-            "model"
-        )
-    if key is not None and _ascii_key(key) not in parameters.KEY_SCALES:
-        problems.append(
-            f"key {key!r} must be a note A to G, optionally with # or b, and major or minor (such as 'F# minor'), "
-            "or left to the model"
-        )
+    for name, value in (("time_signature", beats), ("key_scale", key), ("language", language)):
+        # "auto" is a choice of the widgets; here None leaves a value to the model.
+        allowed = [choice for choice in parameters.get(name).choices if choice != parameters.AUTO]
+        message = "" if value is None else choices.problem(name, allowed, value)
+        problems += [message] if message else []
     if seconds is not None and not shortest <= seconds <= longest:  # also refuses NaN
         problems.append(f"duration {seconds!r} must be {shortest:g} to {longest:g} seconds")
-    if language not in parameters.LANGUAGES:
-        problems.append(f"language {language!r} must be one of {', '.join(parameters.LANGUAGES)}")
     return problems
 
 
@@ -175,10 +168,6 @@ def _range(name: str) -> tuple[float, float]:
     parameter = parameters.get(name)
     assert parameter.minimum is not None and parameter.maximum is not None
     return parameter.minimum, parameter.maximum
-
-
-def _ascii_key(key: str) -> str:
-    return key.replace("♯", "#").replace("♭", "b")
 
 
 def _surrogate_problems(name: str, text: str) -> list[str]:

@@ -48,6 +48,14 @@ class Encode:
             }
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(
+        cls, language: str | None, key_scale: str | None, time_signature: str | int | None
+    ) -> bool | str:
+        """ComfyUI's own check takes neither numbers nor ♯ and ♭. A linked value arrives as None."""
+        values = {"language": language, "key_scale": key_scale, "time_signature": time_signature}
+        return "; ".join(parameters.choice_problems(values)) or True
+
     def encode(
         self,
         text_encoder: TextEncoder,
@@ -56,7 +64,7 @@ class Encode:
         language: str,
         bpm: int,
         key_scale: str,
-        time_signature: str,
+        time_signature: str | int,
         duration: float,
         task: str,
         tracks: str,
@@ -64,7 +72,7 @@ class Encode:
         metadata = Metadata(
             bpm=bpm or None,
             key_scale=None if key_scale == parameters.AUTO else key_scale,
-            time_signature=None if time_signature == parameters.AUTO else time_signature,
+            time_signature=None if time_signature == parameters.AUTO else parameters.choices.spell(time_signature),
             duration=duration or None,
         )
         track_names = [track.strip() for track in tracks.split(",") if track.strip()]

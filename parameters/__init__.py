@@ -7,21 +7,22 @@ Any folder may import this one; it imports only the standard library.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from . import api
+from . import api, choices
 from .editing import EDITING
 from .kind import (
     AUTO,
     FRAME_RATE,
     FRAME_SAMPLES,
     KEY_SCALES,
-    LANGUAGES,
     LATENT_CHANNELS,
     MINIMUM_FRAMES,
     SAMPLE_RATE,
     Parameter,
 )
+from .languages import LANGUAGES
 from .output import OUTPUT
 from .prompt import PROMPT
 from .sampling import SAMPLING
@@ -42,7 +43,10 @@ __all__ = [
     "SAMPLE_RATE",
     "Parameter",
     "api",
+    "choice_problems",
+    "choices",
     "get",
+    "read_choice",
     "widget",
 ]
 
@@ -61,3 +65,18 @@ def get(name: str) -> Parameter:
     if name not in PARAMETERS:
         raise KeyError(f"unknown parameter {name!r}; known: {', '.join(PARAMETERS)}")
     return PARAMETERS[name]
+
+
+def read_choice(name: str, value: object) -> str:
+    """The choice of the named parameter that a value states, which may be a number or, for a key, hold ♯ or ♭.
+
+    Raises ValueError naming the value, what is allowed and what is probably meant.
+    """
+    return choices.read_choice(name, get(name).choices, value)
+
+
+def choice_problems(values: Mapping[str, object]) -> list[str]:
+    """What is wrong with the choices of the named parameters; None stands for a value that is not known yet."""
+    known = {name: value for name, value in values.items() if value is not None}
+    problems = [choices.problem(name, get(name).choices, value) for name, value in known.items()]
+    return [problem for problem in problems if problem]

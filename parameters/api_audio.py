@@ -11,7 +11,8 @@ from typing import Any
 
 from .api_kind import LONGEST_URL, URL, ApiParameter, task_type, url, uuid
 from .editing import EDITING
-from .kind import LANGUAGES, SAMPLE_RATE, Parameter
+from .kind import SAMPLE_RATE, Parameter
+from .languages import LANGUAGES
 from .prompt import PROMPT
 from .sampling import SAMPLING
 

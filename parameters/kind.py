@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-LANGUAGES: tuple[str, ...] = tuple(
-    "ar az bg bn ca cs da de el en es fa fi fr he hi hr ht hu id is it ja ko la lt ms ne nl no pa pl pt ro ru sa sk sr "
-    "sv sw ta te th tl tr uk ur vi yue zh unknown".split()
-)
 KEY_SCALES: tuple[str, ...] = tuple(
     f"{note}{accidental} {mode}" for note in "CDEFGAB" for accidental in ("", "#", "b") for mode in ("major", "minor")
 )

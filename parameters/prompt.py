@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .kind import AUTO, KEY_SCALES, LANGUAGES, Parameter
+from .choices import TIME_SIGNATURES
+from .kind import AUTO, KEY_SCALES, Parameter
+from .languages import LANGUAGES
 
 PROMPT = (
     Parameter(
@@ -48,7 +50,7 @@ PROMPT = (
         "CHOICE",
         AUTO,
         "Beats per measure (2 = 2/4, 3 = 3/4, 4 = 4/4, 6 = 6/8). auto leaves it to the model.",
-        choices=(AUTO, "2", "3", "4", "6"),
+        choices=(AUTO, *TIME_SIGNATURES),
     ),
     Parameter(
         "prompt_duration",

@@ -91,7 +91,8 @@ def _metadata(chain: SamplerChain, inputs: Inputs, seconds: float) -> Metadata:
     auto, duration = parameters.AUTO, inputs.get("duration")
     if isinstance(duration, (list, tuple)) and chain.graph.get(str(duration[0])) is chain.latent:
         duration = seconds  # the latent's own output
-    key_scale, time_signature = _text(inputs, "key_scale", auto), _text(inputs, "time_signature", auto)
+    key_scale = _text(inputs, "key_scale", auto)
+    time_signature = parameters.choices.spell(_setting(inputs, "time_signature", "time_signature"))
     return Metadata(
         bpm=_number(inputs, "bpm", 0) or None,
         time_signature=None if time_signature == auto else time_signature,

@@ -93,7 +93,7 @@ def problem(
     problems = [
         f"{name.removeprefix('audio_')} is {value!r}, allowed: {', '.join(parameters.get(name).choices)}"
         for name, value in choices.items()
-        if value is not None and value not in parameters.get(name).choices
+        if value is not None and parameters.choices.spell(value) not in parameters.get(name).choices
     ]
     if problems:
         return "; ".join(problems)

@@ -6,6 +6,7 @@ import difflib
 import math
 from typing import Any
 
+from ..parameters.choices import spell
 from .node_table import InputSpec
 
 MAX_LISTED = 20  # names or choices spelt out in a message
@@ -28,6 +29,8 @@ def convert(spec: InputSpec, value: Any) -> Any:
         if isinstance(value, (str, int, float)):
             return str(value)
         raise ValueError(f"{_show(value)} is not text")
+    if kind == "COMBO" and value not in spec.choices and spell(value) in spec.choices:
+        return spell(value)  # 4 for "4": JSON clients send choices that look like numbers as numbers
     return value
 
 

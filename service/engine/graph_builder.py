@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from ...parameters import api, ids
+from ...parameters import AUTO, api, ids, read_choice
 from ...runner.graph import Graph, Link, NodeCall
 from ...runner.node_table import NodeTable
 from ...runner.settings import Setting, apply_settings, use_demo
@@ -23,8 +23,6 @@ from ..schema.task import Task
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 ENCODING = {"bitrate": "bitrate", "sample_rate": "sampleRate", "channels": "channels"}
 INSTRUMENTAL = "[Instrumental]"
-AUTO = "auto"
-SHARPS = str.maketrans("♯♭", "#b")
 
 
 class GraphError(ValueError):
@@ -112,8 +110,8 @@ def _values(task: Task, seed: int, prefix: str) -> dict[str, Any]:
         f"{ids.ENCODE}.lyrics": task.value("settings.lyrics") or INSTRUMENTAL,
         f"{ids.ENCODE}.language": task.value("settings.vocalLanguage"),
         f"{ids.ENCODE}.bpm": task.value("settings.bpm") or 0,
-        f"{ids.ENCODE}.key_scale": key_scale.translate(SHARPS) if key_scale else AUTO,
-        f"{ids.ENCODE}.time_signature": str(time_signature) if time_signature else AUTO,
+        f"{ids.ENCODE}.key_scale": read_choice("key_scale", key_scale) if key_scale else AUTO,
+        f"{ids.ENCODE}.time_signature": read_choice("time_signature", time_signature) if time_signature else AUTO,
         f"{ids.SCHEDULE}.steps": task.value("steps"),
         f"{ids.GUIDER}.type": task.value("settings.guidanceType"),
         f"{ids.GUIDER}.scale": task.value("CFGScale"),

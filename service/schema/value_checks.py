@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ...parameters import choices as spellings
 from ...parameters.api import ApiParameter
 from .errors import ApiError
 
@@ -19,13 +20,14 @@ def check(parameter: ApiParameter, value: object) -> ApiError | None:
     """What is wrong with a value, which may be any object; None if it is valid."""
     code, name = error_code("invalid", parameter.name), parameter.name
     message = f"{name} is {format_value(value, parameter.secret)}; it must be {parameter.requirement}"
+    message += _hint(parameter, value)
     choices = parameter.choices
     if not _has_type(parameter, value):
         return ApiError(code, message, name, allowed_values=choices or None)
     if isinstance(value, str) and not is_encodable(value):
         return ApiError(code, f"{name} holds an unpaired surrogate, which is not valid text", name)
     if choices and value not in choices:
-        return ApiError(code, message + did_you_mean(value, choices), name, allowed_values=choices)
+        return ApiError(code, message, name, allowed_values=choices)
     if isinstance(value, (str, int, float)) and not _in_range(parameter, value):
         return ApiError(OUT_OF_RANGE.get(name, code), message, name)
     if isinstance(value, str) and not _matches(parameter, value):
@@ -99,6 +101,12 @@ def printable(value: object) -> str:
 def shorten(text: str, length: int) -> str:
     """The text, cut to a number of characters."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _hint(parameter: ApiParameter, value: object) -> str:
+    if parameter.node in spellings.HINTS and isinstance(value, (str, int, float)):
+        return spellings.hint(parameter.node, parameter.choices, value)
+    return did_you_mean(value, parameter.choices)
 
 
 def _has_type(parameter: ApiParameter, value: object) -> bool:

@@ -86,7 +86,7 @@ def test_an_unknown_key_lists_the_allowed_ones():
 
 
 def test_a_misspelt_choice_suggests_the_nearest_one():
-    assert the_error({"settings.vocalLanguage": "EN"}).message.endswith("did you mean en?")
+    assert the_error({"settings.vocalLanguage": "EN"}).message.endswith("did you mean en (English)?")
     assert the_error({"outputType": "base64"}).message.endswith("did you mean base64Data?")
     assert "did you mean" not in the_error({"outputType": "picture"}).message
 

@@ -1,0 +1,62 @@
+"""The languages of the vocals: codes, as the model was trained on them, and what else people call them.
+
+Source: the official list of codes; other names are those of ISO 639 and of the countries.
+"""
+
+from __future__ import annotations
+
+# By code: the English name, then other codes and names.
+NAMES: dict[str, tuple[str, ...]] = {
+    "ar": ("Arabic", "ara", "العربية"),
+    "az": ("Azerbaijani", "aze", "azeri"),
+    "bg": ("Bulgarian", "bul"),
+    "bn": ("Bengali", "ben", "bangla"),
+    "ca": ("Catalan", "cat", "català"),
+    "cs": ("Czech", "ces", "cze", "cz", "čeština"),
+    "da": ("Danish", "dan", "dk", "dansk"),
+    "de": ("German", "deu", "ger", "deutsch"),
+    "el": ("Greek", "ell", "gre", "gr", "ελληνικά"),
+    "en": ("English", "eng", "us", "gb"),
+    "es": ("Spanish", "spa", "español", "castellano"),
+    "fa": ("Persian", "fas", "per", "farsi", "فارسی"),
+    "fi": ("Finnish", "fin", "suomi"),
+    "fr": ("French", "fra", "fre", "français"),
+    "he": ("Hebrew", "heb", "iw", "il", "עברית"),
+    "hi": ("Hindi", "hin", "हिन्दी"),
+    "hr": ("Croatian", "hrv", "hrvatski"),
+    "ht": ("Haitian Creole", "hat", "haitian", "kreyòl"),
+    "hu": ("Hungarian", "hun", "magyar"),
+    "id": ("Indonesian", "ind", "bahasa indonesia"),
+    "is": ("Icelandic", "isl", "ice", "íslenska"),
+    "it": ("Italian", "ita", "italiano"),
+    "ja": ("Japanese", "jpn", "jp", "日本語"),
+    "ko": ("Korean", "kor", "kr", "한국어"),
+    "la": ("Latin", "lat"),
+    "lt": ("Lithuanian", "lit", "lietuvių"),
+    "ms": ("Malay", "msa", "may", "bahasa melayu"),
+    "ne": ("Nepali", "nep", "np"),
+    "nl": ("Dutch", "nld", "dut", "nederlands"),
+    "no": ("Norwegian", "nor", "nb", "nn", "norsk"),
+    "pa": ("Punjabi", "pan", "panjabi"),
+    "pl": ("Polish", "pol", "polski"),
+    "pt": ("Portuguese", "por", "br", "português"),
+    "ro": ("Romanian", "ron", "rum", "română"),
+    "ru": ("Russian", "rus", "русский"),
+    "sa": ("Sanskrit", "san"),
+    "sk": ("Slovak", "slk", "slo", "slovenčina"),
+    "sr": ("Serbian", "srp", "rs", "српски"),
+    "sv": ("Swedish", "swe", "se", "svenska"),
+    "sw": ("Swahili", "swa", "kiswahili"),
+    "ta": ("Tamil", "tam"),
+    "te": ("Telugu", "tel"),
+    "th": ("Thai", "tha", "ไทย"),
+    "tl": ("Tagalog", "tgl", "filipino", "fil", "ph"),
+    "tr": ("Turkish", "tur", "türkçe"),
+    "uk": ("Ukrainian", "ukr", "ua", "українська"),
+    "ur": ("Urdu", "urd", "اردو"),
+    "vi": ("Vietnamese", "vie", "vn", "tiếng việt"),
+    "yue": ("Cantonese", "zh-hk", "zh-yue", "hk", "粵語", "粤语"),
+    "zh": ("Chinese", "zho", "chi", "cmn", "cn", "tw", "mandarin", "中文"),
+    "unknown": ("unknown", "", "auto", "none", "n/a", "instrumental", "und"),
+}
+LANGUAGES: tuple[str, ...] = tuple(NAMES)
