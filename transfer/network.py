@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,6 +11,7 @@ from ipaddress import ip_address
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from . import lookup
 from .addresses import forbidden_kind
 from .errors import Refused
 from .policy import Policy
@@ -22,9 +22,7 @@ HEADERS = {"User-Agent": "acestep-xl", "Accept": "*/*", "Accept-Encoding": "iden
 
 async def system_lookup(host: str) -> list[str]:
     """The IP addresses of a name, resolved by the operating system."""
-    loop = asyncio.get_running_loop()
-    entries = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in entries))
+    return await lookup.SYSTEM.addresses(host)
 
 
 def direct_route(address: str, port: int) -> tuple[str, int]:
