@@ -24,6 +24,7 @@ LYRICS_MASK = "conditioning_lyrics_mask"
 CAPTION_MASK = "attention_mask"
 REFERENCES = "reference_audio_timbre_latents"
 CODES = "audio_codes"
+CODE_RATE = 5  # codes per second
 # Keys of our own, which other packs' nodes pass on and ignore.
 PROMPTS = "acestep_xl_prompts"
 TASK = "acestep_xl_task"

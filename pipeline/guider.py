@@ -63,6 +63,7 @@ class Guider:
             lyrics=prompt.lyrics.shape[1],
             references=max(1, len(prompt.references)),
             codes=bool(prompt.codes),
+            code_seconds=max(map(len, prompt.codes), default=0) / conditioning.CODE_RATE,
         )
         return Run(
             model=self.network.name,

@@ -21,12 +21,13 @@ TEXT_TO_MUSIC = "text2music"
 @dataclass(frozen=True)
 class PromptSize:
     """What the network reads of a prompt: tokens of the longest caption and of the longest lyrics, timbre references
-    per prompt, and whether audio codes stand for a source."""
+    per prompt, whether audio codes stand for a source, and how many seconds of it."""
 
     caption: int
     lyrics: int
     references: int = 1
     codes: bool = False
+    code_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,10 @@ from ..audio.resample import resample, to_stereo
 from ..audio.splice import place_on_timeline
 from ..audio.timeline import EditTimeline, Span, make_timeline
 from ..audio.waveform import non_finite
+from ..host import current_host
 from . import vae_socket
+from .advice.checks import advice_on
+from .advice.region_advice import SourceRegions
 from .edit import EDIT, sample_count
 
 NO_SOURCE = "no source: connect audio, or the latent of an earlier run"
@@ -38,6 +41,7 @@ def read(vae: Any, audio: dict[str, Any] | None, latent: dict[str, Any] | None, 
     ValueError for neither, for NaN, and where the two do not belong together.
     """
     waveform = None if audio is None else at_48_khz(audio)
+    current_host().advise(advice_on("regions", SourceRegions(spans, seconds(audio, latent))))
     if latent is not None:
         return _from_latent(latent, waveform, spans)
     if waveform is None:

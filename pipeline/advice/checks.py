@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import guidance_advice, prompt_advice, run_advice
+from . import guidance_advice, prompt_advice, region_advice, run_advice
 
 
 def advice_on(stage: str, facts: Any) -> list[str]:
-    """The messages of a stage's checks, a key of CHECKS, about its facts: a Prompt, GuidanceSettings or a Run."""
+    """The messages of a stage's checks, a key of CHECKS, about its facts: a Prompt, GuidanceSettings, a Run or
+    SourceRegions."""
     if stage not in CHECKS:
         raise KeyError(f"no checks for {stage!r}; known: {', '.join(CHECKS)}")
     return [message for check in CHECKS[stage].values() if (message := check(facts))]
@@ -37,5 +38,7 @@ CHECKS: dict[str, dict[str, Callable[[Any], str | None]]] = {
         "shift": run_advice.shift,
         "length": run_advice.length,
         "task": run_advice.task,
+        "codes": run_advice.codes,
     },
+    "regions": {"gap": region_advice.gap},
 }

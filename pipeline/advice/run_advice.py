@@ -12,6 +12,7 @@ DEFAULT_PROMPT_SECONDS = 30
 # Multiples of a checkpoint's usual steps, and shifts, beyond which nobody has reported good songs.
 FEWEST, MOST = 0.4, 3.0
 SHIFTS = (1.0, 6.0)
+CODE_TOLERANCE = 0.4  # seconds: codes last 0.2 s, and a length in seconds need not be a whole number of them
 
 
 def steps(run: Run) -> str | None:
@@ -60,6 +61,17 @@ def task(run: Run) -> str | None:
     return (
         f"the prompt was encoded for {run.prompt_task} and the source is set up for {run.task}; set the encode node's "
         f"task to {run.task}"
+    )
+
+
+def codes(run: Run) -> str | None:
+    """Audio codes for another length than the song's."""
+    coded = run.prompt_size.code_seconds
+    if not coded or abs(coded - run.seconds) <= CODE_TOLERANCE:
+        return None
+    effect = "the rest is silence to the network" if coded < run.seconds else "the rest is cut off"
+    return (
+        f"the audio codes last {coded:g} seconds and the song {run.seconds:g}: {effect}. Set both nodes to one length"
     )
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import edit_graphs as edits
 import graphs
 import pytest
+import torch
 from guiders import make_guider
 
+from acestep_xl import host as hosts
+from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.model import random_network
+from acestep_xl.nodes.sampler import Sampler
 
 
 @pytest.mark.parametrize(
@@ -56,3 +61,19 @@ def test_guidance_on_a_turbo_checkpoint(
     network.training_kind = kind
     make_guider(scale=scale, network=network)
     assert ("without guidance" in caplog.text) == advised
+
+
+def test_a_region_far_beyond_its_source(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    edits.latents(tmp_path, edits.repaint("20-22", edits.EXAMPLE))
+    assert "starts 12 s after the source, which ends at 8 s" in caplog.text
+    caplog.clear()
+    edits.latents(tmp_path, edits.repaint("7-10", edits.EXAMPLE))
+    assert "after the source" not in caplog.text
+
+
+def test_audio_codes_shorter_than_the_song(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    guider = make_guider()
+    coded = replace(guider, positive=replace(guider.positive, codes=((7,) * 10,)))
+    with hosts.use(HeadlessHost([], tmp_path, device="cpu")):
+        Sampler().sample(coded, torch.tensor([1.0, 0.0]), {"samples": torch.zeros(1, 64, 250)}, 0)
+    assert "the audio codes last 2 seconds and the song 10" in caplog.text

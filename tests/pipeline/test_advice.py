@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from runs import make_run
 
 from acestep_xl import parameters
+from acestep_xl.audio.region_text import parse_regions
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
 from acestep_xl.nodes.schedule import Schedule
 from acestep_xl.pipeline.advice import checks, writing_systems
 from acestep_xl.pipeline.advice.checks import advice_on
 from acestep_xl.pipeline.advice.guidance_advice import GuidanceSettings
+from acestep_xl.pipeline.advice.region_advice import SourceRegions
 from acestep_xl.pipeline.advice.run_advice import shift_of
 from acestep_xl.pipeline.edit import Edit
 from acestep_xl.pipeline.run import PromptSize
@@ -223,6 +225,34 @@ def test_task_of_prompt_and_run() -> None:
     assert run_advice("sft", 50, 3.0, prompt_task=None, edit=cover) == [], "nodes of other packs store no task"
     codes = PromptSize(100, 300, codes=True)
     assert run_advice("sft", 50, 3.0, prompt_task="cover", prompt_size=codes) == [], "codes replace a source"
+
+
+def test_audio_codes_for_another_length_than_the_songs() -> None:
+    def advice(code_seconds: float, seconds: float) -> list[str]:
+        size = PromptSize(100, 300, codes=True, code_seconds=code_seconds)
+        return run_advice("sft", 50, 3.0, prompt_task="cover", prompt_size=size, stated=None, seconds=seconds)
+
+    (short,), (long,) = advice(12.0, 30.0), advice(120.0, 60.0)
+    assert "codes last 12 seconds and the song 30" in short and "silence" in short
+    assert "codes last 120 seconds and the song 60" in long and "cut off" in long
+    assert advice(30.0, 30.0) == advice(30.2, 30.0) == advice(29.8, 30.04) == []
+
+
+def regions_advice(text: str, seconds: float) -> str:
+    return " | ".join(advice_on("regions", SourceRegions(parse_regions(text), seconds)))
+
+
+def test_regions_that_do_not_touch_their_source() -> None:
+    after = regions_advice("100-200", 8.0)
+    assert "region 100 s to 200 s starts 92 s after the source, which ends at 8 s" in after
+    assert "20 s before the source starts" in regions_advice("-30--20", 8.0)
+    both = regions_advice("2-3, 60-70, end-12, 50-51", 8.0)
+    assert "60 s to 70 s" in both and "50 s to 51 s" in both and both.count("region") == 2 * 2
+
+
+@pytest.mark.parametrize("text", ["3-5", "start-end", "end-20", "8.5-20", "-4-0, 6-12", "-4--0.5", "7-200"])
+def test_regions_at_their_source_need_no_advice(text: str) -> None:
+    assert regions_advice(text, 8.0) == ""
 
 
 def test_an_unknown_stage_names_the_known_ones() -> None:
