@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import torch
-
 from .. import parameters
 from ..host import current_host
 from ..model.prompt import Metadata, Prompt, instruction
-from ..model.text import TextEncoder, TextStates
+from ..model.text import TextEncoder
 from ..pipeline import conditioning
 from ..pipeline.advice.checks import advice_on
-from ..pipeline.memory import estimate
-from ..pipeline.memory.oom_retry import Strategy, fallbacks, run_with_retries
+from ..pipeline.encoding import encode
 
 
 class Encode:
@@ -78,16 +75,7 @@ class Encode:
         track_names = [track.strip() for track in tracks.split(",") if track.strip()]
         prompt = Prompt(caption, lyrics, language, metadata, instruction(task, track_names))
         plain = replace(prompt, instruction=instruction("text2music"))
-        host = current_host()
-
-        def work(strategy: Strategy, device: torch.device) -> tuple[TextStates, TextStates | None]:
-            states = text_encoder.encode([prompt])
-            # For the steps after the source has been dropped.
-            return states, None if plain == prompt else text_encoder.encode([plain])
-
-        strategies = fallbacks(estimate.text(text_encoder.model), host.memory_info("text"))
-        states, after_switch = run_with_retries(
-            host, "encoding the prompt", [text_encoder.model], strategies, work, "text"
-        )
-        host.advise([*states.warnings, *advice_on("prompt", prompt)])
-        return (conditioning.write(states, task, [prompt], after_switch),)
+        # Without its source part, for the steps after the source has been dropped.
+        states, *after_switch = encode(text_encoder, [prompt] if plain == prompt else [prompt, plain])
+        current_host().advise([*states.warnings, *advice_on("prompt", prompt)])
+        return (conditioning.write(states, task, [prompt], *after_switch),)
