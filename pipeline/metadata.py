@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..parameters import ids
+from ..sampler.noise import seeds_at
 from ..transfer.errors import redacted
 
 SEEDS = ("seed", "noise_seed")
+OWN_NODES = frozenset(value for name, value in vars(ids).items() if name.isupper())
 PLAIN_TAGS = ("title", "track")  # plain words; all other tags are JSON
 
 
@@ -44,6 +47,21 @@ def tags(
 def read(tags: Mapping[str, str]) -> dict[str, Any]:
     """Tags as the values they were made from."""
     return {name: text if name in PLAIN_TAGS else json.loads(text) for name, text in tags.items()}
+
+
+def song_seed(tags: Mapping[str, str]) -> dict[str, str]:
+    """The seed of a song by its tags, for the browser: {"seed"}, {"batch_seed"} or nothing.
+
+    Song i of a batch uses seed + i where only this pack's nodes made it; other nodes may draw the noise of a batch from
+    one seed, or take songs out of it. Text, because JavaScript rounds large numbers.
+    """
+    if "seed" not in tags:
+        return {}
+    kinds = [name.split()[0] for name in json.loads(tags.get("parameters", "{}"))]
+    if not set(kinds) <= OWN_NODES:
+        return {"batch_seed": tags["seed"]}
+    index = int(tags.get("track", "1").split("/")[0]) - 1
+    return {"seed": str(seeds_at(json.loads(tags["seed"]), [index])[0])}
 
 
 def _upstream(graph: Mapping[str, Any], node_id: str | None) -> dict[str, Any]:

@@ -69,3 +69,35 @@ def test_secrets_of_urls_are_removed(value: Any) -> None:
     assert SECRET not in json.dumps(tags)
     bare = re.sub(r"\?X-Amz[^\"]*|k:X-Amz[^@]*", "", json.dumps(value))
     assert json.loads(tags["workflow"]) == json.loads(bare.replace("HTTP://@b/", "HTTP://…@b/"))
+
+
+def seed_of_song(index: int, count: int, **nodes: Any) -> dict[str, str]:
+    """What the player is told of song `index` of `count`; nodes: what a song of seed 7 went through, by class."""
+    graph: Any = {"s": {"class_type": "AceStepXLSampler", "inputs": {"seed": 7}}}
+    last = "s"
+    for kind, inputs in nodes.items():
+        graph[kind] = {"class_type": kind, "inputs": {"from": [last, 0], **inputs}}
+        last = kind
+    graph["end"] = {"class_type": "AceStepXLSave", "inputs": {"audio": [last, 0]}}
+    return metadata.song_seed(metadata.tags(graph, None, "end", "", index, count))
+
+
+def test_each_song_of_a_batch_has_a_seed_of_its_own() -> None:
+    assert [seed_of_song(index, 3, AceStepXLDecode={"fade_in": 1.0}) for index in range(3)] == [
+        {"seed": "7"},
+        {"seed": "8"},
+        {"seed": "9"},
+    ]
+    assert seed_of_song(0, 1) == {"seed": "7"}
+    largest = metadata.song_seed({"seed": str(2**64 - 1), "track": "2/2", "parameters": "{}"})
+    assert largest == {"seed": "0"}, "as the sampler counts"
+
+
+def test_only_the_seed_of_the_batch_is_known_where_other_nodes_take_part() -> None:
+    assert seed_of_song(0, 1, LatentFromBatch={"batch_index": 2, "length": 1}) == {"batch_seed": "7"}
+    noise: Any = {
+        "n": {"class_type": "RandomNoise", "inputs": {"noise_seed": 5}},
+        "end": {"class_type": "AceStepXLSave", "inputs": {"audio": ["n", 0]}},
+    }
+    assert metadata.song_seed(metadata.tags(noise, None, "end", "", 1, 2)) == {"batch_seed": "5"}
+    assert metadata.song_seed({"title": "Mine"}) == {}
