@@ -7,6 +7,7 @@ import json
 import secrets
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from . import task_errors
 from .database import Connection, StorageFull, TaskDatabase
 from .result_files import ResultFiles
 from .source_fetcher import RecordingStore
-from .status import UNFINISHED
 
+Refusal = tuple[ApiError, ...]
 SEEDS = 2**31  # the range of `seed` in requests, so that a random seed can be sent again
 
 
@@ -57,13 +58,16 @@ class Acceptance:
         self._database, self._recordings, self._files = database, recordings, files
         self._folder, self._limit = folder, settings.max_queue
 
-    async def accept(self, task: Task, base_url: str) -> tuple[ApiError, ...] | None:
-        """Insert a task. Returns why it was refused, None if it was accepted. base_url: of the URLs of its results."""
-        source, file = task.value("inputs.audio"), None
-        if source is not None and "://" not in source:
-            file = await self._find_source(source)
-            if file is None:
-                return (task_errors.source_error(f"no upload and no result has the UUID {source}", task.task_uuid),)
+    async def accept(self, tasks: Sequence[Task], base_url: str) -> list[Refusal | None]:
+        """Insert tasks in their order, with one sync of the disk. Returns for each why it was refused, None if it was
+        accepted. base_url: of the URLs of their results."""
+        sources = await asyncio.gather(*(self._find_source(task.value("inputs.audio")) for task in tasks))
+        inserts = [self._insert(task, *source, base_url) for task, source in zip(tasks, sources, strict=True)]
+        return list(await asyncio.gather(*inserts))
+
+    async def _insert(self, task: Task, source: str | None, file: str | None, base_url: str) -> Refusal | None:
+        if source is not None and file is None and "://" not in source:
+            return (task_errors.source_error(f"no upload and no result has the UUID {source}", task.task_uuid),)
         request = json.dumps(task.to_json())
         new = NewTask(task.task_uuid, request, base_url.rstrip("/"), _plan_results(task), source, file)
         try:
@@ -76,25 +80,27 @@ class Acceptance:
             return (task_errors.storage_full_error(error, task),)
         return None
 
-    async def _find_source(self, audio_uuid: str) -> str | None:
-        """The path of an upload or a result, relative to the folder."""
-        path = await asyncio.to_thread(self._recordings.find, audio_uuid)
+    async def _find_source(self, source: str | None) -> tuple[str | None, str | None]:
+        """inputs.audio, and if it is the UUID of an upload or a result, its path relative to the folder."""
+        if source is None or "://" in source:
+            return source, None
+        path = await asyncio.to_thread(self._recordings.find, source)
         if path is None:
-            path = await self._files.find(audio_uuid)
-        return None if path is None else path.relative_to(self._folder).as_posix()
+            path = await self._files.find(source)
+        return source, None if path is None else path.relative_to(self._folder).as_posix()
 
 
 def insert_task(connection: Connection, task: NewTask, limit: int, now: float) -> None:
     """Append a task to the queue. Raises DuplicateTask, and QueueFull if `limit` tasks are unfinished."""
     if connection.execute("SELECT 1 FROM tasks WHERE uuid = ?", (task.uuid,)).fetchone():
         raise DuplicateTask(task.uuid)
-    query = "SELECT COUNT(DISTINCT task) FROM results WHERE state IN (?, ?)"
-    (unfinished,) = connection.execute(query, UNFINISHED).fetchone()
+    (unfinished,) = connection.execute("SELECT COUNT(*) FROM tasks WHERE unfinished > 0").fetchone()
     if unfinished >= limit:
         raise QueueFull(f"{unfinished} tasks are unfinished; the limit is {limit}")
     number = connection.execute(
-        "INSERT INTO tasks (uuid, request, base_url, accepted, source, source_file) VALUES (?, ?, ?, ?, ?, ?)",
-        (task.uuid, task.request, task.base_url, now, task.source, task.source_file),
+        "INSERT INTO tasks (uuid, request, base_url, accepted, source, source_file, unfinished) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (task.uuid, task.request, task.base_url, now, task.source, task.source_file, len(task.results)),
     ).lastrowid
     connection.executemany(
         "INSERT INTO results (task, place, audio_uuid, seed) VALUES (?, ?, ?, ?)",

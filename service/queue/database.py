@@ -1,76 +1,33 @@
 """The database of tasks, results and deliveries: one connection, used by one thread.
 
-A transaction is on the disk when its call returns (WAL with synchronous=FULL). The connection locks the file, so a
-second server on the same folder is refused, and a killed server leaves no lock behind.
+A transaction is on the disk when its call returns (WAL with synchronous=FULL); those that wait at the same time share
+one sync of the disk. The connection locks the file, so a second server on the same folder is refused, and a killed
+server leaves no lock behind.
 """
 
 from __future__ import annotations
 
 import asyncio
+import queue
 import sqlite3
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+from . import data_folder
+from .database_schema import VERSION, prepare
+
+__all__ = ["VERSION", "Connection", "DatabaseDamaged", "FolderInUse", "StorageFull", "TaskDatabase"]
 
 T = TypeVar("T")
 Connection = sqlite3.Connection
 
-FILE_NAME = "tasks.sqlite3"
-VERSION = 1
+FILE_NAME = data_folder.DATABASE
 LOCK_TIMEOUT = 2.0  # seconds; a server that is stopping may still hold the lock
-
-# number: the order of acceptance. place: a result's index in its task. source: inputs.audio as sent; source_file: its
-# path relative to the service's folder, NULL until it is there. answer: the result object without audio, or the error.
-# after: the delivery that must end before this one starts. The states are explained in status.py.
-SCHEMA = """
-CREATE TABLE tasks (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    uuid TEXT NOT NULL UNIQUE COLLATE NOCASE,
-    request TEXT NOT NULL,
-    base_url TEXT NOT NULL,
-    accepted REAL NOT NULL,
-    cancelled INTEGER NOT NULL DEFAULT 0,
-    source TEXT,
-    source_file TEXT
-);
-CREATE TABLE results (
-    task INTEGER NOT NULL REFERENCES tasks (number),
-    place INTEGER NOT NULL,
-    audio_uuid TEXT NOT NULL UNIQUE COLLATE NOCASE,
-    seed INTEGER NOT NULL,
-    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'done', 'failed')),
-    attempts INTEGER NOT NULL DEFAULT 0,
-    started REAL,
-    finished REAL,
-    expires REAL,
-    file TEXT,
-    answer TEXT,
-    usage TEXT,
-    PRIMARY KEY (task, place)
-);
-CREATE INDEX by_state ON results (state, task, place);
-CREATE INDEX expiring ON results (expires) WHERE expires IS NOT NULL;
-CREATE INDEX named ON results (file) WHERE file IS NOT NULL;
-CREATE TABLE deliveries (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    task INTEGER NOT NULL,
-    place INTEGER NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('upload', 'webhook')),
-    url TEXT NOT NULL,
-    after INTEGER,
-    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'done', 'failed')),
-    attempts INTEGER NOT NULL DEFAULT 0,
-    created REAL NOT NULL,
-    due REAL NOT NULL,
-    problem TEXT,
-    FOREIGN KEY (task, place) REFERENCES results (task, place)
-);
-CREATE INDEX waiting ON deliveries (due) WHERE state = 'waiting';
-CREATE INDEX given_up ON deliveries (due) WHERE state = 'failed';
-CREATE INDEX delivered ON deliveries (task, place);
-"""
+GROUP = 256  # transactions that share one sync of the disk, at most
 
 
 class FolderInUse(RuntimeError):  # noqa: N818 - names the condition
@@ -85,15 +42,27 @@ class StorageFull(OSError):  # noqa: N818
     """The disk is full; nothing was written."""
 
 
+@dataclass
+class _Transaction:
+    """A waiting call. future: its outcome, once that is on the disk."""
+
+    work: Callable[..., Any]
+    args: tuple[Any, ...]
+    future: Future[Any] = field(default_factory=Future)
+
+
 class TaskDatabase:
-    """An open database. A transaction is a function of the connection and its arguments."""
+    """An open database. A transaction is a function of the connection and its arguments; it may run twice, if the first
+    time was undone together with others."""
 
     def __init__(self, folder: Path) -> None:
         """Open the database in a folder; either is created if missing.
 
-        Raises FolderInUse, DatabaseDamaged, and ValueError for a database of a later version.
+        Raises FolderInUse, DatabaseDamaged, data_folder.FolderUnusable, and ValueError for a database of a later
+        version.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        data_folder.prepare(folder)
+        self._waiting: queue.SimpleQueue[_Transaction] = queue.SimpleQueue()
         self._thread = ThreadPoolExecutor(1, "acestep-xl-database")
         try:
             self._connection = self._thread.submit(_open, folder / FILE_NAME).result()
@@ -103,68 +72,139 @@ class TaskDatabase:
 
     async def transact(self, work: Callable[..., T], *args: Any) -> T:
         """Run a transaction without blocking the event loop. It completes even if the caller is cancelled."""
-        return await asyncio.wrap_future(self._thread.submit(self._transact, work, *args))
+        return await asyncio.wrap_future(self._submit(work, *args))
 
     def transact_sync(self, work: Callable[..., T], *args: Any) -> T:
         """Run a transaction from a worker thread. Blocks."""
-        return self._thread.submit(self._transact, work, *args).result()
+        return self._submit(work, *args).result()
 
     def close(self) -> None:
         """Wait for running transactions, and close."""
         self._thread.submit(self._connection.close).result()
         self._thread.shutdown()
 
-    def _transact(self, work: Callable[..., T], *args: Any) -> T:
+    def _submit(self, work: Callable[..., T], *args: Any) -> Future[T]:
+        transaction = _Transaction(work, args)
+        transaction.future.set_running_or_notify_cancel()  # from now on, it cannot be cancelled
+        self._waiting.put(transaction)
+        self._thread.submit(self._run_waiting)
+        return transaction.future
+
+    def _run_waiting(self) -> None:
+        """Run what is waiting, all at once if possible. The call of a transaction may find it done already."""
+        group: list[_Transaction] = []
+        with suppress(queue.Empty):
+            while len(group) < GROUP:
+                group.append(self._waiting.get_nowait())
+        if not group or self._run(group):
+            return
+        for transaction in group:
+            if not self._run([transaction]):
+                raise AssertionError("a transaction of its own has an outcome")
+
+    def _run(self, group: Sequence[_Transaction]) -> bool:
+        """Run transactions with one commit, and set their outcomes. False, with nothing done, if one of several has
+        undone the others or the commit failed."""
+        outcomes: list[tuple[Any, BaseException | None]] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
+            for transaction in group:
+                outcomes.append(self._outcome(transaction))
+                if not self._connection.in_transaction:  # SQLite has undone everything, as it may on a full disk
+                    if len(group) > 1:
+                        return False
+                    break
+            else:
+                self._connection.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back("ROLLBACK")
+            if len(group) > 1:
+                return False
+            outcomes = [(None, _storage_error(error))]
+        for transaction, (result, error) in zip(group, outcomes, strict=True):
+            if error is None:
+                transaction.future.set_result(result)
+            else:
+                transaction.future.set_exception(error)
+        return True
+
+    def _outcome(self, transaction: _Transaction) -> tuple[Any, BaseException | None]:
+        """Result or error of a transaction, whose changes are undone if it raises."""
+        try:
+            return self._transact(transaction.work, *transaction.args), None
+        except BaseException as error:
+            return None, error
+
+    def _transact(self, work: Callable[..., T], *args: Any) -> T:
+        """Run one transaction within the open one."""
+        self._connection.execute("SAVEPOINT one")
+        try:
             result = work(self._connection, *args)
-            self._connection.execute("COMMIT")
+            self._connection.execute("RELEASE one")
             return result
         except BaseException as error:
-            if self._connection.in_transaction:
-                with suppress(sqlite3.Error):  # after some errors SQLite has already rolled back
-                    self._connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError) and _is_disk_full(error):
-                raise StorageFull(f"the disk that holds the service's folder is full or failing: {error}") from error
-            raise
+            self._roll_back("ROLLBACK TO one")
+            self._roll_back("RELEASE one")
+            converted = _storage_error(error)
+            if converted is error:
+                raise
+            raise converted from error
+
+    def _roll_back(self, statement: str) -> None:
+        if self._connection.in_transaction:
+            with suppress(sqlite3.Error):  # after some errors SQLite has already rolled back
+                self._connection.execute(statement)
+
+
+def _storage_error(error: BaseException) -> BaseException:
+    """The error itself, or StorageFull for a full disk."""
+    if not isinstance(error, sqlite3.OperationalError) or not _is_disk_full(error):
+        return error
+    return StorageFull(f"the disk that holds the service's folder is full or failing: {error}")
 
 
 def _open(path: Path) -> Connection:
-    connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
-    connection.row_factory = sqlite3.Row
     try:
-        # The lock comes first: with it held, WAL needs no memory shared between processes.
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        _prepare(connection, path)
-    except BaseException as error:
-        connection.close()
-        if isinstance(error, sqlite3.DatabaseError):
-            raise _open_error(error, path) from error
-        raise
+        connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
+        try:
+            _set_up(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.DatabaseError as error:
+        raise _open_error(error, path) from error
     return connection
+
+
+def _set_up(connection: Connection, path: Path) -> None:
+    """Lock the file, then bring it up to date and check it."""
+    connection.row_factory = sqlite3.Row
+    # The lock comes first: with it held, WAL needs no memory shared between processes.
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    prepare(connection, path)
+    _check_pages(connection)
+    data_folder.restrict(path.parent)
+
+
+def _check_pages(connection: Connection) -> None:
+    """Raise DatabaseError if a page is damaged; otherwise the queue starts, and fails at whatever needs that page."""
+    (report,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if report != "ok":
+        raise sqlite3.DatabaseError(report.replace("\n", " "))
 
 
 def _open_error(error: sqlite3.DatabaseError, path: Path) -> Exception:
     if not isinstance(error, sqlite3.OperationalError):
-        return DatabaseDamaged(f"{path} is damaged ({error}): restore it, or move it away to start with an empty queue")
+        remedy = "restore it, or move it away with the whole folder to start with an empty queue"
+        return DatabaseDamaged(f"{path} is damaged ({error}): {remedy}")
     if "locked" in str(error):
         return FolderInUse(f"another server uses {path.parent}: stop it, or give this one a folder of its own")
-    return DatabaseDamaged(f"cannot open {path}: {error}")
-
-
-def _prepare(connection: Connection, path: Path) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > VERSION:
-        raise ValueError(f"{path} was written by a later version of this program; update it, or use another folder")
-    if version == 0:
-        for statement in SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.execute("COMMIT")
+    if _is_disk_full(error):
+        return data_folder.FolderUnusable(path.parent, f"its disk is full or failing ({error}); make room on it")
+    return data_folder.FolderUnusable(path.parent, f"{path.name} cannot be opened ({error}); choose another folder")
 
 
 def _is_disk_full(error: sqlite3.OperationalError) -> bool:

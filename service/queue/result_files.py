@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..engine.protocol import DiskFull
 from . import retention
+from .data_folder import make_private
 from .database import TaskDatabase
 
 RESULTS = "results"  # the folder's name, in the service's folder
@@ -45,6 +46,7 @@ def publish(file: Path, target: Path) -> None:
     partial = target.with_suffix(".part")
     try:
         _move(file, partial)
+        make_private(partial)
         with partial.open("rb+") as written:
             os.fsync(written.fileno())
         os.replace(partial, target)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .database import Connection
-from .status import Status
 
 
 @dataclass(frozen=True)
@@ -20,9 +19,9 @@ class PendingSource:
 def list_pending(connection: Connection, limit: int) -> list[PendingSource]:
     """Sources to fetch, in the order their tasks were accepted."""
     rows = connection.execute(
-        "SELECT DISTINCT t.number, t.uuid, t.source FROM results r JOIN tasks t ON t.number = r.task "
-        "WHERE r.state = ? AND t.source IS NOT NULL AND t.source_file IS NULL ORDER BY r.task LIMIT ?",
-        (Status.QUEUED, limit),
+        "SELECT number, uuid, source FROM tasks "
+        "WHERE unfinished > 0 AND source IS NOT NULL AND source_file IS NULL ORDER BY number LIMIT ?",
+        (limit,),
     )
     return [PendingSource(*row) for row in rows]
 

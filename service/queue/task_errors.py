@@ -7,7 +7,7 @@ from ..engine.graph_builder import GraphError
 from ..engine.protocol import OUT_OF_MEMORY, RunError
 from ..schema.errors import ApiError
 from ..schema.task import Task
-from .jobs import ATTEMPTS
+from .jobs import ATTEMPTS, UNEXPLAINED
 from .task_record import TASK_TYPE
 
 AUDIO, REGION = "inputs.audio", ("settings.repaintingStart", "settings.repaintingEnd")
@@ -72,14 +72,17 @@ def cancelled_error(task_uuid: str | None = None) -> ApiError:
 
 
 def expired_error(task_uuid: str) -> ApiError:
-    """For a result that is to carry its audio, whose file has been deleted."""
+    """For a finished result whose file has been deleted."""
     message = "the audio of this result is no longer kept; request it before it expires"
     return ApiError("resultExpired", message, None, TASK_TYPE, task_uuid)
 
 
 def crashed_error() -> ApiError:
     """For a result during which the process died too often."""
-    message = f"the server's process died {ATTEMPTS} times during this result, so it is not tried again"
+    message = (
+        f"the server's process crashed {ATTEMPTS} times during this result, or ended {UNEXPLAINED} times during it "
+        "without a sign of why, so it is not tried again"
+    )
     return ApiError("taskCrashed", message, None, TASK_TYPE)
 
 

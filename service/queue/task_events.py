@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class TaskEvents:
     """Wakes those who wait for a task, and calls listeners."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, asyncio.Event] = {}  # by task UUID in lower case
+        self._waiting: dict[str, set[asyncio.Event]] = {}  # by task UUID in lower case
         self._listeners: list[Callable[[str], None]] = []
 
-    def next_change(self, task_uuid: str) -> asyncio.Event:
-        """Set at the next change. Get it before reading the task's state, so that no change is missed."""
-        return self._waiting.setdefault(task_uuid.lower(), asyncio.Event())
+    @contextmanager
+    def watching(self, task_uuid: str) -> Iterator[asyncio.Event]:
+        """An event that each change of the task sets, until the caller clears it. Enter before reading the task's
+        state, so that no change is missed."""
+        key, changed = task_uuid.lower(), asyncio.Event()
+        self._waiting.setdefault(key, set()).add(changed)
+        try:
+            yield changed
+        finally:
+            self._waiting[key].discard(changed)
+            if not self._waiting[key]:
+                del self._waiting[key]
 
     def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
         """Call the listener with the UUID of each task that changes. Returns a function that unsubscribes it."""
@@ -24,8 +34,7 @@ class TaskEvents:
 
     def notify(self, task_uuid: str) -> None:
         """A result of this task has ended."""
-        changed = self._waiting.pop(task_uuid.lower(), None)
-        if changed is not None:
+        for changed in self._waiting.get(task_uuid.lower(), ()):
             changed.set()
         for listener in list(self._listeners):
             listener(task_uuid)

@@ -10,7 +10,9 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,16 @@ from ..engine.protocol import Engine
 from ..schema.errors import ApiError
 from ..schema.task import Task
 from ..settings import ServiceSettings
-from . import jobs, queue_view, result_objects, retention, task_errors, task_state
+from . import crash_signs, jobs, queue_view, result_objects, retention, task_errors, task_state
 from .acceptance import Acceptance
 from .cleanup import run_cleanup
-from .database import TaskDatabase
+from .database import StorageFull, TaskDatabase
 from .delivery import deliveries
 from .delivery.outbox import Outbox
 from .media_store import MediaStore
 from .result_files import RESULTS, ResultFiles
 from .source_fetcher import RecordingStore, SourceFetcher
+from .supervisor import Supervisor
 from .task_events import TaskEvents
 from .task_record import Progress, TaskRecord, find_task
 from .task_state import TaskState
@@ -36,6 +39,8 @@ from .worker import Worker
 __all__ = ["TaskState", "Tasks"]
 
 _logger = logging.getLogger("acestep_xl")
+STATE_READERS = 4  # threads
+RECOVERY_SECONDS = 10.0  # between two attempts to recover while the disk is full
 
 
 class Tasks:
@@ -50,13 +55,16 @@ class Tasks:
         settings: ServiceSettings,
     ) -> None:
         self._database, self._recordings, self._settings = database, recordings, settings
-        self._engines, self._loop = engines, asyncio.get_running_loop()
+        self._engines, self._loop, self._folder = engines, asyncio.get_running_loop(), folder
+        self._recovery_problem: str | None = None  # why the unfinished tasks of the last process still wait
         self._files, self._events = ResultFiles(database, folder / RESULTS), TaskEvents()
         self._acceptance = Acceptance(database, recordings, self._files, folder, settings)
         self._sources = SourceFetcher(database, recordings, folder, self._source_changed)
         self._workers = [Worker(database, engine, folder, settings, self._worker_changed) for engine in engines]
         self._outbox = Outbox(database, self._files.folder, settings)
-        self._background: list[asyncio.Task[None]] = []
+        self._background = Supervisor()
+        # States must not wait for whatever else this process does in threads, such as decoding uploads.
+        self._state_readers = ThreadPoolExecutor(STATE_READERS, "acestep-xl-state")
 
     @staticmethod
     @asynccontextmanager
@@ -69,7 +77,8 @@ class Tasks:
         """Open the queue in a folder, which is created if missing, and resume unfinished tasks.
 
         engine: one, or one per device. recordings: where uploads are kept, None for the folder. Raises
-        database.FolderInUse, database.DatabaseDamaged, and ValueError for a folder of a later version.
+        database.FolderInUse, database.DatabaseDamaged, data_folder.FolderUnusable, and ValueError for a folder of a
+        later version.
         """
         folder = folder.absolute()
         engines = engine if isinstance(engine, Sequence) else [engine]
@@ -90,7 +99,7 @@ class Tasks:
         base_url: as the client reached this server, for the URLs of results unless the settings have a public_url.
         """
         base_url = self._settings.public_url or base_url or self._settings.base_url
-        refusals = [await self._acceptance.accept(task, base_url) for task in requests]
+        refusals = await self._acceptance.accept(requests, base_url)
         self._queue_changed()
         return refusals
 
@@ -127,8 +136,13 @@ class Tasks:
     async def overview(self) -> list[dict[str, Any]]:
         """Unfinished tasks, and finished ones with open deliveries: see `queue_view`."""
         entries = await self._database.transact(queue_view.read_queue, time.time())
-        problems = [worker.problem for worker in self._workers if worker.problem]
-        return [queue_view.entry_object(entry, self._progress(), problems) for entry in entries]
+        return [queue_view.entry_object(entry, self._progress(), self.problems) for entry in entries]
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps tasks from running or being delivered at present, or did so recently."""
+        workers = [worker.problem for worker in self._workers if worker.problem]
+        return [*([self._recovery_problem] if self._recovery_problem else []), *workers, *self._background.problems]
 
     async def store_media(self, request: Task) -> dict[str, Any]:
         """Keep an upload; the answer holds its mediaUUID. Raises RequestError."""
@@ -145,33 +159,55 @@ class Tasks:
         return self._events.subscribe(listener)
 
     async def _start(self) -> None:
-        """Recover from the last end of the process, then start everything that runs in the background."""
-        crashed, cancelled = task_errors.crashed_error().to_json(), task_errors.cancelled_error().to_json()
-        await self._database.transact(jobs.recover, crashed, cancelled, time.time())
-        await self._files.delete_uncommitted()
-        for worker in self._workers:
-            worker.start()
-        loops = (self._sources.run(), self._outbox.run(), run_cleanup(self._files, self._recordings))
-        self._background = [asyncio.create_task(loop) for loop in loops]
+        """Recover from the last end of the process, then start everything that runs in the background.
+
+        While the disk is too full to recover, no task runs, but what is finished can be fetched.
+        """
+        try:
+            await self._recover()
+        except StorageFull as error:
+            self._recovery_problem = str(error)
+            _logger.error("no task can run: %s", error)
+            self._background.start("recovering the queue", self._recover_later)
+        self._background.start("fetching sources", self._sources.run)
+        self._background.start("deliveries", self._outbox.run)
+        self._background.start("deleting expired files", partial(run_cleanup, self._files, self._recordings))
         for problem in await asyncio.to_thread(self._problems):
             _logger.warning("no task can run: %s", problem)
 
+    async def _recover(self) -> None:
+        """Requeue what was running, and start the workers."""
+        crashed, cancelled = task_errors.crashed_error().to_json(), task_errors.cancelled_error().to_json()
+        trace, machine = await asyncio.to_thread(crash_signs.take_trace, self._folder), crash_signs.read_machine()
+        await self._database.transact(jobs.recover, crashed, cancelled, time.time(), trace, machine)
+        await self._files.delete_uncommitted()
+        self._recovery_problem = None
+        for worker in self._workers:
+            worker.start()
+
+    async def _recover_later(self) -> None:
+        while self._recovery_problem is not None:
+            await asyncio.sleep(RECOVERY_SECONDS)
+            with suppress(StorageFull):
+                await self._recover()
+
     async def _stop(self) -> None:
         await asyncio.gather(*(asyncio.to_thread(worker.stop) for worker in self._workers))
-        for loop in self._background:
-            loop.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._background.stop()
+        self._state_readers.shutdown(wait=False)
 
     async def _finished(self, task_uuid: str) -> None:
-        while True:
-            changed = self._events.next_change(task_uuid)
-            task = await self._database.transact(find_task, task_uuid)
-            if task is None or task.is_finished:
-                return
-            await changed.wait()
+        with self._events.watching(task_uuid) as changed:
+            while True:
+                changed.clear()
+                task = await self._database.transact(find_task, task_uuid)
+                if task is None or task.is_finished:
+                    return
+                await changed.wait()
 
     async def _state(self, task: TaskRecord) -> TaskState:
-        return await asyncio.to_thread(task_state.read_state, task, self._progress(), self._files.folder)
+        read = partial(task_state.read_state, task, self._progress(), self._files.folder)
+        return await self._loop.run_in_executor(self._state_readers, read)
 
     def _progress(self) -> Progress:
         return {key: share for worker in self._workers for key, share in list(worker.progress.items())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -13,12 +14,15 @@ from ..engine.protocol import DiskFull, Engine, Stopped
 from ..schema.errors import ApiError
 from ..settings import ServiceSettings
 from . import jobs, task_errors
+from .crash_signs import read_machine
 from .database import StorageFull, TaskDatabase
 from .job_runner import JobFailed, JobRunner
 from .jobs import Job, JobResult
 
 _logger = logging.getLogger("acestep_xl")
-RETRY_SECONDS = 10.0  # between two attempts while the disk is full
+RETRY_SECONDS = 10.0  # between two attempts while the disk is full or the database fails
+COMMIT_TRIES = 3  # of recording a result, where the program is to blame
+INTERNAL_ERROR = "internal error in the server; its log has the details"
 
 
 class Worker:
@@ -59,15 +63,17 @@ class Worker:
         """Stop within a step, requeue the running job, and end the thread. Blocks."""
         self._stopping.set()
         self._wake.set()
-        self._thread.join()
+        if self._thread.ident is not None:  # it may never have started
+            self._thread.join()
         self._engine.close()
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                job = self._database.transact_sync(jobs.claim, time.time())
+                job = self._database.transact_sync(jobs.claim, time.time(), read_machine())
                 if job is None:
+                    self.problem = None
                     self._wake.wait()
                 else:
                     self._process(job)
@@ -75,7 +81,7 @@ class Worker:
                 self._pause(str(error))
             except Exception:  # the thread must survive any error
                 _logger.exception("the worker of %s", self._engine.device)
-                self._pause("internal error in the server; its log has the details")
+                self._pause(INTERNAL_ERROR)
 
     def _process(self, job: Job) -> None:
         """Run a job, and commit its result or its error."""
@@ -84,7 +90,8 @@ class Worker:
         try:
             result = self._run(job)
         except Stopped:
-            self._end_stopped(job)
+            cancelled = task_errors.cancelled_error(job.task_uuid).to_json()
+            self._commit(jobs.settle_stopped, job, cancelled, time.time())
         except DiskFull as error:
             self._commit(jobs.requeue, job)
             self._pause(str(error))
@@ -94,9 +101,10 @@ class Worker:
             _logger.exception("task %s", job.task_uuid)
             self._fail(job, task_errors.internal_error(error, job.task_uuid))
         else:
-            self._commit(jobs.finish, job, result, time.time())
+            self._finish(job, result)
+        finally:
+            del self.progress[key]
             self._cancelled.discard(job.task_uuid.lower())
-        del self.progress[key]
         self._on_change(job.task_uuid)
 
     def _run(self, job: Job) -> JobResult:
@@ -108,31 +116,39 @@ class Worker:
 
         return self._runner.run(job, on_progress, should_stop)
 
-    def _end_stopped(self, job: Job) -> None:
-        """Fail a job that was stopped because its task was cancelled; requeue it if the server is stopping."""
-        if self._database.transact_sync(jobs.is_cancelled, job.task_number):
-            self._fail(job, task_errors.cancelled_error(job.task_uuid))
-        else:
-            self._commit(jobs.requeue, job)
+    def _finish(self, job: Job, result: JobResult) -> None:
+        if not self._commit(jobs.finish, job, result, time.time(), tries=COMMIT_TRIES):
+            problem = RuntimeError("its result could not be recorded")
+            self._fail(job, task_errors.internal_error(problem, job.task_uuid))
 
     def _fail(self, job: Job, error: ApiError) -> None:
         self._commit(jobs.fail, job.task_number, job.index, error.to_json(), time.time())
-        self._cancelled.discard(job.task_uuid.lower())
 
-    def _commit(self, work: Callable[..., object], *args: Any) -> None:
-        """Run a transaction, retrying while the disk is full: the job must not run again.
+    def _commit(self, work: Callable[..., object], *args: Any, tries: int | None = None) -> bool:
+        """Run a transaction, retrying until it works: the job must neither run again nor stay as it is.
 
-        If the server stops meanwhile, the next start recovers the job.
+        tries: after so many failures for another reason than the database itself, return False; None for no limit. If
+        the server stops meanwhile, the next start recovers the job.
         """
+        failures = 0
         while True:
             try:
                 self._database.transact_sync(work, *args)
                 self.problem = None
-                return
+                return True
             except StorageFull as error:
-                self._pause(str(error))
-                if self._stopping.is_set():
-                    return
+                problem = str(error)
+            except sqlite3.Error as error:
+                _logger.exception("the database")
+                problem = f"the database failed ({error})"
+            except Exception:
+                _logger.exception("the worker of %s", self._engine.device)
+                problem, failures = INTERNAL_ERROR, failures + 1
+            if failures == tries:
+                return False
+            self._pause(problem)
+            if self._stopping.is_set():
+                return True
 
     def _pause(self, problem: str) -> None:
         """Report a problem, and wait before the next attempt."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..database import Connection
+from ..database_schema import host_of
 from ..status import DeliveryStatus, Status
 
 UPLOAD, WEBHOOK = "upload", "webhook"
@@ -125,6 +126,6 @@ def _insert(
     connection: Connection, task_number: int, index: int, kind: str, url: str, after: int | None, now: float
 ) -> int | None:
     return connection.execute(
-        "INSERT INTO deliveries (task, place, kind, url, after, created, due) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (task_number, index, kind, url, after, now, now),
+        "INSERT INTO deliveries (task, place, kind, url, host, after, created, due) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (task_number, index, kind, url, host_of(url), after, now, now),
     ).lastrowid

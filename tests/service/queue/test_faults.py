@@ -17,6 +17,7 @@ from acestep_xl.host.offload.accelerator import OutOfMemory
 from acestep_xl.runner.graph import Graph
 from acestep_xl.service.engine.protocol import RunError
 from acestep_xl.service.queue import jobs
+from acestep_xl.service.queue.data_folder import CRASH_TRACE
 from acestep_xl.service.queue.database import Connection, TaskDatabase
 from acestep_xl.service.queue.jobs import ATTEMPTS, Job
 from acestep_xl.service.queue.result_files import publish
@@ -85,8 +86,9 @@ async def test_a_job_that_kills_the_process_three_times_is_not_tried_again(tmp_p
             assert crash(tmp_path).task_uuid == deadly.task_uuid, attempt
             if attempt + 1 < ATTEMPTS:
                 database = TaskDatabase(tmp_path)
-                database.transact_sync(jobs.recover, {}, {}, time.time())
+                database.transact_sync(jobs.recover, {}, {}, time.time(), "Fatal Python error: Segmentation fault")
                 database.close()
+        (tmp_path / CRASH_TRACE).write_text("Fatal Python error: Segmentation fault")
         engine = TinyEngine(tmp_path / "work")
         async with open_tasks(tmp_path, engine) as tasks:
             state = await finished(tasks, deadly)
