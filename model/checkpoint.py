@@ -5,33 +5,23 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from .fit import empty_network, empty_text_encoder, empty_vae, misfits
 from .formats.file_kinds import describe, identify
 from .formats.tensors import CheckpointError, Tensors
 from .layouts import Component, Layout
 from .network import AceStep
 from .precision import network_dtypes
-from .qwen3 import build_text_model, qwen3_config, text_state
+from .qwen3 import text_state
 from .text import TextEncoder
 from .tokenizer import load_tokenizer
-from .vae.config import VAEConfig
 from .vae.keys import vae_state
 from .vae.oobleck import Oobleck
 
-SHOWN_KEYS = 5
 ALIGNMENT = 64
-
-
-class Networks(NamedTuple):
-    """The three networks of a checkpoint."""
-
-    network: AceStep
-    text: nn.Module
-    vae: Oobleck
 
 
 def load_network(layout: Layout, dtype: torch.dtype, device: torch.device) -> AceStep:
@@ -39,31 +29,20 @@ def load_network(layout: Layout, dtype: torch.dtype, device: torch.device) -> Ac
 
     ``silence`` stays empty where the checkpoint does not include it; see ``give_silence``.
     """
-    with torch.device("meta"):
-        network = AceStep(layout.config, layout.training)
+    silence = read_silence(layout)
+    network = empty_network(layout)
     assign(network, layout.network, network_dtypes(dtype), device, str(layout.path))
-    network.silence = torch.empty(0, layout.config.latent_channels)
-    if isinstance(layout.silence, Path):
-        network.silence = _read_silence(layout.silence, layout.config.latent_channels)
-    elif layout.silence is not None:
-        network.silence = next(iter(layout.silence.values()))[0].float()
+    network.silence = silence
     return network.eval()
 
 
-def build_on_meta(layout: Layout, text: Component, vae: Component, dtypes: tuple[torch.dtype, torch.dtype]) -> Networks:
-    """The networks of a checkpoint on the meta device: shapes and dtypes from the headers of its files, no weights.
-
-    dtypes: of the network, and of text encoder and VAE.
-    """
-    network_dtype, text_vae_dtype = dtypes
-    with torch.device("meta"):
-        network = AceStep(layout.config, layout.training)
-        oobleck = Oobleck(_vae_config(vae)).to(text_vae_dtype)
-    dtype_of = network_dtypes(network_dtype)
-    for name, parameter in network.named_parameters():
-        parameter.data = parameter.data.to(dtype_of(name))
-    config = qwen3_config(text.tensors.shapes(), dict(text.config) if text.config else None)
-    return Networks(network, build_text_model(config).to(text_vae_dtype), oobleck)
+def read_silence(layout: Layout) -> Tensor:
+    """The silence latent of a checkpoint, ``[t c]``; empty if it includes none. Raises CheckpointError."""
+    if isinstance(layout.silence, Path):
+        return _read_silence(layout.silence, layout.config.latent_channels)
+    if layout.silence is not None:
+        return next(iter(layout.silence.values()))[0].float()
+    return torch.empty(0, layout.config.latent_channels)
 
 
 def give_silence(network: AceStep, vae: Oobleck) -> None:
@@ -82,33 +61,15 @@ def give_silence(network: AceStep, vae: Oobleck) -> None:
 
 def load_vae(component: Component, dtype: torch.dtype, device: torch.device) -> Oobleck:
     """Load the VAE in ``dtype`` on the CPU, to run on ``device``; weight norm is folded in float32 first."""
-    try:
-        config = _vae_config(component)
-        state = vae_state(component.tensors)
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{component.path} is not ACE-Step's VAE: {error}") from error
-    with torch.device("meta"):
-        vae = Oobleck(config)
-    assign(vae, state, lambda _: dtype, device, str(component.path))
+    vae, _ = empty_vae(component)
+    assign(vae, vae_state(component.tensors), lambda _: dtype, device, str(component.path))
     return vae.eval()
-
-
-def _vae_config(component: Component) -> VAEConfig:
-    if component.config is None:
-        return VAEConfig.from_state(component.tensors.shapes())
-    return VAEConfig.from_diffusers(dict(component.config))
 
 
 def load_text_encoder(component: Component, tokenizer: Path, dtype: torch.dtype, device: torch.device) -> TextEncoder:
     """Load the text encoder in ``dtype`` on the CPU, to run on ``device``, and the tokenizer in a folder."""
-    try:
-        tensors = text_state(component.tensors)
-        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        config = qwen3_config(shapes, dict(component.config) if component.config else None)
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{component.path} is not the text encoder Qwen3-Embedding: {error}") from error
-    model = build_text_model(config)
-    assign(model, tensors, lambda _: dtype, device, str(component.path))
+    model, _ = empty_text_encoder(component)
+    assign(model, text_state(component.tensors), lambda _: dtype, device, str(component.path))
     return TextEncoder(model.eval(), load_tokenizer(tokenizer))
 
 
@@ -127,35 +88,21 @@ def assign(
 
     Raises CheckpointError naming every missing, unknown or misshapen tensor at once; the module is then unchanged.
     """
-    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     shapes = tensors.shapes() if isinstance(tensors, Tensors) else {k: tuple(v.shape) for k, v in tensors.items()}
-    wrong = [f"{n} {shapes[n]}, expected {s}" for n, s in expected.items() if shapes.get(n, s) != s]
-    problems = [
-        _summarise("missing", [name for name in expected if name not in shapes]),
-        _summarise("unknown", [name for name in shapes if name not in expected]),
-        _summarise("misshapen", wrong),
-    ]
-    if any(problems):
-        raise CheckpointError(f"{source} does not fit the network: {'; '.join(p for p in problems if p)}")
+    if problems := misfits(module, shapes, source):
+        raise CheckpointError(problems)
 
     def load(name: str) -> Tensor:
         tensor = tensors[name].to(dtype(name))
         return _align(tensor) if device.type == "cpu" else tensor
 
-    state = {name: load(name) for name in expected}
+    state = {name: load(name) for name in module.state_dict()}
     module.load_state_dict(state, strict=True, assign=True)
     module.requires_grad_(False)
 
 
 def _align(tensor: Tensor) -> Tensor:
     return tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone()
-
-
-def _summarise(problem: str, keys: list[str]) -> str:
-    if not keys:
-        return ""
-    more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
-    return f"{len(keys)} {problem}: {', '.join(keys[:SHOWN_KEYS])}{more}"
 
 
 def _read_silence(path: Path, channels: int) -> Tensor:

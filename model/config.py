@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -165,18 +166,21 @@ def from_shapes(shapes: Shapes) -> Config:
 
 
 def training_of(config: Mapping[str, Any], name: str) -> Training:
-    """How a checkpoint was trained: from its config if that is conclusive, else from the words in its name.
+    """How a checkpoint was trained: from its config where that is conclusive, else from the one such word in its name.
 
-    ``model_version`` is not: SFT and base checkpoints are published with the class default "turbo".
+    A config's ``model_version`` "turbo" is not conclusive: SFT and base checkpoints are published with that default. A
+    name with several of the words, as of a merge, decides nothing.
     """
-    if config.get("is_turbo"):
+    version, is_turbo = config.get("model_version"), config.get("is_turbo")
+    if is_turbo:
         return "turbo"
-    words = name.lower().replace("-", "_").replace(".", "_").split("_")
-    for training in ("turbo", "sft", "base"):
-        if training in words:
-            return training
-    version = str(config.get("model_version") or "")
-    return "sft" if version == "sft" else "base" if version == "base" else "unknown"
+    if version == "sft" or version == "base":
+        return version
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    trainings: list[Training] = [training for training in ("sft", "base", "turbo") if training in words]
+    if len(trainings) != 1 or (trainings == ["turbo"] and is_turbo is False):
+        return "unknown"
+    return trainings[0]
 
 
 def _width(shapes: Shapes, layer: str, attention: str) -> StackWidth:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from .formats.contents import PLANNER_VOCABULARY
+
 if TYPE_CHECKING:
     from transformers import Qwen3Config
 
@@ -19,7 +21,6 @@ V = TypeVar("V")
 # The same in every published text encoder of this model; no tensor's shape shows them.
 _ROPE_THETA = 1_000_000.0
 _NORM_EPS = 1e-6
-_PLANNER_VOCABULARY = 217204  # rows of the 5 Hz language model, which has the same layers and keys
 _COMFY_MARKER = "qwen3_06b.transformer."
 
 
@@ -58,7 +59,7 @@ def qwen3_config(shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any
 
     shapes = text_state(shapes)
     vocabulary, _ = _shape(shapes, "embed_tokens.weight", 2)
-    if vocabulary == _PLANNER_VOCABULARY:
+    if vocabulary == PLANNER_VOCABULARY:
         raise ValueError(
             f"{vocabulary} token embeddings: this is the 5 Hz language model that plans audio codes, not the text "
             "encoder; choose Qwen3-Embedding-0.6B (ComfyUI's qwen_0.6b_ace15.safetensors)"

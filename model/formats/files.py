@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from .safetensors import open_safetensors
 from .tensors import CheckpointError, Tensors, list_names, read_json
 
 INDEX_SUFFIX = ".index.json"
+SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # ends the stem of one of several files of a model
 
 
 def open_file(path: Path) -> Tensors:
@@ -35,7 +37,9 @@ def open_folder(folder: Path, *stems: str) -> Tensors:
 
 
 def _open_shards(index: Path) -> Tensors:
-    weights: dict[str, str] = read_json(index).get("weight_map", {})
+    weights: dict[str, str] = read_json(index).get("weight_map") or {}
+    if not isinstance(weights, dict):
+        raise CheckpointError(f"{index} holds no table weight_map of tensors and their files; fetch the file again")
     names = sorted(set(weights.values()))
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing or not names:

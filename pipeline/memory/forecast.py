@@ -11,7 +11,7 @@ from ... import parameters
 from ...host import current_host
 from ...host.offload.accelerator import MemoryInfo
 from ...model import demo, quantise
-from ...model.checkpoint import Networks, build_on_meta
+from ...model.fit import Networks, build_on_meta
 from ...model.network import AceStep
 from ...model.precision import choose_dtype, text_vae_dtype
 from ...parameters import ids

@@ -11,7 +11,7 @@ from torch import nn
 from ...host.offload.accelerator import RESERVE, MemoryInfo
 from ...host.offload.hooks import MIN_BYTES
 from ...host.offload.placement import NetworkSizes, Placement, blocks_of, choose_placement, measure_network, size_of
-from ...model.checkpoint import Networks
+from ...model.fit import Networks
 from ...model.network import AceStep
 from ...model.vae.oobleck import Oobleck
 from ..run import Run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,10 +107,40 @@ def test_official_config_needs_one_head_dim() -> None:
         ({}, "acestep_v1.5_turbo", "turbo"),
         ({"model_version": "sft"}, "mine", "sft"),
         ({}, "softbase", "unknown"),
+        ({}, "merge_sft_turbo_ta_0.3", "unknown"),
+        ({"is_turbo": False, "model_version": "turbo"}, "merge_sft_turbo_ta_0.3", "unknown"),
+        ({"is_turbo": False, "model_version": "sft"}, "merge_sft_turbo_ta_0.3", "sft"),
+        ({"is_turbo": True}, "merge_sft_turbo_ta_0.3", "turbo"),
+        ({"is_turbo": False}, "acestep-v15-xl-turbo", "unknown"),
+        ({"model_version": "base"}, "acestep-v15-xl-sft", "base"),
+        ({}, "XL base+SFT (50-50)", "unknown"),
+        ({}, "acestep-v15-xl-sftturbo50", "unknown"),
+        ({}, "ACE-Step XL (SFT)", "sft"),
     ],
 )
 def test_training_kind(config: dict[str, object], name: str, training: str) -> None:
     assert training_of(config, name) == training
+
+
+@pytest.mark.parametrize(("config", "training"), [({}, "unknown"), ({"model_version": "base"}, "base")])
+def test_the_config_beside_a_single_file_decides_its_training(
+    models: dict[str, Path], tmp_path: Path, config: dict[str, object], training: str
+) -> None:
+    folder = tmp_path / "merges"
+    shutil.copytree(models["official"], folder)
+    (folder / "model.safetensors").rename(folder / "merge_sft_turbo_ta_0.3.safetensors")
+    (folder / "config.json").write_text(json.dumps(tiny.official_config(random_network.CONFIG, **config)))
+    assert recognise(folder / "merge_sft_turbo_ta_0.3.safetensors").training == training
+    (folder / "config.json").unlink()
+    assert recognise(folder / "merge_sft_turbo_ta_0.3.safetensors").training == "unknown"
+
+
+def test_a_file_of_an_official_folder_has_the_config_and_the_parts_beside_it(models: dict[str, Path]) -> None:
+    layout, folder = recognise(models["official"] / "model.safetensors"), recognise(models["official"])
+    assert layout.vae is not None and layout.text is not None
+    assert (layout.training, layout.config, layout.silence) == (folder.training, folder.config, folder.silence)
+    assert (layout.vae.path, layout.text.path) == (models["official"].parent / "vae", models["official"].parent /
+                                                   "Qwen3-Embedding-0.6B")  # fmt: skip
 
 
 def test_weights_are_aligned_for_the_cpu_and_mapped_for_a_gpu(split: Path) -> None:

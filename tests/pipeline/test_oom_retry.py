@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.host.offload.accelerator import MemoryInfo, OutOfMemory
 from acestep_xl.model import demo
-from acestep_xl.model.checkpoint import Networks
+from acestep_xl.model.fit import Networks
 from acestep_xl.pipeline.memory.oom_retry import Strategy, fallbacks, run_with_retries
 from acestep_xl.runner.execute import NodeError
 

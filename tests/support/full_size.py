@@ -9,7 +9,7 @@ import torch
 from runs import make_run
 from transformers import Qwen3Config
 
-from acestep_xl.model.checkpoint import Networks
+from acestep_xl.model.fit import Networks
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.config import Config, StackWidth
 from acestep_xl.model.network import AceStep
