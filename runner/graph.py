@@ -16,11 +16,12 @@ class Link:
 
 @dataclass
 class NodeCall:
-    """One node of a graph."""
+    """One node of a graph. pack: whose class it is, as the editor saves it."""
 
     class_type: str
     inputs: dict[str, Any]
     title: str
+    pack: str = ""
 
 
 Graph = dict[str, NodeCall]
@@ -48,8 +49,12 @@ class WorkflowError(ValueError):
 
 @dataclass
 class Workflow:
-    """A graph, what is wrong with the file it was read from, and that file's content if ComfyUI's editor saved it."""
+    """A graph, what is wrong with the file it was read from, and that file's content if ComfyUI's editor saved it.
+
+    notices: what was left out of the graph, in sentences for the user.
+    """
 
     graph: Graph
     problems: list[Problem] = field(default_factory=list)
     saved: dict[str, Any] | None = None
+    notices: list[str] = field(default_factory=list)

@@ -9,6 +9,7 @@ from .graph import Graph, Link, NodeCall, Problem
 from .node_table import BROWSER_INPUTS, WIDGET_TYPES, InputSpec, NodeSpec, NodeTable, types_match
 from .order import execution_order
 from .values import check_range, convert, suggest
+from .workflow.foreign_classes import explanation
 
 # The parameters of a node's VALIDATE_INPUTS, by name.
 _Validated = dict[str, inspect.Parameter]
@@ -28,12 +29,8 @@ def validate(graph: Graph, table: NodeTable) -> list[Problem]:
     """
     outputs = output_nodes(graph, table)
     order = execution_order(graph, outputs)
-    problems = [
-        _problem(f"unknown node class {call.class_type!r}; {suggest(call.class_type, sorted(table.classes))}", n, call)
-        for n, call in graph.items()
-        if table.spec(call.class_type) is None
-    ]
-    if not outputs:
+    problems = _unknown_classes(graph, table)
+    if not outputs and not problems:  # an unknown node may be the output
         problems.append(Problem("the workflow has no output node (such as a save node), so there is nothing to run"))
     by_node = {node_id: _node_problems(node_id, graph, table) for node_id in graph}
     needed = set(order.nodes)
@@ -42,6 +39,17 @@ def validate(graph: Graph, table: NodeTable) -> list[Problem]:
         needed = set(graph)
     cycles = [Problem(f"a cycle of links: {' <- '.join(cycle)}", cycle[0]) for cycle in order.cycles]
     return problems + cycles + [problem for node_id in graph if node_id in needed for problem in by_node[node_id]]
+
+
+def _unknown_classes(graph: Graph, table: NodeTable) -> list[Problem]:
+    known = sorted(table.classes)
+    return [
+        _problem(
+            explanation(call) or f"unknown node class {call.class_type!r}; {suggest(call.class_type, known)}", n, call
+        )
+        for n, call in graph.items()
+        if table.spec(call.class_type) is None
+    ]
 
 
 def _problem(message: str, node_id: str, call: NodeCall, name: str | None = None) -> Problem:

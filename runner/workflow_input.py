@@ -14,8 +14,9 @@ from ..host.protocol import Progress
 from .graph import Graph, Problem, Workflow, WorkflowError
 from .node_table import NodeTable
 from .settings import Assignment, apply_settings, parse_assignment, resolve_assignments, use_demo
-from .terminal import UsageError
+from .terminal import UsageError, print_status
 from .validate import validate
+from .workflow.foreign_classes import headline
 from .workflow.read import load_json, read_workflow
 
 SHIPPED = Path(__file__).parent.parent / "workflows"
@@ -84,7 +85,10 @@ def prepare(source: WorkflowInput, table: NodeTable, edit: Edit | None = None) -
     except WorkflowError as error:
         raise UsageError([f"{source.name}: {error}"]) from error
     graph = workflow.graph
-    problems = list(workflow.problems)
+    for notice in workflow.notices:
+        print_status(notice)
+    lead = headline(graph, table)
+    problems = [*([Problem(lead)] if lead else []), *workflow.problems]
     if source.demo:
         problems += use_demo(graph, table)
     settings, unresolved = resolve_assignments(graph, source.assignments, table)

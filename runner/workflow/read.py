@@ -9,7 +9,9 @@ from typing import Any
 from ..graph import Workflow, WorkflowError
 from ..node_table import NodeTable
 from .api_format import read_api
+from .constants import inline_constants
 from .saved_format import read_saved
+from .unneeded_nodes import leave_out
 
 
 def load_json(path: Path) -> dict[str, Any]:
@@ -20,6 +22,8 @@ def load_json(path: Path) -> dict[str, Any]:
         raise WorkflowError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise WorkflowError(f"{path} is not JSON: {error}") from error
+    except RecursionError as error:
+        raise WorkflowError(f"{path} nests lists or objects more deeply than a workflow does") from error
     if not isinstance(data, dict):
         raise WorkflowError(f"{path} holds a {type(data).__name__}; a workflow is a JSON object")
     return data
@@ -32,12 +36,17 @@ def read_workflow(data: dict[str, Any], table: NodeTable) -> Workflow:
     the result. Raises WorkflowError for data in neither format.
     """
     if isinstance(data.get("nodes"), list):
-        graph, problems = read_saved(data, table)
-        return Workflow(graph, problems, data)
+        return _simplify(Workflow(*read_saved(data, table), data), table, detached=True)
     if isinstance(data.get("prompt"), dict) and "class_type" not in data["prompt"]:
         data = data["prompt"]
     if not data:
         raise WorkflowError("the workflow is empty")
     if not any(isinstance(node, dict) and "class_type" in node for node in data.values()):
         raise WorkflowError('not a workflow: neither "nodes" (as ComfyUI saves it) nor {id: {"class_type", "inputs"}}')
-    return Workflow(*read_api(data, table))
+    return _simplify(Workflow(*read_api(data, table)), table, detached=False)
+
+
+def _simplify(workflow: Workflow, table: NodeTable, *, detached: bool) -> Workflow:
+    inline_constants(workflow.graph, table)
+    workflow.notices = leave_out(workflow.graph, table, detached=detached)
+    return workflow

@@ -25,13 +25,22 @@ def read_saved(data: dict[str, Any], table: NodeTable) -> tuple[Graph, list[Prob
         return {}, [Problem(str(error))]
     except _DAMAGE as error:
         return {}, [Problem(f"the file is damaged: {error!r} in a node or link")]
+    except RecursionError:
+        return {}, [Problem("the file is damaged: its subgraphs are nested too deeply")]
     for node_id, scope, node in nodes:
-        call = NodeCall(node["type"], {}, str(node.get("title") or table.title(node["type"])))
+        call = NodeCall(node["type"], {}, str(node.get("title") or table.title(node["type"])), pack=_pack(node))
         graph[node_id] = call
         call.inputs |= widget_values(node, table)
         messages = [surplus_problem(node, table), *_read_links(scope, node, call)]
         problems += [Problem(message, node_id, call.title) for message in messages if message]
     return graph, problems
+
+
+def _pack(node: dict[str, Any]) -> str:
+    """The registry's id or the repository of the pack that a node's class came from."""
+    properties = node.get("properties")
+    names = (properties.get("cnr_id"), properties.get("aux_id")) if isinstance(properties, dict) else ()
+    return next((name for name in names if isinstance(name, str)), "")
 
 
 def _read_links(scope: Scope, node: dict[str, Any], call: NodeCall) -> list[str]:
@@ -43,6 +52,9 @@ def _read_links(scope: Scope, node: dict[str, Any], call: NodeCall) -> list[str]
             name = entry["name"]
         except LinkError as error:
             problems.append(f"input {entry.get('name', index)}: {error}")
+            continue
+        except RecursionError:
+            problems.append(f"input {index}: the link passes through too many nodes of the editor")
             continue
         except _DAMAGE as error:
             problems.append(f"the file is damaged: {error!r} behind input {index}")

@@ -1,7 +1,7 @@
 """Resolves links in ComfyUI's saved format as its editor does before it queues a prompt.
 
 Mode 2 mutes a node: it does not run, and the inputs it feeds are dropped. Mode 4 bypasses it: an output stands for the
-first input of its type. Reroute and PrimitiveNode exist only in the editor. Subgraphs are stored in
+first input of its type. Some nodes exist only in the editor (editor_nodes.py). Subgraphs are stored in
 definitions.subgraphs; inside one, node -10 stands for its inputs and node -20 for its outputs, and a node runs under
 the id "outer:inner".
 """
@@ -14,12 +14,11 @@ from typing import Any
 
 from ..graph import Link
 from ..node_table import NodeTable, types_match
+from . import editor_nodes
 from .saved_widgets import widget_values
 
 MUTED, BYPASSED = 2, 4
 SUBGRAPH_INPUTS, SUBGRAPH_OUTPUTS = "-10", "-20"
-NOTES = ("Note", "MarkdownNote")
-VIRTUAL = (*NOTES, "Reroute", "PrimitiveNode")
 
 Node = dict[str, Any]
 Visited = frozenset[tuple[str, Any, int]]
@@ -81,7 +80,7 @@ class Scope:
     def executable_nodes(self) -> Iterator[tuple[Scope, Node]]:
         """Every node that may run, with its scope; none of a muted or bypassed subgraph."""
         for node_id, node in self.nodes.items():
-            if node.get("mode") in (MUTED, BYPASSED) or node["type"] in VIRTUAL:
+            if node.get("mode") in (MUTED, BYPASSED) or editor_nodes.is_editor_only(node):
                 continue
             if node_id in self.subgraphs:
                 yield from self.subgraphs[node_id].executable_nodes()
@@ -115,20 +114,47 @@ class Scope:
         if visit in visited:
             raise LinkError("the link leads back to itself")
         visited |= {visit}
-        node_id, kind, mode = str(node["id"]), node["type"], node.get("mode")
+        node_id, mode = str(node["id"]), node.get("mode")
         if mode == BYPASSED:
             index = _bypass_index(node, slot, target_type)
             return None if index is None else self.resolve_input(node, index, target_type, visited)
-        if kind == "Reroute":
-            return self.resolve_input(node, 0, target_type, visited) if node.get("inputs") else None
-        if kind == "PrimitiveNode":
-            values = node.get("widgets_values")
-            return Literal(values[0]) if values else None
+        if editor_nodes.is_editor_only(node):
+            return self._resolve_editor_node(node, target_type, visited)
         if mode == MUTED:
             return Muted()
         if node_id in self.subgraphs:
             return self.subgraphs[node_id]._resolve_inside(slot, target_type, visited)
         return Link(f"{self.prefix}{node_id}", slot)
+
+    def _resolve_editor_node(self, node: Node, target_type: str, visited: Visited) -> Source:
+        if node["type"] == editor_nodes.PRIMITIVE:
+            values = node.get("widgets_values")
+            return Literal(values[0]) if values else None
+        if node["type"] in editor_nodes.SETTERS:
+            scope, setter = self._find_setter(node)
+            return scope.resolve_input(setter, 0, target_type, visited)
+        # A reroute or a node that sets a value; nothing comes out of annotations.
+        has_input = node.get("inputs") and node["type"] not in editor_nodes.ANNOTATIONS
+        return self.resolve_input(node, 0, target_type, visited) if has_input else None
+
+    def _find_setter(self, getter: Node) -> tuple[Scope, Node]:
+        """The node that sets the value a node reads, here or in the graph around this subgraph. Raises LinkError."""
+        kind, name = editor_nodes.SETTERS[getter["type"]], editor_nodes.value_name(getter)
+        scope: Scope | None = self
+        while scope is not None:
+            named = [
+                node for node in scope.nodes.values() if node["type"] == kind and editor_nodes.value_name(node) == name
+            ]
+            if len(named) > 1:
+                ids = " and ".join(f"{scope.prefix}{node['id']}" for node in named)
+                raise LinkError(f"{getter['type']} reads {name!r}, which nodes {ids} set; give them different names")
+            if named:
+                return scope, named[0]
+            scope = scope.parent
+        raise LinkError(
+            f"{getter['type']} {self.prefix}{getter['id']} reads {name!r}, which no {kind} sets; choose a name that is "
+            "set, or connect the input"
+        )
 
     def _resolve_inside(self, slot: int, target_type: str, visited: Visited) -> Source:
         """What feeds this subgraph's output slot from inside."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..node_table import NodeTable
+from .constants import CONSTANTS
 
 SEED_CONTROLS = ("fixed", "increment", "decrement", "randomize", "increment-wrap")
 
@@ -34,7 +35,7 @@ def _read(node: dict[str, Any], table: NodeTable) -> tuple[dict[str, Any], list[
     """Values by widget name, and the stored values that no widget takes."""
     spec = table.spec(node["type"])
     if spec is None:
-        return {}, []
+        return _constant(node), []
     widgets = [entry for entry in spec.inputs.values() if entry.is_widget]
     stored = node.get("widgets_values") or []
     if isinstance(stored, dict):
@@ -46,3 +47,11 @@ def _read(node: dict[str, Any], table: NodeTable) -> tuple[dict[str, Any], list[
         if entry.control_values and remaining and remaining[0] in SEED_CONTROLS:
             del remaining[: entry.control_values]
     return values, remaining
+
+
+def _constant(node: dict[str, Any]) -> dict[str, Any]:
+    """The value of a node that only holds one."""
+    name, stored = CONSTANTS.get(node["type"]), node.get("widgets_values")
+    if name is None or not stored:
+        return {}
+    return {name: stored.get(name) if isinstance(stored, dict) else stored[0]}

@@ -1,0 +1,180 @@
+"""Node classes of ComfyUI and of other packs: whose they are, and what does their work here.
+
+Sources: ComfyUI 0.20.1, ComfyUI-AceStep_SFT, ComfyUI-kaola-ace-step, ComfyUI_RyanOnTheInside, acestep-cpp-comfyui.
+"""
+
+from __future__ import annotations
+
+from ...parameters import ids
+from ..graph import Graph, NodeCall
+from ..node_table import NodeTable
+
+CORE = "ComfyUI"
+OWN = "acestep-xl"  # a class of it that is unknown here is misspelt or of another version
+MAX_LISTED = 6  # classes named in the leading sentence
+
+
+def headline(graph: Graph, table: NodeTable) -> str:
+    """What kind of workflow this is, if nodes of others are in it; else "". The leading sentence of an error."""
+    foreign = {call.class_type: pack_of(call) for call in graph.values() if call.class_type not in table.classes}
+    packs = list(dict.fromkeys(pack for pack in foreign.values() if pack))
+    if not packs:
+        return ""
+    packs.sort(key=lambda pack: pack == CORE)  # others say more about a workflow than ComfyUI's own nodes
+    owners = " and ".join("ComfyUI's own nodes" if pack == CORE else pack for pack in packs)
+    if any(call.class_type in table.classes for call in graph.values()):
+        names = [kind for kind, pack in foreign.items() if pack]
+        more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+        return (
+            f"this workflow also uses {owners}, which only ComfyUI runs: {', '.join(names[:MAX_LISTED])}{more}; run it "
+            "in ComfyUI, or replace them as below"
+        )
+    return (
+        f"this is a workflow for {owners}; this command runs the nodes of this pack only: run it in ComfyUI, or start "
+        "from a shipped workflow, such as text_to_music, cover or repaint, and set its values"
+    )
+
+
+def explanation(call: NodeCall) -> str:
+    """Whose an unknown class is and what does its work here; "" for a class of nobody known."""
+    pack = pack_of(call)
+    if not pack:
+        return ""
+    owner = "one of ComfyUI's own nodes" if pack == CORE else f"a node of {pack}"
+    replacement = REPLACEMENTS.get(pack, {}).get(call.class_type, "")
+    return f"{call.class_type} is {owner}; {f'use {replacement}' if replacement else 'nothing here replaces it'}"
+
+
+def pack_of(call: NodeCall) -> str:
+    """The pack that a class belongs to, by its name or as the editor saved it; "" if neither tells."""
+    for pack, classes in REPLACEMENTS.items():
+        if call.class_type in classes:
+            return pack
+    for mark, pack in NAME_MARKS.items():
+        if call.class_type.startswith(mark) or call.class_type.endswith(mark):
+            return pack
+    return {"comfy-core": CORE, OWN: ""}.get(call.pack, call.pack)
+
+
+# Parts at the start or end of class names.
+NAME_MARKS = {
+    " (rgthree)": "rgthree-comfy",
+    "|pysssss": "ComfyUI-Custom-Scripts",
+    "easy ": "ComfyUI-Easy-Use",
+    "VHS_": "ComfyUI-VideoHelperSuite",
+    "AceStepSFT": "ComfyUI-AceStep_SFT",
+    "ACE_STEP_": "ComfyUI-kaola-ace-step",
+    "ACEStep15": "ComfyUI_RyanOnTheInside",
+    "AcestepCPP": "acestep-cpp-comfyui",
+}
+_TEXT_TO_MUSIC = f"{ids.ENCODE}, {ids.GUIDER}, {ids.SAMPLER} and {ids.DECODE}, as in the workflow text_to_music"
+_REAL_LINKS = "its menu entry that converts its links to real ones, and save the workflow again"
+# By pack and class, what does the work here; "" for nothing.
+REPLACEMENTS: dict[str, dict[str, str]] = {
+    CORE: {
+        "CheckpointLoaderSimple": ids.LOADER,
+        "UNETLoader": ids.LOADER,
+        "CLIPLoader": ids.LOADER,
+        "DualCLIPLoader": ids.LOADER,
+        "VAELoader": ids.LOADER,
+        "LoraLoader": "",
+        "LoraLoaderModelOnly": "",
+        "ModelSamplingAuraFlow": f"the shift of {ids.SCHEDULE}",
+        "ModelSamplingSD3": f"the shift of {ids.SCHEDULE}",
+        "CLIPTextEncode": ids.ENCODE,
+        "TextEncodeAceStepAudio": ids.ENCODE,
+        "TextEncodeAceStepAudio1.5": ids.ENCODE,
+        "ConditioningZeroOut": f"{ids.GUIDER} with nothing connected to negative",
+        "ReferenceTimbreAudio": ids.TIMBRE,
+        "EmptyLatentAudio": ids.EMPTY_LATENT,
+        "EmptyAceStepLatentAudio": ids.EMPTY_LATENT,
+        "EmptyAceStep1.5LatentAudio": ids.EMPTY_LATENT,
+        "SetLatentNoiseMask": ids.REPAINT,
+        "VAEEncodeAudio": f"{ids.COVER} or {ids.REPAINT}, which take the audio itself",
+        "KSampler": f"{ids.SAMPLER} with {ids.GUIDER} and {ids.SCHEDULE}",
+        "KSamplerAdvanced": f"{ids.SAMPLER} with {ids.GUIDER} and {ids.SCHEDULE}",
+        "SamplerCustom": ids.SAMPLER,
+        "SamplerCustomAdvanced": ids.SAMPLER,
+        "RandomNoise": f"the seed of {ids.SAMPLER}",
+        "DisableNoise": "",
+        "AddNoise": "",
+        "BasicGuider": f"{ids.GUIDER} with scale 1",
+        "CFGGuider": f"{ids.GUIDER} with type cfg",
+        "DualCFGGuider": ids.GUIDER,
+        "APG": f"{ids.GUIDER} with type apg",
+        "KSamplerSelect": ids.SOLVER,
+        "BasicScheduler": ids.SCHEDULE,
+        "KarrasScheduler": ids.SCHEDULE,
+        "ExponentialScheduler": ids.SCHEDULE,
+        "PolyexponentialScheduler": ids.SCHEDULE,
+        "BetaSamplingScheduler": ids.SCHEDULE,
+        "ManualSigmas": f"the custom_sigmas of {ids.SCHEDULE}",
+        "SplitSigmas": "",
+        "SplitSigmasDenoise": f"the denoise of {ids.SCHEDULE}",
+        "FlipSigmas": "",
+        "VAEDecodeAudio": ids.DECODE,
+        "VAEDecodeAudioTiled": ids.DECODE,
+        "LoadAudio": ids.LOAD_AUDIO,
+        "RecordAudio": ids.LOAD_AUDIO,
+        "SaveAudio": f"{ids.SAVE} with format flac",
+        "SaveAudioMP3": f"{ids.SAVE} with format mp3",
+        "SaveAudioOpus": f"{ids.SAVE} with format ogg",
+        "PreviewAudio": ids.SAVE,
+        "PreviewAny": "",
+        "PreviewImage": "",
+        "SaveImage": "",
+        "VAEDecode": ids.DECODE,
+        "EmptyLatentImage": ids.EMPTY_LATENT,
+        "TrimAudioDuration": "",
+        "AudioConcat": "",
+        "AudioMerge": "",
+        "AudioAdjustVolume": f"the peak level of {ids.DECODE}",
+        "EmptyAudio": "",
+    },
+    "ComfyUI-AceStep_SFT": {
+        "AceStepSFTGenerate": _TEXT_TO_MUSIC,
+        "AceStepSFTTextEncode": ids.ENCODE,
+        "AceStepSFTModelLoader": ids.LOADER,
+        "AceStepSFTLoraLoader": "",
+        "AceStepSFTMusicAnalyzer": "",
+        "AceStepSFTTurboTagAdapter": "",
+        "AceStepSFTSaveAudio": ids.SAVE,
+        "AceStepSFTPreviewAudio": ids.SAVE,
+    },
+    "ComfyUI-kaola-ace-step": {
+        "ACE_STEP_TextToMusic": _TEXT_TO_MUSIC,
+        "ACE_STEP_SimpleMode": _TEXT_TO_MUSIC,
+        "ACE_STEP_Cover": f"{ids.COVER}, as in the workflow cover",
+        "ACE_STEP_Repaint": f"{ids.REPAINT}, as in the workflow repaint",
+        "ACE_STEP_Extract": f"{ids.TRACKS} with task extract and a base checkpoint",
+        "ACE_STEP_Lego": f"{ids.TRACKS} with task lego and a base checkpoint",
+        "ACE_STEP_Complete": f"{ids.TRACKS} with task complete and a base checkpoint",
+    },
+    "ComfyUI_RyanOnTheInside": {
+        "ACEStepRepaintGuider": ids.REPAINT,
+        "ACEStepExtendGuider": ids.REPAINT,
+        "ACEStepHybridGuider": ids.REPAINT,
+        "ACEStepAudioPostProcessor": ids.SPLICE,
+        "ACEStepAnalyzeLatent": "",
+        "ACEStepTimeRange": f"the regions of {ids.REPAINT}",
+        "ACEStepMaskVisualizer": "",
+        "ACEStep15NativeEditGuider": ids.REPAINT,
+        "ACEStep15NativeCoverGuider": ids.COVER,
+        "ACEStep15SemanticExtractor": ids.COVER,
+        "ACEStep15NativeExtractGuider": f"{ids.TRACKS} with task extract and a base checkpoint",
+        "ACEStep15NativeLegoGuider": f"{ids.TRACKS} with task lego and a base checkpoint",
+        "ACEStep15TaskTextEncode": ids.ENCODE,
+        "ModelSamplingACEStep": f"the shift of {ids.SCHEDULE}",
+    },
+    "acestep-cpp-comfyui": {
+        "AcestepCPPGenerate": _TEXT_TO_MUSIC,
+        "AcestepCPPModelLoader": ids.LOADER,
+        "AcestepCPPModelDownloader": "the command acestep-xl download xl-sft",
+    },
+    "cg-use-everywhere": {
+        "Anything Everywhere": _REAL_LINKS,
+        "Anything Everywhere?": _REAL_LINKS,
+        "Anything Everywhere3": _REAL_LINKS,
+        "Prompts Everywhere": _REAL_LINKS,
+    },
+}

@@ -1,0 +1,180 @@
+"""Workflows for ComfyUI's own nodes and for other packs, and our own with some of those in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import graphs
+import pytest
+from saved_workflows import node, saved_file, slot
+
+from acestep_xl.parameters import ids
+from acestep_xl.runner.cli import main
+from acestep_xl.runner.graph import NodeCall
+from acestep_xl.runner.node_table import NodeTable
+from acestep_xl.runner.workflow import foreign_classes
+from acestep_xl.runner.workflow.read import read_workflow
+
+CORE_GRAPH = {
+    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "ace_step.safetensors"}},
+    "2": {"class_type": "TextEncodeAceStepAudio1.5", "inputs": {"clip": ["1", 1], "tags": "piano", "lyrics": ""}},
+    "3": {"class_type": "ConditioningZeroOut", "inputs": {"conditioning": ["2", 0]}},
+    "4": {"class_type": "EmptyAceStep1.5LatentAudio", "inputs": {"seconds": 30, "batch_size": 1}},
+    "5": {"class_type": "ModelSamplingAuraFlow", "inputs": {"model": ["1", 0], "shift": 3}},
+    "6": {
+        "class_type": "KSampler",
+        "inputs": {"model": ["5", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0]},
+    },
+    "7": {"class_type": "VAEDecodeAudio", "inputs": {"samples": ["6", 0], "vae": ["1", 2]}},
+    "8": {"class_type": "SaveAudioMP3", "inputs": {"audio": ["7", 0], "filename_prefix": "x", "audioUI": ""}},
+}
+
+
+def refused(
+    data: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str = "run"
+) -> list[str]:
+    """The problems that the command reports, and that it writes nothing."""
+    (tmp_path / "w.json").write_text(json.dumps(data))
+    assert main([command, str(tmp_path / "w.json"), "--json"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["w.json"]
+    return json.loads(capsys.readouterr().out)["problems"]
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_the_core_graph(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lead, *problems = refused(CORE_GRAPH, tmp_path, capsys, command)
+    assert lead.startswith("this is a workflow for ComfyUI's own nodes;") and "text_to_music" in lead
+    assert len(problems) == len(CORE_GRAPH), "and nothing else, such as a missing output node, is claimed"
+    for problem, replacement in zip(
+        problems,
+        (ids.LOADER, ids.ENCODE, ids.GUIDER, ids.EMPTY_LATENT, ids.SCHEDULE, ids.SAMPLER, ids.DECODE, ids.SAVE),
+        strict=True,
+    ):
+        assert "is one of ComfyUI's own nodes; use " in problem and replacement in problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "pack", "replacement"),
+    [
+        ("AceStepSFTGenerate", "ComfyUI-AceStep_SFT", ids.SAMPLER),
+        ("ACE_STEP_Cover", "ComfyUI-kaola-ace-step", ids.COVER),
+        ("ACE_STEP_Captioner", "ComfyUI-kaola-ace-step", "nothing here replaces it"),
+        ("ACEStep15NativeEditGuider", "ComfyUI_RyanOnTheInside", ids.REPAINT),
+        ("AcestepCPPGenerate", "acestep-cpp-comfyui", ids.SAMPLER),
+    ],
+)
+def test_a_graph_of_another_pack(
+    kind: str, pack: str, replacement: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = {"1": {"class_type": kind, "inputs": {}}, "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0]}}}
+    lead, first, second = refused(data, tmp_path, capsys)
+    assert lead.startswith(f"this is a workflow for {pack} and ComfyUI's own nodes;")
+    assert f"{kind} is a node of {pack}" in first and replacement in first and ids.SAVE in second
+
+
+def test_the_pack_is_named_as_the_editor_saved_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = [
+        node(1, "Audio Thing", [], [("AUDIO", [5])], [], properties={"cnr_id": "some-pack"}),
+        node(
+            2, "Other Thing", [slot("audio", "AUDIO", 5)], [("AUDIO", [])], [], properties={"aux_id": "who/their-pack"}
+        ),
+        node(3, "AnyCoreNode", [slot("audio", "AUDIO", 5)], [], [], properties={"cnr_id": "comfy-core"}),
+    ]
+    lead, *problems = refused(saved_file(nodes, [[5, 1, 0, 2, 0, "AUDIO"]]), tmp_path, capsys)
+    assert "some-pack and who/their-pack and ComfyUI's own nodes" in lead
+    assert "a node of some-pack" in problems[0] and "one of ComfyUI's own nodes" in " ".join(problems)
+
+
+def test_a_misspelt_class_is_no_foreign_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = graphs.text_to_music()
+    graph["save"]["class_type"] = "AceStepXLSvae"
+    (problem,) = refused(graph, tmp_path, capsys)
+    assert "unknown node class 'AceStepXLSvae'; did you mean AceStepXLSave" in problem
+
+
+def test_our_graph_with_a_core_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = graphs.text_to_music()
+    graph["save"] = {"class_type": "SaveAudio", "inputs": {"audio": ["decode", 0], "filename_prefix": "x"}}
+    lead, problem = refused(graph, tmp_path, capsys)
+    assert "also uses ComfyUI's own nodes, which only ComfyUI runs: SaveAudio;" in lead
+    assert f"use {ids.SAVE} with format flac" in problem
+
+
+def test_our_graph_with_core_sampling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lead, *_ = refused(graphs.text_to_music() | graphs.core_sampling("euler"), tmp_path, capsys)
+    assert "also uses ComfyUI's own nodes" in lead and "SamplerCustomAdvanced" in lead
+
+
+def with_preview(kind: str = "PreviewAudio") -> dict[str, Any]:
+    return graphs.text_to_music() | {"look": {"class_type": kind, "inputs": {"audio": ["decode", 0]}}}
+
+
+@pytest.mark.parametrize("kind", ["PreviewAudio", "PreviewAny"])
+def test_our_graph_with_a_preview_runs_without_it(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.json").write_text(json.dumps(with_preview(kind)))
+    assert main(["run", "w.json"]) == 0
+    captured = capsys.readouterr()
+    assert f"left out: node look ({kind}), which only shows something in ComfyUI" in captured.err
+    assert captured.out.count(".wav") == 1
+
+
+def test_a_preview_is_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = with_preview()
+    del graph["save"]
+    (problem,) = refused(graph, tmp_path, capsys)
+    assert "no output node" in problem
+
+
+def test_a_preview_that_feeds_a_node_is_not_left_out() -> None:
+    graph = with_preview()
+    graph["save"]["inputs"]["audio"] = ["look", 0]
+    assert "look" in read_workflow(graph, NodeTable.shipped()).graph
+
+
+def test_unknown_nodes_of_a_saved_file_that_nothing_is_connected_to_are_left_out(
+    simple: dict[str, Any], table: NodeTable
+) -> None:
+    simple["nodes"].append(node(60, "Rich Note (someone)", [slot("*", "*")], [("*", [])], ["hello"]))
+    workflow = read_workflow(simple, table)
+    assert "60" not in workflow.graph and workflow.problems == []
+    assert "node 60 (Rich Note (someone))" in workflow.notices[0] and len(workflow.notices) == 1
+
+
+def test_every_replacement_names_nodes_that_exist() -> None:
+    known = NodeTable.shipped().classes
+    for classes in foreign_classes.REPLACEMENTS.values():
+        for kind, replacement in classes.items():
+            words = replacement.replace(",", " ").split()
+            assert all(word in known for word in words if word.startswith("AceStepXL")), (kind, replacement)
+            assert kind not in known
+
+
+def test_ours_have_no_pack() -> None:
+    assert [foreign_classes.pack_of(NodeCall(kind, {}, "")) for kind in NodeTable.shipped().classes if kind] == [
+        ""
+    ] * len(NodeTable.shipped().classes)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"nodes": ' + "[" * 100_000])
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_deep_nesting_is_refused_in_words(
+    text: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "deep.json").write_text(text)
+    assert main([command, str(tmp_path / "deep.json")]) == 2
+    assert "deep" in capsys.readouterr().err.splitlines()[0]
+
+
+def test_subgraphs_nested_without_end_are_refused_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    count = 3000
+    definitions = [
+        {"id": f"s{i}", "nodes": [node(1, f"s{i + 1}", [], [], [])], "links": [], "inputs": [], "outputs": []}
+        for i in range(count)
+    ]
+    data = saved_file([node(1, "s0", [], [], [])], [], definitions={"subgraphs": definitions})
+    assert "nested too deeply" in refused(data, tmp_path, capsys)[0]
