@@ -149,8 +149,7 @@ class ComfyHost:
         if context is None:
             return
         prompt, earlier = self._hints.get(context.node_id, ("", []))
-        hints = [*earlier, *messages] if add and prompt == context.prompt_id else list(messages)
-        if hints or earlier:
-            # The editor ignores an empty text, so a blank one clears old hints.
-            comfy_server.show_text(context.node_id, "\n".join(hints) or " ")
+        hints = [*earlier, *messages] if add and prompt == context.prompt_id else [*messages]
+        # No hints are shown too: they clear those of an earlier run.
+        comfy_server.show_hints(context.prompt_id, context.node_id, hints)
         self._hints[context.node_id] = (context.prompt_id, hints)

@@ -1,13 +1,16 @@
-"""ComfyUI's web server: its routes, its address and the text on its nodes. Imported only when ComfyUI runs."""
+"""ComfyUI's web server: its routes, its address and the hints on its nodes. Imported only when ComfyUI runs."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import folder_paths  # pyright: ignore[reportMissingImports]  # ComfyUI cannot be installed
 from comfy.cli_args import args as comfy_args  # pyright: ignore[reportMissingImports]
+
+HINTS = "acestep_xl.hints"  # the browser side listens for it
 
 
 def mount(prefix: str, app: Any, redirect: Any) -> None:
@@ -22,11 +25,24 @@ def mount(prefix: str, app: Any, redirect: Any) -> None:
         server.app.add_subapp(prefix, app)
 
 
-def show_text(node_id: str, text: str) -> None:
-    """Show a text on a node, in the browser that queued it; nothing without a server."""
+def show_hints(prompt: str, node: str, hints: Sequence[str]) -> None:
+    """Show hints on a node of a running prompt, in the browser that queued it and on the workflow it queued.
+
+    Nothing without a server, or for a prompt that no browser queued: ComfyUI sends what has no receiver to everybody.
+    """
     server = _prompt_server()
-    if server is not None:
-        server.send_progress_text(text, node_id, server.client_id)
+    if server is not None and server.client_id is not None:
+        content = {"workflow": _workflow_of(server, prompt), "node": node, "hints": [*hints]}
+        server.send_sync(HINTS, content, server.client_id)
+
+
+def _workflow_of(server: Any, prompt: str) -> str | None:
+    """The id of the editor's workflow that a running prompt was made from; None for a prompt from elsewhere."""
+    running, _ = server.prompt_queue.get_current_queue_volatile()
+    entry: Any = next((extra for _, prompt_id, _, extra, *_ in running if prompt_id == prompt), None)
+    for key in ("extra_pnginfo", "workflow", "id"):
+        entry = entry.get(key) if isinstance(entry, dict) else None
+    return entry
 
 
 def listen_addresses() -> tuple[str, ...]:

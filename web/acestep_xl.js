@@ -1,7 +1,8 @@
-/** Browser extensions of this pack's nodes: audio players and the region picker. */
+/** Browser extensions of this pack's nodes: audio players, the region picker, hints. */
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { HINTS, receiveHints, showHints } from "./lib/hints.js";
 import { addLoader } from "./lib/loader.js";
 import { addPicker } from "./lib/regions_input.js";
 import { addPlayer, showStored } from "./lib/results.js";
@@ -22,6 +23,7 @@ app.registerExtension({
   async init() {
     const sheet = new URL("./acestep_xl.css", import.meta.url).href;
     document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: sheet }));
+    api.addEventListener(HINTS, ({ detail }) => receiveHints(detail));
     const all = await api.getCustomNodesI18n();
     learn(all.en?.[PACK]);
     learn(all[app.extensionManager.setting.get("Comfy.Locale")]?.[PACK]);
@@ -29,6 +31,10 @@ app.registerExtension({
 
   nodeCreated(node) {
     WIDGETS[node.comfyClass]?.(node);
+  },
+
+  afterConfigureGraph() {
+    showHints();
   },
 
   /** Called when ComfyUI switches to another workflow, whose results it stores. */

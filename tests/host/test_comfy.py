@@ -10,7 +10,7 @@ import pytest
 import tiny
 from comfy_process import run
 from comfy_server import ComfyServer, needs_comfyui
-from comfy_socket import listen
+from comfy_socket import HINTS, listen, overhear
 
 pytestmark = [needs_comfyui, pytest.mark.slow]
 
@@ -136,20 +136,35 @@ def test_core_sampler_nodes_show_our_previews_too(server: ComfyServer) -> None:
     received = listen(server, graph)
     assert received.messages[-1][0] == "execution_success", received.messages[-1]
     assert received.progress("sample")[-1] == (3, 3) and received.previews
-    assert "3 steps" in dict(received.texts)["sample"]
+    assert "3 steps" in received.hints()["sample"][0]
 
 
 def test_hints_stay_on_their_node_until_a_run_has_none(server: ComfyServer) -> None:
     graph = graphs.text_to_music()
     graph["schedule"]["inputs"]["steps"] = 30
     graph["text"]["inputs"] |= {"lyrics": "[Verse]\nПривет мир, как дела", "caption": "waltz, 140 bpm"}
-    hints = {node: text for node, text in listen(server, graph).texts if text.strip()}
+    hints = {node: " ".join(texts) for node, texts in listen(server, graph).hints().items() if texts}
     assert "Cyrillic" in hints["text"] and "140 bpm" in hints["text"]
     assert hints.keys() <= {"text", "load"}, "the demo network has a notice on its loader"
     graph["text"]["inputs"] |= {"lyrics": "[Verse]\nhello again", "caption": "waltz"}
-    assert listen(server, graph).texts == [("text", " ")], "old hints are cleared"
-    graph["text"]["inputs"]["caption"] = "slow waltz"
-    assert listen(server, graph).texts == []
+    hints = listen(server, graph).hints()
+    assert hints["text"] == [], "old hints are cleared"
+    assert not any(hints.values())
+
+
+def test_hints_reach_only_the_browser_whose_prompt_it_is(server: ComfyServer) -> None:
+    """A prompt without a client id has nobody to tell, and ComfyUI would tell everybody."""
+    graph = graphs.text_to_music()
+    graph["text"]["inputs"] |= {"caption": "tango, 150 bpm", "bpm": 90}
+    overheard = overhear(server, graph)
+    assert "status" in dict(overheard.messages) and overheard.hints() == {}
+    graph["text"]["inputs"]["caption"] = "tango, 160 bpm"
+    (content,) = (
+        data
+        for kind, data in listen(server, graph, workflow="3f0a").messages
+        if kind == HINTS and data["node"] == "text"
+    )
+    assert content["workflow"] == "3f0a" and "160 bpm" in content["hints"][0]
 
 
 @pytest.mark.parametrize("node", ["sample", "decode"])

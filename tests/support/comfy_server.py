@@ -1,7 +1,7 @@
 """A real ComfyUI for tests.
 
 COMFYUI_PATH: its checkout. COMFYUI_PYTHON: the interpreter with its requirements. COMFYUI_FRONTEND: the folder of
-another frontend than the installed one, such as ``comfyui_frontend_package/static`` of a newer wheel.
+another frontend, such as ``comfyui_frontend_package/static`` of a newer wheel, on which the browser tests run too.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ class ComfyServer:
     """ComfyUI on the CPU and a free port, with this pack as the only one, in a folder of its own.
 
     The folder holds its models, inputs, outputs and settings, so the checkout stays untouched. options: ComfyUI's own,
-    on its command line. pack: False leaves this pack out. Use it as a context manager; a second start on the same
-    folder is a restart.
+    on its command line. pack: False leaves this pack out. frontend: the folder of another frontend than the installed
+    one. Use it as a context manager; a second start on the same folder is a restart.
     """
 
-    def __init__(self, folder: Path, options: tuple[str, ...] = (), pack: bool = True) -> None:
+    def __init__(
+        self, folder: Path, options: tuple[str, ...] = (), pack: bool = True, frontend: str | None = None
+    ) -> None:
         self.folder = folder
+        self.frontend = "other" if frontend else "installed"
         for name in ("custom_nodes", "models", "input", "output", "temp", "user"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         link = folder / "custom_nodes" / "acestep-xl"
@@ -58,7 +61,7 @@ class ComfyServer:
             *("--base-directory", str(folder)),
             *("--user-directory", str(folder / "user")),
             *("--database-url", f"sqlite:///{folder / 'user' / 'comfyui.db'}"),
-            *(("--front-end-root", FRONTEND) if FRONTEND else ()),
+            *(("--front-end-root", frontend) if frontend else ()),
             *options,
         ]
         self._process: subprocess.Popen[bytes] | None = None

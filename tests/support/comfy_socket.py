@@ -1,4 +1,4 @@
-"""What a browser receives while ComfyUI runs a graph: WebSocket messages, texts on nodes and previews."""
+"""What a browser receives while ComfyUI runs a graph: WebSocket messages, hints on nodes and previews."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ import aiohttp
 from comfy_server import ComfyServer
 from PIL import Image
 
-PREVIEW, TEXT = 1, 3  # ComfyUI's types of binary messages
+PREVIEW = 1  # ComfyUI's type of binary message
+HINTS = "acestep_xl.hints"
 
 
 @dataclass
 class Received:
-    """In order: messages as (kind, data), texts on nodes as (node, text), and previews."""
+    """In order: messages as (kind, data), and previews."""
 
     messages: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    texts: list[tuple[str, str]] = field(default_factory=list)
     previews: list[Image.Image] = field(default_factory=list)
 
     def ran(self) -> set[str]:
         """Nodes that were executed, not taken from the cache."""
         return {data["node"] for kind, data in self.messages if kind == "executing" and data.get("node")}
+
+    def hints(self) -> dict[str, list[str]]:
+        """The last hints on every node that had any or had them removed."""
+        return {data["node"]: data["hints"] for kind, data in self.messages if kind == HINTS}
 
     def progress(self, node: str) -> list[tuple[float, float]]:
         updates = [data for kind, data in self.messages if kind == "progress" and data["node"] == node]
@@ -34,20 +38,44 @@ class Received:
 
 
 def listen(
-    server: ComfyServer, graph: dict[str, Any], interrupt_at: str | None = None, preview_method: str = "default"
+    server: ComfyServer,
+    graph: dict[str, Any],
+    interrupt_at: str | None = None,
+    preview_method: str = "default",
+    workflow: str = "a-workflow",
 ) -> Received:
     """Run a graph and collect everything until it ends.
 
-    interrupt_at: a node to interrupt at its first progress. preview_method: the editor's setting.
+    interrupt_at: a node to interrupt at its first progress. preview_method: the editor's setting. workflow: the id of
+    the editor's workflow.
     """
-    return asyncio.run(_listen(server, graph, interrupt_at, preview_method))
+    extra = {"preview_method": preview_method, "extra_pnginfo": {"workflow": {"id": workflow}}}
+    return asyncio.run(_listen(server, graph, interrupt_at, extra))
+
+
+def overhear(server: ComfyServer, graph: dict[str, Any]) -> Received:
+    """Run a graph that names no client, and collect what the browser of somebody else receives."""
+    return asyncio.run(_overhear(server, graph))
+
+
+async def _overhear(server: ComfyServer, graph: dict[str, Any]) -> Received:
+    received = Received()
+    async with aiohttp.ClientSession(server.url) as session, session.ws_connect("/ws?clientId=somebody") as socket:
+        await asyncio.to_thread(server.run, graph)
+        while True:
+            try:
+                message = await socket.receive(1)
+            except asyncio.TimeoutError:
+                return received
+            if message.type == aiohttp.WSMsgType.TEXT:
+                received.messages.append((message.json()["type"], message.json()["data"]))
 
 
 async def _listen(
-    server: ComfyServer, graph: dict[str, Any], interrupt_at: str | None, preview_method: str
+    server: ComfyServer, graph: dict[str, Any], interrupt_at: str | None, extra: dict[str, Any]
 ) -> Received:
     received, client = Received(), uuid.uuid4().hex
-    body = {"prompt": graph, "client_id": client, "extra_data": {"preview_method": preview_method}}
+    body = {"prompt": graph, "client_id": client, "extra_data": extra}
     async with aiohttp.ClientSession(server.url) as session, session.ws_connect(f"/ws?clientId={client}") as socket:
         async with session.post("/prompt", json=body) as response:
             assert response.status == 200, await response.text()
@@ -71,6 +99,3 @@ def _collect_binary(data: bytes, received: Received) -> None:
     (kind,) = struct.unpack(">I", data[:4])
     if kind == PREVIEW:
         received.previews.append(Image.open(io.BytesIO(data[8:])))
-    if kind == TEXT:
-        (length,) = struct.unpack(">I", data[4:8])
-        received.texts.append((data[8 : 8 + length].decode(), data[8 + length :].decode()))

@@ -67,7 +67,7 @@ def put(ui: Any, kind: str, name: str, new: Any) -> None:
 def save_screenshot(ui: Any, name: str) -> None:
     if folder := os.environ.get("SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        ui.save_screenshot(f"{folder}/{name}_{ui.renderer}.png")
+        ui.save_screenshot(f"{folder}/{name}_{ui.frontend}_{ui.renderer}.png")
 
 
 def open_template(ui: Any, name: str) -> None:

@@ -1,4 +1,4 @@
-"""A real ComfyUI, open in a headless Chromium in each of its node renderers."""
+"""A real ComfyUI, open in a headless Chromium, with each of its frontends and node renderers."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import numpy as np
 import pytest
 import soundfile
 from browser import chromium
-from comfy_server import ComfyServer
+from comfy_server import FRONTEND, ComfyServer
 from comfyui_page import RENDERERS, reload
 
 SECONDS = 10
 PLAIN = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en", "Comfy.Workflow.Persist": False}
 
 
-@pytest.fixture(scope="module")
-def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+FRONTENDS = [None, FRONTEND] if FRONTEND else [None]
+
+
+@pytest.fixture(scope="module", params=FRONTENDS, ids=["installed", "other"][: len(FRONTENDS)])
+def comfy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     """A running ComfyUI with a recording in a subfolder of its inputs."""
-    with ComfyServer(tmp_path_factory.mktemp("comfyui")) as server:
+    with ComfyServer(tmp_path_factory.mktemp("comfyui"), frontend=request.param) as server:
         time = np.arange(SECONDS * 48000) / 48000
         (server.folder / "input" / "albums").mkdir()
         soundfile.write(server.folder / "input" / "albums" / "tune.wav", 0.5 * np.sin(2000 * time) * (time % 1), 48000)
@@ -36,7 +39,7 @@ def driver(comfy: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def ui(request: pytest.FixtureRequest, comfy: ComfyServer, driver: Any) -> Any:
     """The driver, with ComfyUI open in one of its renderers."""
     comfy.post("/settings", PLAIN | {"Comfy.VueNodes.Enabled": request.param == "vue"})
-    driver.renderer = request.param
+    driver.renderer, driver.frontend = request.param, comfy.frontend
     driver.get_log("browser")
     reload(driver, comfy)
     return driver

@@ -14,7 +14,8 @@ const CANVAS_MOVES = {
 
 /** Add an element below a node's inputs, outside the saved workflow and the prompt. Minimum size in pixels. */
 export function addElement(node, element, [width, height]) {
-  const options = { serialize: false, getMinHeight: () => height, getValue: () => "", setValue: () => {} };
+  const value = { getValue: () => "", setValue: () => {} };
+  const options = { serialize: false, hideInPanel: true, getMinHeight: () => height, ...value };
   element.style.minHeight = `${height - 20}px`; // for the Vue renderer; the canvas adds 10 pixels on each side
   // ComfyUI's own audio extension looks for a widget of this name on nodes that output audio.
   const widget = node.addDOMWidget("audioUI", "ACESTEP_XL", element, options);
@@ -26,7 +27,7 @@ export function addElement(node, element, [width, height]) {
 }
 
 /** Let the wheel zoom and the middle button pan over an element, which lies above the canvas. */
-function forwardToCanvas(element) {
+export function forwardToCanvas(element) {
   for (const [kind, [method, applies]] of Object.entries(CANVAS_MOVES)) {
     element.addEventListener(kind, (event) => {
       // The Vue renderer does this itself.
@@ -35,6 +36,16 @@ function forwardToCanvas(element) {
       app.canvas[method](event);
     });
   }
+}
+
+/** The input of that name. */
+export function widgetOf(node, name) {
+  return node.widgets.find((widget) => widget.name === name);
+}
+
+/** Make the changes so far one step of ComfyUI's undo. */
+export function commit() {
+  app.extensionManager.workflow.activeWorkflow?.changeTracker?.checkState();
 }
 
 /** Set an input as if the user had typed it. */
