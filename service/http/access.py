@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from ..schema.errors import ApiError
@@ -42,13 +42,6 @@ class Access:
             return True
         digest = _digest(key or "")
         return any([hmac.compare_digest(digest, accepted) for accepted in self._digests])
-
-    def key_error(self, keys: Iterable[str]) -> ApiError | None:
-        """Why a request with these keys is refused, or None. A wrong key is refused even beside an accepted one."""
-        offered = list(keys)
-        if not all(self.accepts_key(key) for key in offered):
-            return wrong_key_error()
-        return missing_key_error() if self.requires_key and not offered else None
 
     def allows_origin(self, origin: str | None) -> bool:
         """Whether the settings allow pages of this other origin."""
@@ -105,6 +98,18 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def client_name(address: str | None) -> str:
+    """What a client is known by: its address, or the network of an IPv6 address, of which one client may have many."""
+    try:
+        parsed = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return address or ""
+    if isinstance(parsed, ipaddress.IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(ipaddress.ip_network((parsed, 64), strict=False) if mapped is None else mapped)
+    return str(parsed)
 
 
 def format_host(address: str) -> str:

@@ -7,8 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from ..settings import ServiceSettings
+from .connections import busy
 from .context import CONTEXT, OpenTasks, ServerContext
 from .responses import error_response
 from .routes import ROUTES
@@ -88,6 +90,8 @@ async def _handle_errors(request: web.Request, handler: Handler) -> web.StreamRe
         return error_response("invalidRequest", message, error.status, allowed)
     except asyncio.CancelledError:
         raise
+    except (ConnectionError, web.RequestPayloadError, HttpProcessingError):  # tracebacks would show what was sent
+        return error_response("invalidRequest", "the body was not transferred as HTTP requires", 400)
     except Exception:
         _logger.exception("%s %s failed", request.method, request.path)
         return error_response("internalError", "the server failed; see its log", 500)
@@ -107,7 +111,8 @@ async def _check_request(request: web.Request, handler: Handler) -> web.StreamRe
         return error_response("tooManyRequests", message, 429, {"Retry-After": "1"})
     context.active_requests += 1
     try:
-        return await handler(request)
+        with busy(request):
+            return await handler(request)
     finally:
         context.active_requests -= 1
 

@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ...transfer.policy import Policy
+from ..schema.errors import ApiError
 from ..settings import ServiceSettings
-from .access import Access
+from .access import Access, bearer_key, client_name
+from .answer_parts import PartReader
+from .byte_budget import ByteBudget
+from .json_body import JsonReader
+from .key_guesses import KeyGuesses
 
 if TYPE_CHECKING:  # it loads the engines, which the routes in ComfyUI do not need before the first task
     from ..queue.tasks import Tasks
@@ -34,6 +39,9 @@ class ServerContext:
         self.policy = Policy(settings.allow_private)  # of addresses in requests
         self.access = Access(settings.api_keys, settings.allowed_origins)
         self.listeners: list[Callable[[str], None]] = []  # called with the UUID of a task that changed
+        self.reader, self.part_reader, self.guesses = JsonReader(), PartReader(), KeyGuesses()
+        # One client alone can send the largest recording, and leaves room for another one.
+        self.budget = ByteBudget(2 * settings.max_body_bytes, settings.max_body_bytes)
         self.stopping = asyncio.Event()
         self.active_requests = 0
         self._open_tasks, self._prefix = open_tasks, prefix
@@ -66,7 +74,16 @@ class ServerContext:
         """How this client reached the server, for the addresses of its results."""
         return f"{request.scheme}://{request.host}{self._prefix}"
 
+    async def header_error(self, request: web.Request) -> ApiError | None:
+        """Why a request is refused by the API key of its header alone, or None."""
+        key = bearer_key(request.headers)
+        if key is None or self.access.accepts_key(key):
+            return None
+        return await self.guesses.answer(client_name(request.remote))
+
     async def close(self) -> None:
+        self.reader.close()
+        self.part_reader.close()
         async with self._lock:
             self._tasks = None
             await self._stack.aclose()

@@ -3,53 +3,73 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
 
-from ..schema.errors import ApiError, RequestError
+from ..schema.errors import RequestError
 from ..schema.request import TaskOrErrors, read_tasks
 from ..schema.task import Task
 from . import openapi
-from .access import bearer_key
+from .access import bearer_key, client_name, missing_key_error
+from .byte_budget import Lease
 from .connection import serve
+from .connections import BusyFileResponse
 from .context import CONTEXT, ServerContext
 from .dispatch import Answer, handle, merge, wait_for_results
-from .json_body import BodyError, read_json
-from .responses import error_response, json_response
+from .json_scan import BodyError
+from .responses import error_response, json_response, send_answer
 from .sessions import SESSIONS
 
 PAGE = Path(__file__).parents[1] / "page"
+KEYLESS_BYTES = 2**16  # of a body whose key is in one of its own tasks
+KEYLESS_SECONDS = 10.0  # to read it
 UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
-async def post_tasks(request: web.Request) -> web.Response:
+async def post_tasks(request: web.Request) -> web.StreamResponse:
     """Carry out a JSON array of tasks."""
     context = request.config_dict[CONTEXT]
+    if error := await context.header_error(request):
+        return json_response(Answer(errors=(error,)))
     try:
-        tasks = read_tasks(await read_json(request, context.settings.max_body_bytes), context.policy)
+        answers = await _carry_out_body(request, context)
     except BodyError as error:
-        return error_response("invalidRequest", str(error), error.status)
+        code = "tooManyRequests" if error.status == 429 else "invalidRequest"
+        return error_response(code, str(error), error.status)
     except RequestError as error:
         return json_response(Answer(errors=error.errors))
-    if error := _key_error(request, tasks):
-        return json_response(Answer(errors=(error,)))
-    queue = await context.tasks()
-    answers = [await handle(task, queue, context.base_url(request)) for task in tasks]
-    return await _complete(context, answers)
+    return await _complete(request, context, answers)
 
 
-def _key_error(request: web.Request, tasks: Sequence[TaskOrErrors] = ()) -> ApiError | None:
-    """Why a request is refused as a whole, by the API keys of its header and of its authentication tasks."""
-    keys = [task.value("apiKey") for task in tasks if isinstance(task, Task) and task.task_type == "authentication"]
-    header = bearer_key(request.headers)
-    if header is not None:
-        keys.append(header)
-    return request.config_dict[CONTEXT].access.key_error(keys)
+async def _carry_out_body(request: web.Request, context: ServerContext) -> list[Answer]:
+    """Carry out the tasks of a request without waiting for their results. Raises BodyError and RequestError."""
+    with context.budget.lease(client_name(request.remote)) as lease:
+        tasks = await _read_tasks(request, context, lease)
+        keys = [task.value("apiKey") for task in tasks if isinstance(task, Task) and task.task_type == "authentication"]
+        if not all(context.access.accepts_key(key) for key in keys):
+            raise RequestError([await context.guesses.answer(client_name(request.remote))])
+        if context.access.requires_key and not keys and bearer_key(request.headers) is None:
+            raise RequestError([missing_key_error()])
+        queue = await context.tasks()
+        return [await handle(task, queue, context.base_url(request)) for task in tasks]
 
 
-async def _complete(context: ServerContext, answers: list[Answer]) -> web.Response:
+async def _read_tasks(request: web.Request, context: ServerContext, lease: Lease) -> list[TaskOrErrors]:
+    """The tasks of a body. One without a key in its header may only be as long as it takes to hold a key itself."""
+    limit, reader = context.settings.max_body_bytes, context.reader
+    if not context.access.requires_key or bearer_key(request.headers) is not None:
+        body = await reader.read(request, limit, lease)
+    else:
+        try:
+            body = await reader.read(request, min(limit, KEYLESS_BYTES), lease, KEYLESS_SECONDS)
+        except BodyError as error:
+            raise (RequestError([missing_key_error()]) if error.status == 413 else error) from error
+    return await reader.run(lease.size, partial(read_tasks, body, context.policy))
+
+
+async def _complete(request: web.Request, context: ServerContext, answers: list[Answer]) -> web.StreamResponse:
     """The answers in the order of their tasks, once those that await results have them or the server stops."""
     queue, seconds = await context.tasks(), context.settings.sync_timeout
 
@@ -61,7 +81,7 @@ async def _complete(context: ServerContext, answers: list[Answer]) -> web.Respon
     try:
         await asyncio.wait([completing, stopping], return_when=asyncio.FIRST_COMPLETED)
         if completing.done():
-            return json_response(merge(completing.result()))
+            return await send_answer(request, merge(completing.result()), context.part_reader)
         message = (
             "the server is stopping; accepted tasks continue after its restart: fetch their results with getResponse"
         )
@@ -85,6 +105,9 @@ async def get_socket(request: web.Request) -> web.StreamResponse:
     context, sessions = request.config_dict[CONTEXT], request.config_dict[SESSIONS]
     if not _wants_websocket(request):
         return error_response("invalidRequest", "POST an array of tasks, or open a WebSocket", 405, {"Allow": "POST"})
+    if error := await context.header_error(request):
+        return json_response(Answer(errors=(error,)))
+    sessions.make_room(client_name(request.remote))
     if sessions.full:
         message = "too many WebSocket connections; try again later"
         return error_response("tooManyRequests", message, 429, {"Retry-After": "10"})
@@ -99,9 +122,9 @@ async def get_page_file(request: web.Request) -> web.StreamResponse:
     return _page_file(name)
 
 
-def _page_file(name: str) -> web.FileResponse:
+def _page_file(name: str) -> web.StreamResponse:
     media_type = PAGE_TYPES[Path(name).suffix]
-    return web.FileResponse(PAGE / name, headers={"Content-Type": media_type, "Cache-Control": "no-cache"})
+    return BusyFileResponse(PAGE / name, headers={"Content-Type": media_type, "Cache-Control": "no-cache"})
 
 
 async def get_audio(request: web.Request) -> web.StreamResponse:
@@ -111,14 +134,17 @@ async def get_audio(request: web.Request) -> web.StreamResponse:
     if file is None or file[0].suffix != f".{request.match_info['extension']}":
         return error_response("fileNotFound", f"there is no {request.path}; it may have expired", 404)
     path, media_type = file
-    return web.FileResponse(path, headers={"Content-Type": media_type, "Cache-Control": "private"})
+    return BusyFileResponse(path, headers={"Content-Type": media_type, "Cache-Control": "private"})
 
 
 async def get_queue(request: web.Request) -> web.Response:
     """The unfinished tasks and their progress."""
-    if error := _key_error(request):
+    context = request.config_dict[CONTEXT]
+    if error := await context.header_error(request):
         return json_response(Answer(errors=(error,)))
-    queue = await request.config_dict[CONTEXT].tasks()
+    if context.access.requires_key and bearer_key(request.headers) is None:
+        return json_response(Answer(errors=(missing_key_error(),)))
+    queue = await context.tasks()
     return web.json_response({"data": await queue.overview()})
 
 

@@ -16,7 +16,17 @@ from ..engine.protocol import Engine
 from ..queue.tasks import Tasks
 from ..settings import ServiceSettings
 from .app import build_app
+from .connections import Connections
+from .context import OpenTasks
+from .request_log import request_logger
 
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None
+
+OTHER_FILES = 256  # open files beside the connections: the database, results, model files, deliveries
+LINGERING_SECONDS = 2.0  # for which what is left of a refused body is read, so that the client sees the answer
 IDLE_SECONDS = 75.0  # a connection without a request is closed after so long
 SHUTDOWN_SECONDS = 5.0  # active requests get so long to finish when the server stops
 BACKLOG = 512
@@ -33,10 +43,7 @@ async def serve(
     settings: ServiceSettings, folder: Path, engine: Engine, listening: socket.socket, say: Callable[[str], None]
 ) -> None:
     """Serve until SIGINT or SIGTERM; a second one kills. Unfinished tasks stay in the queue of `folder`."""
-    app = build_app(settings, lambda: Tasks.open(folder, engine, settings))
-    runner = web.AppRunner(
-        app, access_log=None, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=SHUTDOWN_SECONDS, handle_signals=False
-    )
+    runner = build_runner(settings, lambda: Tasks.open(folder, engine, settings))
     stopped = _stop_signal()
     await runner.setup()
     try:
@@ -49,24 +56,42 @@ async def serve(
         await runner.cleanup()
 
 
+def build_runner(settings: ServiceSettings, open_tasks: OpenTasks) -> web.AppRunner:
+    """The application, ready to be set up."""
+    return web.AppRunner(
+        build_app(settings, open_tasks),
+        access_log=None,
+        logger=request_logger(),
+        keepalive_timeout=IDLE_SECONDS,
+        lingering_time=LINGERING_SECONDS,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        handle_signals=False,
+    )
+
+
 async def _listen(runner: web.AppRunner, settings: ServiceSettings, listening: socket.socket) -> asyncio.Server:
     """Accept connections up to the limit; those beyond it are refused at once, before any parsing."""
     requests = runner.server
     assert requests is not None
-    limit = settings.max_connections + settings.max_websockets
+    connections = Connections(_connection_limit(settings.max_connections + settings.max_websockets))
 
     def accept() -> asyncio.Protocol:
-        return requests() if len(requests.connections) < limit else _Refuse()
+        return connections.guard(requests())
 
     return await asyncio.get_running_loop().create_server(accept, sock=listening, backlog=BACKLOG)
 
 
-class _Refuse(asyncio.Protocol):
-    """Answers 503 and closes."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).write(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n")
-        transport.close()
+def _connection_limit(wanted: int) -> int:
+    """As many connections as wanted, as far as this process may open files, a limit that is raised if need be."""
+    if resource is None:
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        return max(1, soft - OTHER_FILES)
+    return wanted
 
 
 def _stop_signal() -> asyncio.Event:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,24 @@ from .task_record import API_STATUS, PROCESSING, TASK_TYPE
 AUDIO_BASE64, AUDIO_DATA_URI = "audioBase64Data", "audioDataURI"
 
 
+@dataclass(frozen=True)
+class AudioText:
+    """The audio of a result as base64, read from its file only when it is sent: answers may hold many.
+
+    prefix: what comes before it in a data URI.
+    """
+
+    file: Path
+    prefix: str = ""
+
+    def read(self) -> str:
+        """The whole text. Blocks; raises OSError if the file is gone."""
+        return self.prefix + base64.b64encode(self.file.read_bytes()).decode()
+
+
 def result_object(task: Task, job: Job, file: str, usage: Usage, price_per_hour: float) -> dict[str, Any]:
-    """A finished result. Audio that belongs into the object itself is None, to be added with `with_audio`."""
+    """A finished result. Audio that belongs into the object itself is None, to be added with `with_audio` or
+    `with_audio_text`."""
     audio = {
         "URL": {"audioURL": f"{job.base_url}/audio/{file}"},
         "base64Data": {AUDIO_BASE64: None},
@@ -51,12 +68,19 @@ def processing_object(task_uuid: str, share: float) -> dict[str, Any]:
 
 
 def with_audio(payload: dict[str, Any], file: Path) -> dict[str, Any]:
-    """A result object with the audio of its file, where it carries audio. Raises OSError if the file is gone."""
+    """A result object with the audio of its file as text, where it carries audio. Raises OSError if the file is
+    gone."""
+    entries = with_audio_text(payload, file).items()
+    return {name: value.read() if isinstance(value, AudioText) else value for name, value in entries}
+
+
+def with_audio_text(payload: dict[str, Any], file: Path) -> dict[str, Any]:
+    """A result object with an AudioText, where it carries audio."""
     key = next((key for key in (AUDIO_BASE64, AUDIO_DATA_URI) if key in payload), None)
     if key is None:
         return payload
-    text = base64.b64encode(file.read_bytes()).decode()
-    return {**payload, key: text if key == AUDIO_BASE64 else f"data:{media_type(file.name)};base64,{text}"}
+    prefix = f"data:{media_type(file.name)};base64," if key == AUDIO_DATA_URI else ""
+    return {**payload, key: AudioText(file, prefix)}
 
 
 def without_audio(payload: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -34,7 +35,7 @@ class TaskState:
 
 
 def read_state(task: TaskRecord, progress: Progress, folder: Path) -> TaskState:
-    """The state of a task. Blocks, since it reads the files of results that carry their audio from the folder."""
+    """The present state of a task. folder: of the results' files. Blocks, since it looks whether they are there."""
     results: list[dict[str, Any]] = []
     errors: list[ApiError] = []
     for result in task.results:
@@ -42,12 +43,17 @@ def read_state(task: TaskRecord, progress: Progress, folder: Path) -> TaskState:
             errors.append(ApiError.from_json(result.payload))
         elif result.status is not Status.DONE:
             results.append(result_objects.processing_object(task.uuid, task.share(result, progress)))
+        elif _is_available(result, folder, time.time()):
+            results.append(result_objects.with_audio_text(result.payload, folder / (result.file or "")))
         else:
-            try:
-                results.append(result_objects.with_audio(result.payload, folder / (result.file or "")))
-            except OSError:
-                errors.append(task_errors.expired_error(task.uuid))
+            errors.append(task_errors.expired_error(task.uuid))
     return TaskState(task.uuid, tuple(results), tuple(errors), task.status, task.percent(progress))
+
+
+def _is_available(result: ResultRecord, folder: Path, now: float) -> bool:
+    """Whether a finished result can still be fetched: a URL whose file is gone must not be handed out."""
+    expired = result.expires is not None and result.expires <= now
+    return result.file is not None and not expired and (folder / result.file).is_file()
 
 
 def task_details(task: TaskRecord, deliveries: Sequence[DeliveryRecord], state: TaskState) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import queue
 import socket
@@ -58,13 +59,18 @@ class Local:
 
 
 @asynccontextmanager
-async def serving(folder: Path, engine: Engine | None = None, **settings: Any) -> AsyncIterator[Local]:
-    """The service on a folder. engine: default TinyEngine. settings: of ServiceSettings."""
+async def serving(
+    folder: Path, engine: Engine | None = None, logger: logging.Logger | None = None, **settings: Any
+) -> AsyncIterator[Local]:
+    """The service on a folder. engine: default TinyEngine. logger: of the HTTP server. settings: of ServiceSettings."""
     listening = bind("127.0.0.1", 0)
     chosen = ServiceSettings(port=listening.getsockname()[1], demo=True, **settings)
     engine = engine or TinyEngine(folder / "work")
     runner = web.AppRunner(
-        build_app(chosen, lambda: Tasks.open(folder, engine, chosen)), access_log=None, shutdown_timeout=2
+        build_app(chosen, lambda: Tasks.open(folder, engine, chosen)),
+        access_log=None,
+        shutdown_timeout=2,
+        logger=logger or logging.getLogger("aiohttp.server"),
     )
     await runner.setup()
     await web.SockSite(runner, listening, backlog=512).start()

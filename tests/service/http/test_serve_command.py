@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import json
 import signal
 import socket
@@ -13,17 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from clean_interpreter import help_and_imports
 from local_service import Command
-from service_tools import TinyEngine, body
+from service_tools import body
 
 from acestep_xl.__main__ import main
 from acestep_xl.service import serve_command
-from acestep_xl.service.http import server
-from acestep_xl.service.http.app import build_app
-from acestep_xl.service.queue.tasks import Tasks
-from acestep_xl.service.settings import ServiceSettings
 
 KEY = "a-key-of-some-length"
 
@@ -82,32 +75,6 @@ def test_help_imports_nothing_heavy() -> None:
     text, imported = help_and_imports("acestep_xl.__main__", ["serve"], heavy)
     assert "--allow-private" in text and "ACESTEP_XL_API_KEY" in text
     assert imported == set()
-
-
-def test_connections_beyond_the_limit_are_refused(tmp_path: Path) -> None:
-    """Before any parsing: an idle client occupies a connection until the keep-alive timeout closes it."""
-
-    async def run() -> None:
-        settings = ServiceSettings(max_connections=2, max_websockets=1, demo=True)
-        open_tasks = functools.partial(Tasks.open, tmp_path, TinyEngine(tmp_path / "work"), settings)
-        runner = web.AppRunner(build_app(settings, open_tasks), keepalive_timeout=0.5)
-        await runner.setup()
-        listening = server.bind("127.0.0.1", 0)
-        port = listening.getsockname()[1]
-        serving = await server._listen(runner, settings, listening)
-        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        assert (await reader.readline()).startswith(b"HTTP/1.1 503") and await reader.read() is not None
-        assert [await asyncio.wait_for(one.read(), 5) for one, _ in idle] == [b""] * 3, "idle connections are closed"
-        reader, again = await asyncio.open_connection("127.0.0.1", port)
-        again.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-        for one in (writer, again, *(each for _, each in idle)):
-            one.close()
-        serving.close()
-        await runner.cleanup()
-
-    asyncio.run(asyncio.wait_for(run(), 30))
 
 
 def call(url: str, *tasks: dict[str, Any], key: str = KEY) -> dict[str, Any]:

@@ -309,6 +309,22 @@ async def test_connections_and_concurrent_messages_are_limited(tmp_path: Path, m
 
 
 @in_loop
+async def test_a_message_that_fails_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(tmp_path) as local, socket(local) as client:
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("the internals")
+
+        monkeypatch.setattr(local.runner.app[CONTEXT]._tasks, "details", broken)
+        task, later = body(), body()
+        details = {"taskType": "getTaskDetails", "taskUUID": task["taskUUID"]}
+        (error,) = (await client.ask(details, later))["errors"]
+        assert (error["code"], error["taskUUID"]) == ("internalError", task["taskUUID"])
+        assert "internals" not in json.dumps(error)
+        assert (await client.receive())["data"][0]["taskUUID"] == later["taskUUID"], "the others go on"
+
+
+@in_loop
 async def test_a_stopping_server_asks_its_clients_to_reconnect(tmp_path: Path) -> None:
     async with serving(tmp_path) as local, socket(local) as client:
         assert await client.ask(PING) == PONG

@@ -55,11 +55,9 @@ async def test_audio_in_the_response(kind: str, tmp_path: Path) -> None:
         state = await tasks.state(task.task_uuid)
         assert state is not None and state.results == (result,), "unchanged by a restart"
     assert "audioURL" not in result
-    text = (
-        result["audioBase64Data"]
-        if kind == "base64Data"
-        else result["audioDataURI"].removeprefix("data:audio/mpeg;base64,")
-    )
+    audio = result["audioBase64Data" if kind == "base64Data" else "audioDataURI"]
+    text = audio.read().removeprefix("data:audio/mpeg;base64,")
+    assert (text != audio.read()) == (kind == "dataURI")
     assert base64.b64decode(text, validate=True) == audio_bytes(3)
 
 
