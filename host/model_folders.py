@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from . import extra_model_paths
+from .comfyui_location import comfyui_folders, is_comfyui
+from .directory_walk import Folder, resolve, walk
 
 # Kind -> subfolders of a model root. The second names are ComfyUI's older ones, which people still use.
 SUBFOLDERS: dict[str, tuple[str, ...]] = {
@@ -17,8 +22,12 @@ SUBFOLDERS: dict[str, tuple[str, ...]] = {
 }
 KINDS = tuple(SUBFOLDERS)
 WEIGHT_SUFFIXES = (".safetensors",)
-FOLDER_MARKERS = ("model_index.json", "config.json")
-TOKENIZER_MARKERS = ("tokenizer.json", "vocab.json")
+PIPELINE = "model_index.json"
+FOLDER_MARKERS = {PIPELINE, "config.json", "model.safetensors.index.json"}
+FOLDER_DEPTH = 2  # levels below a search folder on which folders are models
+TOKENIZER_MARKERS = {"tokenizer.json", "vocab.json"}
+# Weights of a model folder: one file, shards, or their index.
+_PUBLISHED = re.compile(r"((pytorch_|diffusion_pytorch_)?model)(-\d+-of-\d+)?\.(safetensors|bin)", re.IGNORECASE)
 
 
 def data_directory() -> Path:
@@ -35,25 +44,76 @@ def data_directory() -> Path:
 def search_roots(first: Iterable[Path]) -> list[Path]:
     """Model roots in search order, without duplicates.
 
-    The ``first`` ones, ACESTEP_XL_MODELS (separated like PATH), COMFYUI_PATH/models, ./models, the data directory.
+    The ``first`` ones, ACESTEP_XL_MODELS (separated like PATH), COMFYUI_PATH/models, the models of the ComfyUI that the
+    pack is installed in, ./models, the data directory.
     """
     roots = list(first)
     roots += [Path(part) for part in os.environ.get("ACESTEP_XL_MODELS", "").split(os.pathsep) if part]
-    if comfyui := os.environ.get("COMFYUI_PATH"):
-        roots.append(Path(comfyui) / "models")
+    roots = [root / "models" if is_comfyui(root) else root for root in roots]
+    roots += [folder / "models" for folder in comfyui_folders()]
     roots += [Path("models"), data_directory() / "models"]
     return list(dict.fromkeys(root.expanduser().absolute() for root in roots))
 
 
 def folders_by_kind(roots: Sequence[Path]) -> dict[str, list[Path]]:
-    """Search folders by kind, root by root."""
-    return {kind: [root / name for root in roots for name in names] for kind, names in SUBFOLDERS.items()}
+    """Search folders by kind, root by root, with those that a root's extra_model_paths.yaml adds.
+
+    Raises ValueError for such a file that can't be read.
+    """
+    folders: dict[str, list[Path]] = {kind: [] for kind in SUBFOLDERS}
+    for root in roots:
+        config = extra_model_paths.config_of(root)
+        extra = extra_model_paths.read(config) if config else []
+        for kind, names in SUBFOLDERS.items():
+            own = [root / name for name in names]
+            if kind == "diffusers":
+                own += official_folders(root)
+            added = [entry for entry in extra if _kind_of(entry.kind) == kind]
+            # As in ComfyUI, each default folder goes before all that were there.
+            folders[kind] += [entry.path for entry in reversed(added) if entry.first]
+            folders[kind] += own + [entry.path for entry in added if not entry.first]
+    return {kind: list(dict.fromkeys(paths)) for kind, paths in folders.items()}
+
+
+def official_folders(root: Path) -> list[Path]:
+    """Folders in a model root that are laid out as the official application's checkpoints folder.
+
+    That may be the root itself, and folders that it and other packs name after the model, as ``Ace-Step1.5``.
+    """
+    if not root.is_dir():
+        return []
+    children = [_folder(path) for path in _folder(root).subfolders if is_named_like_model(path.name)]
+    outer = [child.path for child in children if not _holds_model(child)]
+    inner = [path / "checkpoints" for path in outer if (path / "checkpoints").is_dir()]
+    return [*([root] if len(outer) < len(children) else []), *outer, *inner]
+
+
+def _folder(path: Path) -> Folder:
+    return next(walk([path], depth=0))
+
+
+def is_named_like_model(name: str) -> bool:
+    return re.search(r"ace.?step", name, re.IGNORECASE) is not None
+
+
+def _kind_of(name: str) -> str:
+    return "diffusers" if is_named_like_model(name) else name
 
 
 def list_models(kind: str, folders: Iterable[Path]) -> list[str]:
-    """The names of a kind's models in its folders, sorted, with forward slashes."""
-    scan = _model_folders if kind == "diffusers" else _weight_files
-    return sorted({name for folder in folders for name in scan(folder)})
+    """The names of a kind's models in its folders, sorted, with forward slashes.
+
+    A model is a weight file, or a folder with a config; the files of such a folder are not models themselves. The kind
+    "diffusers" has folders only.
+    """
+    deepest = FOLDER_DEPTH if kind == "diffusers" else None
+    names: set[str] = set()
+    for folder in walk(folders, enter=lambda folder: not _is_model(folder), depth=deepest):
+        if _is_model(folder):
+            names.add(folder.name)
+        if kind != "diffusers":
+            names |= {folder.name_of(file) for file in _loose_weights(folder)}
+    return sorted(names)
 
 
 def folders_for(kind: str, folders: Mapping[str, list[Path]]) -> list[Path]:
@@ -68,12 +128,10 @@ def find_model(kind: str, name: str, folders: Sequence[Path]) -> Path:
 
     Raises FileNotFoundError that lists the folders searched and the names available.
     """
-    relative = PurePosixPath(name.replace("\\", "/"))
-    if not relative.is_absolute() and ".." not in relative.parts and name:
-        for folder in folders:
-            path = folder / relative
-            if path.is_dir() if kind == "diffusers" else path.is_file():
-                return path
+    for folder in folders:
+        path = resolve(folder, name)
+        if path is not None and (path.is_dir() or kind != "diffusers"):
+            return path
     available = ", ".join(list_models(kind, folders)) or "none"
     searched = ", ".join(str(folder) for folder in folders)
     raise FileNotFoundError(f"no {name!r} among the {kind}; searched {searched}; available: {available}")
@@ -81,38 +139,26 @@ def find_model(kind: str, name: str, folders: Sequence[Path]) -> Path:
 
 def tokenizer_folders(folders: Iterable[Path]) -> list[Path]:
     """Subfolders, one level deep, that hold a tokenizer."""
-    return [child for folder in folders for child in _children(folder) if _has_any(child, TOKENIZER_MARKERS)]
+    return [folder.path for folder in walk(folders, depth=1) if folder.depth and folder.files & TOKENIZER_MARKERS]
 
 
 def is_weight_file(name: str) -> bool:
     return name.lower().endswith(WEIGHT_SUFFIXES)
 
 
-def _weight_files(folder: Path) -> list[str]:
-    names: list[str] = []
-    for directory, subfolders, files in os.walk(folder, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        relative = Path(directory).relative_to(folder)
-        names += [(relative / name).as_posix() for name in files if is_weight_file(name)]
-    return names
+def _is_model(folder: Folder) -> bool:
+    """Whether a folder in a search folder is one model."""
+    return 0 < folder.depth <= FOLDER_DEPTH and _holds_model(folder)
 
 
-def _model_folders(folder: Path) -> list[str]:
-    """Model folders one or two levels down; parts inside a model folder are not models themselves."""
-    names: list[str] = []
-    for child in _children(folder):
-        if _has_any(child, FOLDER_MARKERS):
-            names.append(child.name)
-        else:
-            names += [f"{child.name}/{inner.name}" for inner in _children(child) if _has_any(inner, FOLDER_MARKERS)]
-    return names
+def _holds_model(folder: Folder) -> bool:
+    """Whether a folder has a config, and weights under the names that publishers give them or in parts."""
+    if not folder.files & FOLDER_MARKERS:
+        return False
+    weights = [name for name in folder.files if is_weight_file(name)]
+    return PIPELINE in folder.files or any(map(_PUBLISHED.match, folder.files)) or not (weights or folder.subfolders)
 
 
-def _children(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-
-
-def _has_any(folder: Path, files: Iterable[str]) -> bool:
-    return any((folder / name).is_file() for name in files)
+def _loose_weights(folder: Folder) -> set[str]:
+    weights = {name for name in folder.files if is_weight_file(name)}
+    return {name for name in weights if not _PUBLISHED.match(name)} if _is_model(folder) else weights

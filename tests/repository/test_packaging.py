@@ -25,7 +25,7 @@ else:  # pytest brings it where Python does not
 ROOT = Path(__file__).parents[2]
 NOT_SHIPPED = {"tests", "benchmarks", "docs", "training", "build", "dist"}
 DATA_FOLDERS = ("model", "workflows", "web", "locales", "service/page")
-PYPI_NAMES = {"PIL": "pillow", "pynvml": "nvidia-ml-py"}  # where they differ from the import names
+PYPI_NAMES = {"PIL": "pillow", "pynvml": "nvidia-ml-py", "yaml": "pyyaml"}  # where they differ from the import names
 COMFYUI_MODULES = {"comfy", "comfy-execution", "folder-paths", "server", "nodes", "execution", "app"}
 
 # The requirements.txt of ComfyUI 0.20 without its own comfyui-* packages and those that only single features need, plus

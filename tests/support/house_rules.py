@@ -52,6 +52,7 @@ RULES: dict[str, Rule] = {
     "host.comfy": Rule(libraries=("torch", *COMFYUI)),
     "host.comfy_model": Rule(libraries=("torch", *COMFYUI)),
     "host.comfy_server": Rule(libraries=COMFYUI),
+    "host.extra_model_paths": Rule(libraries=("yaml",)),
     "host.offload": Rule(own=("host.offload",), libraries=("torch",)),
     "transfer": Rule(libraries=("aiohttp", "yarl")),
     "pipeline": Rule(pack=_FLOOR, libraries=("torch",)),
