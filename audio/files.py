@@ -1,45 +1,81 @@
-"""Names and writes audio files."""
+"""Writes files that are complete or absent, under names that no other process has."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import uuid
-from pathlib import Path, PureWindowsPath
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .file_names import split_prefix
 
 
-def write_bytes(path: str | Path, data: bytes) -> Path:
+def write_new(path: str | Path, data: bytes) -> Path:
     """Write a file that appears under its name only when it is complete; returns its absolute path.
 
-    Creates missing folders and replaces an existing file. An incomplete file is removed. Raises OSError, for example
-    for a full disk.
+    Creates missing folders. An incomplete file is removed. Raises FileExistsError, and never replaces a file; OSError
+    for example for a full disk.
     """
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         partial.write_bytes(data)
-        os.replace(partial, path)
+        _name(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     return path
 
 
-def numbered_path(directory: str | Path, prefix: str, extension: str) -> Path:
-    """The next free name in ComfyUI's scheme, `directory/prefix_00001_.extension`: one above the highest number there.
+@contextmanager
+def numbered_stem(directory: str | Path, prefix: str) -> Iterator[Path]:
+    """The next free `directory/prefix_00001_` in ComfyUI's scheme, for files of any extension.
 
-    prefix: may contain folders, separated by / or \\ on every system, so that workflows are portable. All extensions
-    count. Raises ValueError for a prefix that leaves `directory` or is not a file name.
+    Creates missing folders. The number is one above the highest that any file has, and inside the block no other
+    process or thread that asks gets the same: an empty hidden file marks it, which works on every file system. One that
+    a killed process leaves costs its number and nothing else. prefix: see `split_prefix`, which raises ValueError.
     """
-    parts = PureWindowsPath(prefix)
-    if parts.drive or parts.root or ".." in parts.parts:
-        raise ValueError(f"file name prefix {prefix!r} leaves the output folder; use a relative name without ..")
-    if illegal := sorted(set(re.findall(r'[<>:"|?*\x00-\x1f]', prefix))):
-        raise ValueError(f"file name prefix {prefix!r} contains {illegal}, which not every system allows in names")
-    if not parts.name or prefix[-1] in "/\\":
-        raise ValueError(f"file name prefix {prefix!r} has no name after its folders; use something like audio/song")
-    folder = Path(directory).joinpath(*parts.parts[:-1])
-    pattern = re.compile(re.escape(os.path.normcase(parts.name)) + r"_(\d+)_", re.ASCII)
-    names = os.listdir(folder) if folder.is_dir() else []
-    numbers = [int(match[1]) for name in names if (match := pattern.match(os.path.normcase(name)))]
-    return folder / f"{parts.name}_{max(numbers, default=0) + 1:05}_.{extension}"
+    folders, name = split_prefix(prefix)
+    folder = Path(directory).joinpath(*folders)
+    folder.mkdir(parents=True, exist_ok=True)
+    number = max(_numbers(folder, name), default=0) + 1
+    while not _mark(marker := folder / f".{name}_{number:05}_", name, number):
+        number += 1
+    try:
+        yield folder / f"{name}_{number:05}_"
+    finally:
+        marker.unlink(missing_ok=True)
+
+
+def _mark(marker: Path, name: str, number: int) -> bool:
+    """Mark a number; False if it is marked, or was used before it could be."""
+    try:
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return False
+    if number in _numbers(marker.parent, name):
+        marker.unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _numbers(folder: Path, name: str) -> set[int]:
+    """The numbers that files have. Upper and lower case count as equal, as some file systems see them."""
+    pattern = re.compile(re.escape(name.casefold()) + r"_([0-9]+)_")
+    return {int(match[1]) for file in os.listdir(folder) if (match := pattern.match(file.casefold()))}
+
+
+def _name(partial: Path, path: Path) -> None:
+    """Give a complete file its name. Raises FileExistsError."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):
+        # This file system has no hard links. `numbered_stem` still keeps our own processes apart.
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        os.rename(partial, path)

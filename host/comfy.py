@@ -21,6 +21,7 @@ from torch import nn
 from . import comfy_model, comfy_server, model_folders
 from .offload.accelerator import MemoryInfo
 from .offload.hooks import interruptible
+from .output_folder import folder_problem, rescue_folders
 from .protocol import Progress, Role
 
 _logger = logging.getLogger("acestep_xl")
@@ -121,6 +122,12 @@ class ComfyHost:
 
     def output_directory(self) -> Path:
         return Path(folder_paths.get_output_directory())
+
+    def output_problem(self, subfolder: str, file_name: str, size: int) -> str | None:
+        return folder_problem(self.output_directory() / subfolder, file_name, size)
+
+    def rescue_folders(self) -> list[Path]:
+        return rescue_folders(self.output_directory())
 
     def input_directory(self) -> Path:
         return Path(folder_paths.get_input_directory())

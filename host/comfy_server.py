@@ -10,6 +10,8 @@ from typing import Any
 import folder_paths  # pyright: ignore[reportMissingImports]  # ComfyUI cannot be installed
 from comfy.cli_args import args as comfy_args  # pyright: ignore[reportMissingImports]
 
+from .submission import Submission, remember
+
 HINTS = "acestep_xl.hints"  # the browser side listens for it
 
 
@@ -43,6 +45,19 @@ def _workflow_of(server: Any, prompt: str) -> str | None:
     for key in ("extra_pnginfo", "workflow", "id"):
         entry = entry.get(key) if isinstance(entry, dict) else None
     return entry
+
+
+def watch_prompts() -> None:
+    """Let checks of one node's inputs see the whole graph, which ComfyUI does not hand to them."""
+    server = _prompt_server()
+    if server is not None and _remember_prompt not in server.on_prompt_handlers:
+        server.add_on_prompt_handler(_remember_prompt)
+
+
+def _remember_prompt(request: dict[str, Any]) -> dict[str, Any]:
+    extra = request.get("extra_data")
+    remember(Submission.of(request.get("prompt"), extra.get("extra_pnginfo") if isinstance(extra, dict) else None))
+    return request
 
 
 def listen_addresses() -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import model_folders
+from .output_folder import folder_problem, rescue_folders
 from .protocol import Progress, Role
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class HeadlessHost:
     """Implements `protocol.Host` over plain folders.
 
     model_roots: folders with ComfyUI's subfolders (diffusion_models, vae, ...), searched in order.
-    output: where songs go; created by whatever writes the first file.
+    output: where songs go; created by whatever writes the first file. None for a host that runs nothing.
     progress: makes the bar for a total; None shows nothing.
     device: a torch device name, or None for the best available.
     accelerator: replaces the device, whatever torch can see.
@@ -80,7 +81,7 @@ class HeadlessHost:
     def __init__(
         self,
         model_roots: Sequence[Path],
-        output: Path,
+        output: Path | None,
         progress: Callable[[int], Progress] | None = None,
         device: str | None = None,
         accelerator: Accelerator | None = None,
@@ -89,6 +90,7 @@ class HeadlessHost:
         self._output = output
         self._progress = progress or _silent
         self._device_name = device
+        self._temporary: Path | None = None
         self._stop = threading.Event()
         self._accelerator = accelerator
         self._manager: OffloadManager | None = None
@@ -167,13 +169,24 @@ class HeadlessHost:
             raise Interrupted("stopped by the user")
 
     def output_directory(self) -> Path:
+        if self._output is None:
+            raise RuntimeError("this host has no output folder, because it runs nothing")
         return self._output
+
+    def output_problem(self, subfolder: str, file_name: str, size: int) -> str | None:
+        return None if self._output is None else folder_problem(self._output / subfolder, file_name, size)
+
+    def rescue_folders(self) -> list[Path]:
+        return rescue_folders(self.output_directory())
 
     def input_directory(self) -> Path:
         return Path("input").absolute()
 
     def temp_directory(self) -> Path:
-        return Path(tempfile.gettempdir()) / "acestep-xl"
+        """A new folder that only this user can open, made when it is first asked for."""
+        if self._temporary is None:
+            self._temporary = Path(tempfile.mkdtemp(prefix="acestep-xl-")) / "acestep-xl"
+        return self._temporary
 
     def metadata_enabled(self) -> bool:
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any, ClassVar
 
 import torch
@@ -9,10 +10,10 @@ from PIL import Image
 from torch import Tensor
 
 from .. import parameters
-from ..audio.files import numbered_path
-from ..host import current_host
+from ..host.submission import Submission
+from ..pipeline import output
 from ..pipeline.edit import TRACE
-from ..pipeline.output import output_reference
+from ..pipeline.file_saving import OutputFile, save_files
 from ..pipeline.solver_sampler import SolverSampler
 from ..sampler import plot
 from ..sampler.solver import SOLVERS
@@ -47,17 +48,29 @@ class Plot:
                 ),
                 "latent": ("LATENT", {"tooltip": "The sampler's latent, which carries a trace of its run."}),
             },
+            "hidden": {name: output.HIDDEN[name] for name in ("prompt", "extra_pnginfo")},
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, filename_prefix: str | None) -> bool | str:
+        return output.name_problem(filename_prefix, "png")
+
     def draw(
-        self, sigmas: Tensor, filename_prefix: str, sampler: Any = None, latent: dict[str, Any] | None = None
+        self,
+        sigmas: Tensor,
+        filename_prefix: str,
+        sampler: Any = None,
+        latent: dict[str, Any] | None = None,
+        prompt: dict[str, Any] | None = None,
+        extra_pnginfo: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         name = sampler.name if isinstance(sampler, SolverSampler) else "euler"
         trace = None if latent is None else latent.get(TRACE)
         if latent is not None and trace is None:
             raise ValueError("this latent carries no trace of a run: connect the latent of this pack's sampler")
         pixels = plot.draw(sigmas.tolist(), name, SOLVERS[name].evaluations, trace)
-        path = numbered_path(current_host().output_directory(), filename_prefix, "png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
-        return {"ui": {"images": [output_reference(path)]}, "result": (torch.from_numpy(pixels)[None] / 255.0,)}
+        picture = io.BytesIO()
+        Image.fromarray(pixels).save(picture, "PNG")
+        files = [OutputFile(picture.getvalue(), "png")]
+        saved = save_files(files, filename_prefix, Submission.of(prompt, extra_pnginfo))
+        return {"ui": {"images": saved}, "result": (torch.from_numpy(pixels)[None] / 255.0,)}

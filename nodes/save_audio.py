@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from .. import parameters
+from ..host.submission import Submission
 from ..pipeline import output
+from ..pipeline.input_checks import join_answers, text_problem
 
 
 class Save:
@@ -43,9 +45,15 @@ class Save:
         bitrate: int | None = None,
         sample_rate: str | None = None,
         channels: str | None = None,
+        filename_prefix: str | None = None,
+        title: str | None = None,
     ) -> bool | str:
         # Naming the inputs switches ComfyUI's own check of their choices off. A connected value arrives as None.
-        return output.problem(format, bit_depth, bitrate, sample_rate, channels)
+        encoding = (format, bit_depth, bitrate, sample_rate, channels)
+        answer = output.problem(*encoding)
+        if answer is True:
+            answer = output.saving_problem(filename_prefix, *encoding)
+        return join_answers(answer, text_problem({"title": title}))
 
     def save(
         self,
@@ -65,5 +73,5 @@ class Save:
         encoding = output.Encoding.of(format, bit_depth, bitrate, sample_rate, channels)
         origin = output.Origin(prompt, extra_pnginfo, unique_id, title)
         songs = output.songs(audio, encoding, origin)
-        saved = [output.save(song, filename_prefix, index, sidecar) for index, song in enumerate(songs)]
-        return {"ui": {"audio": saved}}
+        submission = Submission.of(prompt, extra_pnginfo)
+        return {"ui": {"audio": output.save(songs, filename_prefix, sidecar, submission)}}

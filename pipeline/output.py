@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -15,14 +15,18 @@ from torch import Tensor
 from .. import parameters
 from ..audio import vorbis
 from ..audio.encoding import EncodedAudio, encode
-from ..audio.files import numbered_path, write_bytes
 from ..audio.formats import encoding_problems, get
 from ..audio.resample import resample, to_channels
 from ..host import current_host
+from ..host.submission import Submission, current_submission
+from ..parameters import ids
 from . import metadata
+from .file_saving import OutputFile, name_problems, save_files
 
 # The socket: a list of audio.encoding.EncodedAudio, one per song.
 ENCODED_AUDIO = "ACESTEP_ENCODED_AUDIO"
+LONGEST_FORMAT = "flac"  # the longest extension, where a link hides the format
+SMALLEST_ROOM = 2**20  # bytes that must be free where the length is not known
 HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO", "unique_id": "UNIQUE_ID"}
 
 
@@ -53,6 +57,13 @@ class Encoding:
             for mix, rate in itertools.product(mixes, rates)
         ]
         return problems[0] if all(problems) else []
+
+    def bytes_per_second(self) -> float:
+        """At most, of songs at 48 kHz in stereo where the widgets leave that open."""
+        samples = (self.sample_rate or parameters.SAMPLE_RATE) * (self.channels or 2)
+        if get(self.format).bitrates is None:
+            return samples * self.bit_depth / 8
+        return (self.bitrate_kbps or parameters.get("bitrate").maximum or 0) * 1000 / 8
 
     def encode(self, waveform: Tensor, sample_rate: int, tags: Mapping[str, str]) -> EncodedAudio:
         """Encode one song `[c n]`."""
@@ -97,11 +108,32 @@ def problem(
     ]
     if problems:
         return "; ".join(problems)
-    if format is None or bit_depth is None:
+    encoding = _encoding(format, bit_depth, bitrate, sample_rate, channels)
+    if encoding is None:
         return True
-    auto = parameters.AUTO
-    encoding = Encoding.of(format, bit_depth, bitrate or 0, sample_rate or auto, channels or auto)
-    return "; ".join([*encoding.problems(), *_missing_encoder(format)]) or True
+    return "; ".join([*encoding.problems(), *_missing_encoder(encoding.format)]) or True
+
+
+def saving_problem(
+    prefix: str | None,
+    format: str | None,
+    bit_depth: str | None,
+    bitrate: int | None,
+    sample_rate: str | None,
+    channels: str | None,
+) -> bool | str:
+    """What VALIDATE_INPUTS returns for songs in a valid encoding that are saved under a prefix."""
+    encoding = _encoding(format, bit_depth, bitrate, sample_rate, channels)
+    rate = 0.0 if encoding is None else encoding.bytes_per_second()
+    return name_problem(prefix, format or LONGEST_FORMAT, rate)
+
+
+def name_problem(prefix: str | None, extension: str, bytes_per_second: float = 0.0) -> bool | str:
+    """What VALIDATE_INPUTS returns for the prefix of files; None stands for a linked one."""
+    if prefix is None:
+        return True
+    size = max(int(_submitted_seconds() * bytes_per_second), SMALLEST_ROOM)
+    return "; ".join(name_problems(prefix, extension, size)) or True
 
 
 def songs(audio: Mapping[str, Any], encoding: Encoding, origin: Origin) -> Iterator[EncodedAudio]:
@@ -112,26 +144,28 @@ def songs(audio: Mapping[str, Any], encoding: Encoding, origin: Origin) -> Itera
         yield encoding.encode(waveform, audio["sample_rate"], origin.tags(index, len(waveforms)))
 
 
-def save(song: EncodedAudio, prefix: str, index: int, sidecar: bool) -> dict[str, str]:
-    """Write one song under the next free name and return ComfyUI's reference to it."""
-    path = numbered_path(current_host().output_directory(), _expand_variables(prefix, index), song.format)
-    write_bytes(path, song.data)
-    if sidecar:
-        text = json.dumps(sidecar_of(song, path), indent=2, ensure_ascii=False)
-        write_bytes(path.with_suffix(".json"), text.encode("utf-8"))
-    return output_reference(path)
+def save(
+    songs: Iterable[EncodedAudio], prefix: str, sidecar: bool, submission: Submission | None
+) -> list[dict[str, str]]:
+    """Write songs under the next free names and return ComfyUI's references to them, with their seeds.
+
+    See `save_files` and `metadata.song_seed`.
+    """
+    seeds: list[dict[str, str]] = []
+
+    def files() -> Iterator[OutputFile]:
+        for song in songs:
+            seeds.append(metadata.song_seed(song.metadata))
+            yield OutputFile(song.data, song.format, partial(_sidecar_text, song) if sidecar else None)
+
+    saved = save_files(files(), prefix, submission)
+    return [reference | seed for reference, seed in zip(saved, seeds, strict=True)]
 
 
-def output_reference(path: Path) -> dict[str, str]:
-    """ComfyUI's reference to a file in the output folder, for its "ui" results."""
-    subfolder = path.relative_to(current_host().output_directory()).parent
-    return {"filename": path.name, "subfolder": "" if subfolder == Path() else subfolder.as_posix(), "type": "output"}
-
-
-def sidecar_of(song: EncodedAudio, path: Path) -> dict[str, Any]:
-    """The content of a song's sidecar."""
+def sidecar_of(song: EncodedAudio, name: str) -> dict[str, Any]:
+    """The content of the sidecar of a song whose file has that name."""
     return {
-        "file": path.name,
+        "file": name,
         "media_type": song.media_type,
         "sample_rate": song.sample_rate,
         "channels": song.channels,
@@ -140,6 +174,28 @@ def sidecar_of(song: EncodedAudio, path: Path) -> dict[str, Any]:
         "bitrate_kbps": song.bitrate_kbps,
         **metadata.read(song.metadata),
     }
+
+
+def _encoding(
+    format: str | None, bit_depth: str | None, bitrate: int | None, sample_rate: str | None, channels: str | None
+) -> Encoding | None:
+    """The encoding of valid widgets; None while a link hides the format."""
+    if format is None or bit_depth is None:
+        return None
+    auto = parameters.AUTO
+    return Encoding.of(format, bit_depth, bitrate or 0, sample_rate or auto, channels or auto)
+
+
+def _submitted_seconds() -> float:
+    """The length of all songs of the longest batch in the graph being checked, as far as it tells; else 0."""
+    submission = current_submission()
+    nodes = () if submission is None else submission.prompt.values()
+    batches = [node["inputs"] for node in nodes if node.get("class_type") == ids.EMPTY_LATENT]
+    numbers = [[batch.get(name) for name in ("seconds", "batch_size")] for batch in batches]
+    return max(
+        (pair[0] * pair[1] for pair in numbers if all(isinstance(number, (int, float)) for number in pair)),
+        default=0.0,
+    )
 
 
 def _missing_encoder(format: str) -> list[str]:
@@ -152,18 +208,7 @@ def _missing_encoder(format: str) -> list[str]:
     return []
 
 
-def _expand_variables(prefix: str, index: int) -> str:
-    """Replace ComfyUI's own variables in a file name prefix."""
-    now = time.localtime()
-    values = {
-        "%batch_num%": str(index),
-        "%year%": str(now.tm_year),
-        "%month%": f"{now.tm_mon:02}",
-        "%day%": f"{now.tm_mday:02}",
-        "%hour%": f"{now.tm_hour:02}",
-        "%minute%": f"{now.tm_min:02}",
-        "%second%": f"{now.tm_sec:02}",
-    }
-    for name, value in values.items():
-        prefix = prefix.replace(name, value)
-    return prefix
+def _sidecar_text(song: EncodedAudio, name: str) -> bytes:
+    # Half a surrogate pair, which a workflow's notes may hold, has no form in UTF-8; JSON has an escape for it.
+    text = json.dumps(sidecar_of(song, name), indent=2, ensure_ascii=False)
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text).encode("utf-8")

@@ -16,11 +16,16 @@ class Link:
 
 @dataclass
 class NodeCall:
-    """One node of a graph. pack: whose class it is, as the editor saves it."""
+    """One node of a graph.
+
+    search_name: the "Node name for S&R" of the editor's properties, if it is one of its own. pack: whose class it is,
+    as the editor saves it.
+    """
 
     class_type: str
     inputs: dict[str, Any]
     title: str
+    search_name: str = ""
     pack: str = ""
 
 

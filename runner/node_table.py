@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..host.protocol import Host
+
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 SEED_NAMES = ("seed", "noise_seed")
 ANY = "*"
@@ -68,11 +70,15 @@ class NodeSpec:
 
 @dataclass
 class NodeTable:
-    """The node classes that a graph may use, their display names, and what forecasts their memory, if anything."""
+    """The node classes that a graph may use, their display names, and what forecasts their memory, if anything.
+
+    host: where graphs of these nodes are checked; None for the current one.
+    """
 
     classes: Mapping[str, type]
     display_names: Mapping[str, str] = field(default_factory=dict)
     memory_planner: Any = None
+    host: Host | None = None
     _specs: dict[str, NodeSpec] = field(default_factory=dict, repr=False)
 
     @staticmethod

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from ..host import use
@@ -39,7 +38,7 @@ def plan(arguments: argparse.Namespace, table: NodeTable | None) -> int:
     """
     _check_ranges(arguments)
     source = read_input(arguments)
-    host = create_host(arguments, Path())
+    host = create_host(arguments, None)
     with use(host):
         table = table or NodeTable.shipped()
         graph = prepare(source, table).graph

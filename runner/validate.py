@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from ..host import current_host, use
+from ..host.submission import Submission, check
 from .graph import Graph, Link, NodeCall, Problem
 from .node_table import BROWSER_INPUTS, WIDGET_TYPES, InputSpec, NodeSpec, NodeTable, types_match
 from .order import execution_order
 from .values import check_range, convert, suggest
+from .workflow.api_format import to_api
 from .workflow.foreign_classes import explanation
 
 # The parameters of a node's VALIDATE_INPUTS, by name.
@@ -27,6 +30,11 @@ def validate(graph: Graph, table: NodeTable) -> list[Problem]:
     As in ComfyUI, nodes that no output needs are ignored, unless something else is wrong: a broken link may be what
     detaches them, so their problems are listed too.
     """
+    with use(table.host or current_host()), check(Submission.of(to_api(graph), None)):
+        return _find_problems(graph, table)
+
+
+def _find_problems(graph: Graph, table: NodeTable) -> list[Problem]:
     outputs = output_nodes(graph, table)
     order = execution_order(graph, outputs)
     problems = _unknown_classes(graph, table)
@@ -42,14 +50,17 @@ def validate(graph: Graph, table: NodeTable) -> list[Problem]:
 
 
 def _unknown_classes(graph: Graph, table: NodeTable) -> list[Problem]:
-    known = sorted(table.classes)
-    return [
-        _problem(
-            explanation(call) or f"unknown node class {call.class_type!r}; {suggest(call.class_type, known)}", n, call
-        )
-        for n, call in graph.items()
-        if table.spec(call.class_type) is None
-    ]
+    """One problem for each class, with the ids of its nodes."""
+    nodes: dict[str, list[str]] = {}
+    for node_id, call in graph.items():
+        if table.spec(call.class_type) is None:
+            nodes.setdefault(call.class_type, []).append(node_id)
+    problems = []
+    for kind, node_ids in nodes.items():
+        call = graph[node_ids[0]]
+        message = explanation(call) or f"unknown node class {kind!r}; {suggest(kind, sorted(table.classes))}"
+        problems.append(_problem(message, ", ".join(node_ids), call))
+    return problems
 
 
 def _problem(message: str, node_id: str, call: NodeCall, name: str | None = None) -> Problem:

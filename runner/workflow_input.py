@@ -65,14 +65,17 @@ def read_input(arguments: argparse.Namespace) -> WorkflowInput:
 
 
 def create_host(
-    arguments: argparse.Namespace, output: Path, progress: Callable[[int], Progress] | None = None
+    arguments: argparse.Namespace, output: Path | None, progress: Callable[[int], Progress] | None = None
 ) -> HeadlessHost:
-    """The host on the chosen device. Imports torch. Raises UsageError for a device that this machine lacks."""
+    """The host on the chosen device. Imports torch.
+
+    Raises UsageError for a device that this machine lacks, and for a damaged extra_model_paths.yaml.
+    """
     try:
         pick_device(arguments.device)
+        return HeadlessHost(search_roots(arguments.models), output, progress, arguments.device)
     except ValueError as error:
         raise UsageError([str(error)]) from error
-    return HeadlessHost(search_roots(arguments.models), output, progress, arguments.device)
 
 
 def prepare(source: WorkflowInput, table: NodeTable, edit: Edit | None = None) -> Workflow:
@@ -95,7 +98,8 @@ def prepare(source: WorkflowInput, table: NodeTable, edit: Edit | None = None) -
     problems += unresolved + apply_settings(graph, settings, table)
     if edit is not None:
         problems += edit(graph)
-    problems += validate(graph, table)
+    if graph or not problems:  # a damaged file says nothing about its nodes
+        problems += validate(graph, table)
     if problems:
         messages = [str(problem) for problem in problems]
         note = MISSING_FILE_NOTE if any(".safetensors" in message for message in messages) else ""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from ... import parameters
 from ...audio.encoding import EncodedAudio
 from ...pipeline import output
+from ...pipeline.input_checks import join_answers, text_problem
 
 WIDGETS = ("bit_depth", "bitrate", "sample_rate", "channels", "title")
 
@@ -41,8 +42,10 @@ class EncodeAudio:
         bitrate: int | None,
         sample_rate: str | None,
         channels: str | None,
+        title: str | None = None,
     ) -> bool | str:
-        return output.problem(format, bit_depth, bitrate, sample_rate, channels)
+        encoding = output.problem(format, bit_depth, bitrate, sample_rate, channels)
+        return join_answers(encoding, text_problem({"title": title}))
 
     def encode(
         self,

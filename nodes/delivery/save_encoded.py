@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ... import parameters
 from ...audio.encoding import EncodedAudio
+from ...host.submission import Submission
 from ...pipeline import output
 
 
@@ -27,9 +28,21 @@ class SaveEncoded:
                 "encoded": (output.ENCODED_AUDIO, {"tooltip": "From Encode Audio."}),
                 "filename_prefix": parameters.widget("filename_prefix"),
                 "sidecar": parameters.widget("sidecar"),
-            }
+            },
+            "hidden": {name: output.HIDDEN[name] for name in ("prompt", "extra_pnginfo")},
         }
 
-    def save(self, encoded: Sequence[EncodedAudio], filename_prefix: str, sidecar: bool) -> dict[str, Any]:
-        saved = [output.save(song, filename_prefix, index, sidecar) for index, song in enumerate(encoded)]
-        return {"ui": {"audio": saved}}
+    @classmethod
+    def VALIDATE_INPUTS(cls, filename_prefix: str | None) -> bool | str:
+        return output.name_problem(filename_prefix, output.LONGEST_FORMAT)
+
+    def save(
+        self,
+        encoded: Sequence[EncodedAudio],
+        filename_prefix: str,
+        sidecar: bool,
+        prompt: dict[str, Any] | None = None,
+        extra_pnginfo: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        submission = Submission.of(prompt, extra_pnginfo)
+        return {"ui": {"audio": output.save(encoded, filename_prefix, sidecar, submission)}}

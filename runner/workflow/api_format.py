@@ -7,6 +7,8 @@ from typing import Any
 from ..graph import Graph, Link, NodeCall, Problem
 from ..node_table import NodeTable
 
+SEARCH_NAME = "Node name for S&R"  # by which tokens in file names may call a node
+
 
 def read_api(data: dict[str, Any], table: NodeTable) -> tuple[Graph, list[Problem]]:
     """The graph of an API export, and everything wrong with it."""
@@ -23,7 +25,7 @@ def to_api(graph: Graph) -> dict[str, Any]:
         node_id: {
             "inputs": {name: _api_value(value) for name, value in call.inputs.items()},
             "class_type": call.class_type,
-            "_meta": {"title": call.title},
+            "_meta": {"title": call.title} | ({SEARCH_NAME: call.search_name} if call.search_name else {}),
         }
         for node_id, call in graph.items()
     }
@@ -34,8 +36,9 @@ def _read_node(node_id: str, node: Any, table: NodeTable, graph: Graph, problems
         problems.append(Problem("has no class_type; the file is damaged", node_id))
         return
     meta, inputs = node.get("_meta"), node.get("inputs", {})
-    title = meta.get("title") if isinstance(meta, dict) else None
-    call = NodeCall(node["class_type"], {}, str(title or table.title(node["class_type"])))
+    meta = meta if isinstance(meta, dict) else {}
+    title = str(meta.get("title") or table.title(node["class_type"]))
+    call = NodeCall(node["class_type"], {}, title, str(meta.get(SEARCH_NAME) or ""))
     graph[node_id] = call
     if not isinstance(inputs, dict):
         problems.append(Problem(f"inputs must be an object, not {inputs!r}", node_id, call.title))

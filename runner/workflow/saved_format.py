@@ -6,6 +6,7 @@ from typing import Any
 
 from ..graph import Graph, NodeCall, Problem
 from ..node_table import NodeTable
+from .api_format import SEARCH_NAME
 from .saved_links import LinkError, Literal, Muted, Scope
 from .saved_widgets import surplus_problem, widget_values
 
@@ -28,12 +29,19 @@ def read_saved(data: dict[str, Any], table: NodeTable) -> tuple[Graph, list[Prob
     except RecursionError:
         return {}, [Problem("the file is damaged: its subgraphs are nested too deeply")]
     for node_id, scope, node in nodes:
-        call = NodeCall(node["type"], {}, str(node.get("title") or table.title(node["type"])), pack=_pack(node))
+        title = str(node.get("title") or table.title(node["type"]))
+        call = NodeCall(node["type"], {}, title, _search_name(node), _pack(node))
         graph[node_id] = call
         call.inputs |= widget_values(node, table)
         messages = [surplus_problem(node, table), *_read_links(scope, node, call)]
         problems += [Problem(message, node_id, call.title) for message in messages if message]
     return graph, problems
+
+
+def _search_name(node: dict[str, Any]) -> str:
+    properties = node.get("properties")
+    name = properties.get(SEARCH_NAME) if isinstance(properties, dict) else None
+    return name if isinstance(name, str) and name != node["type"] else ""
 
 
 def _pack(node: dict[str, Any]) -> str:

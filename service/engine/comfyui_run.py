@@ -15,11 +15,10 @@ import aiohttp
 from ...runner.graph import Graph
 from ...runner.workflow.api_format import to_api
 from .progress import RunProgress
-from .protocol import DiskFull, OnProgress, RunError, ShouldStop, Stopped
+from .protocol import NO_SPACE, DiskFull, OnProgress, RunError, ShouldStop, Stopped
 
 POLL_SECONDS = 1.0  # between two checks of whether to stop
 START_SECONDS = 120.0  # ComfyUI may still be starting when the first job is claimed
-NO_SPACE = "No space left on device"
 FINAL_EVENTS = ("execution_success", "execution_error", "execution_interrupted")
 
 
@@ -70,6 +69,8 @@ class ComfyRun:
         body = {"prompt": to_api(self._graph), "prompt_id": self._prompt, "client_id": self._client}
         async with self._session.post("prompt", json=body) as response:
             answer = await response.json()
+        if NO_SPACE in json.dumps(answer):
+            raise DiskFull("no room for the result in ComfyUI's output folder")
         if response.status != 200:
             raise RunError("", "ValueError", f"ComfyUI refused the workflow: {json.dumps(answer)[:2000]}")
 

@@ -19,6 +19,7 @@ from ...runner.validate import validate
 from ...runner.workflow.read import load_json, read_workflow
 from ..schema.encoding_rules import LOSSLESS
 from ..schema.task import Task
+from .protocol import NO_SPACE, DiskFull
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 ENCODING = {"bitrate": "bitrate", "sample_rate": "sampleRate", "channels": "channels"}
@@ -54,7 +55,7 @@ def build_graph(
     """The graph of one result, already validated.
 
     seed: of this result. prefix: of its file's name. source: its name in the engine. model: replaces
-    the workflow's checkpoint. demo: use the demo network. Raises GraphError.
+    the workflow's checkpoint. demo: use the demo network. Raises GraphError and DiskFull.
     """
     workflow = read_workflow(load_json(WORKFLOWS / f"{workflow_name(task)}.json"), table)
     graph = workflow.graph
@@ -72,6 +73,8 @@ def build_graph(
     if recipe is not None:
         _add_recipe(graph, recipe if isinstance(recipe, str) else json.dumps(recipe), seed)
     problems += validate(graph, table)
+    if any(NO_SPACE in problem.message for problem in problems):
+        raise DiskFull("no room for the result")
     if problems:
         raise GraphError([str(problem) for problem in problems])
     return graph
@@ -85,6 +88,8 @@ def installation_problems(table: NodeTable, model: str = "", demo: bool = False)
         build_graph(simplest, seed=0, prefix="simplest", table=table, model=model, demo=demo)
     except GraphError as error:
         return list(error.problems)
+    except DiskFull:
+        return []  # finished results can be fetched all the same
     return []
 
 

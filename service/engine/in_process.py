@@ -99,6 +99,14 @@ class _Host(HeadlessHost):
     def input_directory(self) -> Path:
         return self._input
 
+    def output_problem(self, subfolder: str, file_name: str, size: int) -> str | None:
+        """None: the service checks its folder when it starts, and waits for room on a full disk."""
+        return None
+
+    def rescue_folders(self) -> list[Path]:
+        """None: a result that cannot be saved is made again."""
+        return []
+
     def check_interrupted(self) -> None:
         if self._should_stop():
             self.interrupt()

@@ -13,6 +13,8 @@ from ...runner.node_table import NodeTable
 
 # The kinds of RunError that mean that memory ran out: the classes of this pack, torch and Python.
 OUT_OF_MEMORY = ("OutOfMemory", "OutOfMemoryError", "MemoryError")
+NO_SPACE = "No space left on device"  # in what the system, the nodes and ComfyUI say of a full disk
+
 OnProgress = Callable[[float], None]
 ShouldStop = Callable[[], bool]
 
@@ -65,6 +67,7 @@ class DiskFull(RuntimeError):  # noqa: N818
 def node_table(host: Host) -> NodeTable:
     """The pack's nodes, with the files of this host as their choices."""
     table = NodeTable.shipped()
+    table.host = host
     with use(host):
         for name in table.classes:
             table.spec(name)

@@ -25,12 +25,14 @@ PREFIX = "/acestep-xl"
 
 @cache
 def register() -> None:
-    """Add the routes to the ComfyUI that is loading the pack; the queue is opened with the first task.
+    """Connect to the server of the ComfyUI that is loading the pack: its prompts are watched, so that whole graphs can
+    be checked, and the routes are added; the queue is opened with the first task.
 
-    Where other machines can reach ComfyUI, this needs an API key in the environment.
+    Where other machines can reach ComfyUI, the routes need an API key in the environment.
     """
     from ...host import comfy_server
 
+    comfy_server.watch_prompts()
     keys = split_keys(os.environ.get(KEY_VARIABLE, ""))
     if not keys and not all(is_loopback(format_host(address)) for address in comfy_server.listen_addresses()):
         _logger.info("the task API at %s is off: other machines can reach this ComfyUI; set %s", PREFIX, KEY_VARIABLE)

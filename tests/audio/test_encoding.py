@@ -181,5 +181,5 @@ def test_mp3_keeps_the_length_and_the_sound(tmp_path, rate, channels):
 def test_the_input_is_not_modified(tmp_path):
     samples = torch.full((2, 100), 1.7, requires_grad=True)
     for format in formats.FORMATS:
-        write(tmp_path / "song", samples, 48000, format=format, bit_depth=16)
+        write(tmp_path / f"song.{format}", samples, 48000, format=format, bit_depth=16)
     assert torch.equal(samples.detach(), torch.full((2, 100), 1.7))

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from acestep_xl.audio.encoding import encode
-from acestep_xl.audio.files import write_bytes
+from acestep_xl.audio.files import write_new
 
 
 def write(path: str | Path, waveform: Tensor, sample_rate: int, **options: Any) -> Path:
-    """Encode a waveform `[c n]` to a file; the options are those of `encode`."""
-    return write_bytes(path, encode(waveform, sample_rate, **options).data)
+    """Encode a waveform `[c n]` to a new file; the options are those of `encode`."""
+    return write_new(path, encode(waveform, sample_rate, **options).data)
 
 
 def noise(channels: int, samples: int, seed: int = 0) -> np.ndarray:
