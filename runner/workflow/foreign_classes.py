@@ -5,29 +5,31 @@ Sources: ComfyUI 0.20.1, ComfyUI-AceStep_SFT, ComfyUI-kaola-ace-step, ComfyUI_Ry
 
 from __future__ import annotations
 
+from collections import Counter
+
 from ...parameters import ids
 from ..graph import Graph, NodeCall
 from ..node_table import NodeTable
 
-CORE = "ComfyUI"
+CORE = "ComfyUI's own nodes"
 OWN = "acestep-xl"  # a class of it that is unknown here is misspelt or of another version
-MAX_LISTED = 6  # classes named in the leading sentence
+MAX_LISTED = 6  # classes or packs named in the leading sentence
 
 
 def headline(graph: Graph, table: NodeTable) -> str:
     """What kind of workflow this is, if nodes of others are in it; else "". The leading sentence of an error."""
     foreign = {call.class_type: pack_of(call) for call in graph.values() if call.class_type not in table.classes}
-    packs = list(dict.fromkeys(pack for pack in foreign.values() if pack))
+    packs = Counter(pack for pack in foreign.values() if pack)
     if not packs:
         return ""
-    packs.sort(key=lambda pack: pack == CORE)  # others say more about a workflow than ComfyUI's own nodes
-    owners = " and ".join("ComfyUI's own nodes" if pack == CORE else pack for pack in packs)
+    # Other packs say more about a workflow than ComfyUI's own nodes.
+    *others, last = sorted(packs, key=lambda pack: (pack == CORE, -packs[pack]))
+    owners = f"{', '.join(_shorten(others))} and {last}" if others else last
     if any(call.class_type in table.classes for call in graph.values()):
         names = [kind for kind, pack in foreign.items() if pack]
-        more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
         return (
-            f"this workflow also uses {owners}, which only ComfyUI runs: {', '.join(names[:MAX_LISTED])}{more}; run it "
-            "in ComfyUI, or replace them as below"
+            f"this workflow also uses {owners}, which only ComfyUI runs: {', '.join(_shorten(names))}; run it in "
+            "ComfyUI, or replace them as below"
         )
     return (
         f"this is a workflow for {owners}; this command runs the nodes of this pack only: run it in ComfyUI, or start "
@@ -37,10 +39,12 @@ def headline(graph: Graph, table: NodeTable) -> str:
 
 def explanation(call: NodeCall) -> str:
     """Whose an unknown class is and what does its work here; "" for a class of nobody known."""
+    if call.class_type.startswith(GROUP_NODES):
+        return f"{call.class_type} is a group node; ungroup it in ComfyUI or make it a subgraph, and save it again"
     pack = pack_of(call)
     if not pack:
         return ""
-    owner = "one of ComfyUI's own nodes" if pack == CORE else f"a node of {pack}"
+    owner = f"one of {CORE}" if pack == CORE else f"a node of {pack}"
     replacement = REPLACEMENTS.get(pack, {}).get(call.class_type, "")
     return f"{call.class_type} is {owner}; {f'use {replacement}' if replacement else 'nothing here replaces it'}"
 
@@ -53,9 +57,23 @@ def pack_of(call: NodeCall) -> str:
     for mark, pack in NAME_MARKS.items():
         if call.class_type.startswith(mark) or call.class_type.endswith(mark):
             return pack
-    return {"comfy-core": CORE, OWN: ""}.get(call.pack, call.pack)
+    if call.class_type in OTHER_CORE_CLASSES:
+        return CORE
+    # The registry's id, or owner/repository.
+    recorded = call.pack.rpartition("/")[2]
+    known = {_fold(pack): pack for pack in (*REPLACEMENTS, *NAME_MARKS.values())} | {"comfycore": CORE, _fold(OWN): ""}
+    return known.get(_fold(recorded), recorded)
 
 
+def _shorten(names: list[str]) -> list[str]:
+    return names if len(names) <= MAX_LISTED else [*names[:MAX_LISTED], f"{len(names) - MAX_LISTED} more"]
+
+
+def _fold(pack: str) -> str:
+    return pack.lower().replace("-", "").replace("_", "")
+
+
+GROUP_NODES = ("workflow>", "workflow/")  # of older editors
 # Parts at the start or end of class names.
 NAME_MARKS = {
     " (rgthree)": "rgthree-comfy",
@@ -69,6 +87,24 @@ NAME_MARKS = {
 }
 _TEXT_TO_MUSIC = f"{ids.ENCODE}, {ids.GUIDER}, {ids.SAMPLER} and {ids.DECODE}, as in the workflow text_to_music"
 _REAL_LINKS = "its menu entry that converts its links to real ones, and save the workflow again"
+# What ComfyUI itself offers besides those below; nothing here does their work.
+OTHER_CORE_CLASSES = frozenset(
+    "CLIPSetLastLayer CLIPTextEncodeFlux CLIPVisionEncode CLIPVisionLoader CheckpointLoader ConditioningAverage "
+    "ConditioningCombine ConditioningConcat ConditioningSetArea ConditioningSetAreaPercentage ConditioningSetMask "
+    "ConditioningSetTimestepRange ControlNetApply ControlNetApplyAdvanced ControlNetLoader DifferentialDiffusion "
+    "DiffControlNetLoader EmptyImage FluxGuidance GLIGENLoader GLIGENTextBoxApply ImageBatch ImageInvert "
+    "ImagePadForOutpaint ImageScale ImageScaleBy InpaintModelConditioning InvertMask LatentBlend LatentComposite "
+    "LatentCrop LatentFlip LatentFromBatch LatentRotate LatentUpscale LatentUpscaleBy LoadImage LoadImageMask "
+    "LoadLatent MaskToImage ImageToMask ModelMergeSimple ModelSamplingFlux PairConditioningSetProperties "
+    "PairConditioningSetPropertiesAndCombine RepeatLatentBatch RescaleCFG SaveLatent SetClipHooks SolidMask "
+    "StyleModelApply StyleModelLoader TorchCompileModel TripleCLIPLoader VAEDecodeTiled VAEEncode VAEEncodeForInpaint "
+    "VAEEncodeTiled unCLIPCheckpointLoader unCLIPConditioning CreateVideo SaveVideo LoadVideo SaveAnimatedWEBP "
+    "LatentApplyOperation LatentApplyOperationCFG LatentOperationTonemapReinhard SplitAudioChannels JoinAudioChannels "
+    "AudioEqualizer3Band ConditioningStableAudio SamplerEulerAncestral SamplerDPMPP_2M_SDE SamplerDPMPP_SDE "
+    "SamplerDPMPP_3M_SDE SamplerLMS SamplerSASolver SamplerER_SDE LaplaceScheduler VPScheduler SDTurboScheduler "
+    "ExtendIntermediateSigmas SetFirstSigma StringConcatenate StringReplace ComfyMathExpression ComfySwitchNode "
+    "CustomCombo".split()
+)
 # By pack and class, what does the work here; "" for nothing.
 REPLACEMENTS: dict[str, dict[str, str]] = {
     CORE: {

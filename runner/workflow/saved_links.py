@@ -70,7 +70,7 @@ class Scope:
         if self.prefix.count(":") > len(definitions):
             raise LinkError("a subgraph contains itself")
         self.nodes = {str(node["id"]): node for node in content["nodes"]}
-        self.links = {link.id: link for link in map(_read_link, content.get("links") or [])}
+        self.links = {link.id: link for link in map(_read_link, _present(content.get("links") or []))}
         self.subgraphs = {
             node_id: Scope(definitions[node["type"]], definitions, table, self, node)
             for node_id, node in self.nodes.items()
@@ -208,6 +208,11 @@ def _bypass_index(node: Node, slot: int, target_type: str) -> int | None:
         return slot
     exact = [index for index, entry in enumerate(inputs) if entry["type"] == target_type]
     return (exact + [index for index, match in enumerate(matches) if match] + [None])[0]
+
+
+def _present(links: list[Any]) -> list[Any]:
+    """Without the empty entries that older editors left behind."""
+    return [link for link in links if link is not None and not (isinstance(link, list) and link[0] is None)]
 
 
 def _read_link(link: Any) -> _SavedLink:

@@ -83,8 +83,42 @@ def test_the_pack_is_named_as_the_editor_saved_it(tmp_path: Path, capsys: pytest
         node(3, "AnyCoreNode", [slot("audio", "AUDIO", 5)], [], [], properties={"cnr_id": "comfy-core"}),
     ]
     lead, *problems = refused(saved_file(nodes, [[5, 1, 0, 2, 0, "AUDIO"]]), tmp_path, capsys)
-    assert "some-pack and who/their-pack and ComfyUI's own nodes" in lead
+    assert "for some-pack, their-pack and ComfyUI's own nodes;" in lead
     assert "a node of some-pack" in problems[0] and "one of ComfyUI's own nodes" in " ".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("saved", "pack"),
+    [
+        ("comfyui_ryanontheinside", "ComfyUI_RyanOnTheInside"),
+        ("jeankassio/ComfyUI-AceStep_SFT", "ComfyUI-AceStep_SFT"),
+        ("comfyui-videohelpersuite", "ComfyUI-VideoHelperSuite"),
+        ("someone/their-pack", "their-pack"),
+        ("comfy-core", foreign_classes.CORE),
+        ("acestep-xl", ""),
+    ],
+)
+def test_a_pack_has_one_name(saved: str, pack: str) -> None:
+    assert foreign_classes.pack_of(NodeCall("Thing", {}, "Thing", pack=saved)) == pack
+
+
+def test_nodes_of_one_class_are_one_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = CORE_GRAPH | {"9": {"class_type": "SaveAudioMP3", "inputs": {"audio": ["7", 0], "filename_prefix": "y"}}}
+    problems = refused(data, tmp_path, capsys)
+    assert len(problems) == len(CORE_GRAPH) + 1 and problems[-1].startswith("node 8, 9 (")
+
+
+def test_a_group_node_is_told_what_to_do_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = [node(1, "workflow>My group", [slot("x", "*", 5)], [("AUDIO", [5])], [])]
+    problems = refused(saved_file(nodes, [[5, 1, 0, 1, 0, "*"]]), tmp_path, capsys)
+    assert "group node; ungroup it" in " ".join(problems)
+
+
+def test_a_damaged_file_claims_nothing_about_its_nodes(
+    simple: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (problem,) = refused(simple | {"links": [[1, 2]]}, tmp_path, capsys)
+    assert "damaged" in problem
 
 
 def test_a_misspelt_class_is_no_foreign_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

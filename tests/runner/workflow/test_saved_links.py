@@ -88,3 +88,8 @@ def test_a_cycle_of_reroutes_is_refused(simple: dict[str, Any], table: NodeTable
             node(52, "Reroute", [{"name": "", "type": "*", "link": 42}], [("*", [41])], [])]  # fmt: skip
     data = linked_steps(simple, 51, reroutes, [[41, 52, 0, 51, 0, "*"], [42, 51, 0, 52, 0, "*"]])
     assert "back to itself" in str(read_workflow(data, table).problems[0])
+
+
+def test_empty_links_of_older_editors_are_ignored(simple: dict[str, Any], table: NodeTable) -> None:
+    simple["links"] = [None, [None] * 6, *simple["links"]]
+    assert api_of(simple, table) == SIMPLE_API
