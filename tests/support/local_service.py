@@ -60,10 +60,11 @@ class Local:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, engine: Engine | None = None, logger: logging.Logger | None = None, **settings: Any
+    folder: Path, engine: Engine | None = None, logger: logging.Logger | None = None, port: int = 0, **settings: Any
 ) -> AsyncIterator[Local]:
-    """The service on a folder. engine: default TinyEngine. logger: of the HTTP server. settings: of ServiceSettings."""
-    listening = bind("127.0.0.1", 0)
+    """The service on a folder. engine: default TinyEngine. logger: of the HTTP server. port: 0 for a free one.
+    settings: of ServiceSettings."""
+    listening = bind("127.0.0.1", port)
     chosen = ServiceSettings(port=listening.getsockname()[1], demo=True, **settings)
     engine = engine or TinyEngine(folder / "work")
     runner = web.AppRunner(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import WSMsgType
-from local_service import Gate, Local, new_uuid, serving
+from local_service import Gate, new_uuid, serving
+from service_socket import KEY, Socket, poll, socket
 from service_tools import TinyEngine, body, in_loop, until
 
 from acestep_xl.runner.graph import Graph
@@ -21,51 +20,8 @@ from acestep_xl.service.http import sessions as session_module
 from acestep_xl.service.http.context import CONTEXT
 from acestep_xl.service.http.sessions import SESSIONS
 
-KEY = "a-key-of-some-length"
 PING = {"taskType": "ping", "ping": True}
 PONG = {"data": [{"taskType": "ping", "pong": True}]}
-
-
-class Socket:
-    """A client of the server."""
-
-    def __init__(self, raw: aiohttp.ClientWebSocketResponse[bool]) -> None:
-        self.raw = raw
-
-    async def send(self, *tasks: Any) -> None:
-        await self.raw.send_str(json.dumps(list(tasks)))
-
-    async def receive(self, seconds: float = 10) -> dict[str, Any]:
-        message = await self.raw.receive(seconds)
-        assert message.type == WSMsgType.TEXT, message
-        return json.loads(message.data)
-
-    async def ask(self, *tasks: Any) -> dict[str, Any]:
-        await self.send(*tasks)
-        return await self.receive()
-
-    async def is_silent(self, seconds: float = 0.2) -> bool:
-        try:
-            await self.raw.receive(seconds)
-        except asyncio.TimeoutError:
-            return True
-        return False
-
-    async def login(self, **parameters: Any) -> str:
-        answer = await self.ask({"taskType": "authentication", "apiKey": KEY, **parameters})
-        (entry,) = answer["data"]
-        assert entry["taskType"] == "authentication"
-        return entry["connectionSessionUUID"]
-
-
-@asynccontextmanager
-async def socket(local: Local) -> AsyncIterator[Socket]:
-    async with local.client.ws_connect(local.socket_url) as raw:
-        yield Socket(raw)
-
-
-def poll(task: dict[str, Any]) -> dict[str, Any]:
-    return {"taskType": "getResponse", "taskUUID": task["taskUUID"]}
 
 
 @in_loop
