@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import groupby
 from pathlib import Path
 
 from .tensors import CheckpointError, Entry, Tensors
@@ -19,9 +20,10 @@ QUANTISED = {
     ),
     "convert_to_quant or SVDQuant": r"\.(weight_s_rel|weight_s_channel|weight_zeros|weight_codebook|smooth_factor)$",
 }
-# Trained matrices are never zero throughout. Tables and biases may be.
+# Trained matrices are rarely zero throughout. Tables and biases may be.
 _MATRIX = re.compile(r"(weight|weight_v|original1)$")
-WINDOW = 65536  # bytes read of each matrix
+WINDOW = 65536  # bytes read of each tensor
+PART = 2**22  # bytes; downloaders fill a file in parts of this size and more
 SHOWN = 3
 
 
@@ -56,23 +58,44 @@ def _integers(tensors: Tensors) -> str:
 
 
 def _unfilled(tensors: Tensors) -> str:
-    """What to say about a file whose space was reserved and not filled, as by a downloader that stopped."""
-    zero = [entry for entry in _matrices(tensors) if _is_zero(entry)]
-    if len(zero) < 2:  # one layer may have been switched off on purpose
+    """What to say about a file whose space was reserved and not filled, as by a downloader that stopped.
+
+    Layers may have been switched off on purpose. So zeros are a sign only if they reach the end of a file, are as long
+    as the parts in which downloaders fill one, or cover a norm, which would switch off everything.
+    """
+    entries = [entry for gap in _zero_gaps(tensors) for entry in gap]
+    if not entries:
         return ""
-    size = sum(entry.span[1] - entry.span[0] for entry in zero)
+    size = sum(entry.span[1] - entry.span[0] for entry in entries)
     total = sum(entry.span[1] - entry.span[0] for entry in tensors.entries().values())
     return (
-        f"is only partly there: {len(zero)} weights ({size:,} of {total:,} bytes) hold nothing but zeros, the first "
-        f"{zero[0].key}. A downloader that reserves the space first leaves such a file; fetch it again"
+        f"is only partly there: {len(entries)} weights ({size:,} of {total:,} bytes) hold nothing but zeros, the first "
+        f"{entries[0].key}. A downloader that reserves the space first leaves such a file; fetch it again"
     )
 
 
-def _matrices(tensors: Tensors) -> list[Entry]:
-    """Matrices whose place in a file is known, in the order in which a disk reads them."""
-    entries = [entry for name, entry in tensors.entries().items() if _MATRIX.search(name)]
-    entries = [entry for entry in entries if len(entry.shape) > 1 and entry.span[1] > entry.span[0]]
-    return sorted(entries, key=lambda entry: (entry.path, entry.span))
+def _zero_gaps(tensors: Tensors) -> list[list[Entry]]:
+    """Neighbouring tensors of zeros that are a sign, by file and in the file's order."""
+    entries = [entry for entry in tensors.entries().values() if entry.span[1] > entry.span[0]]
+    entries.sort(key=lambda entry: (entry.path, entry.span))
+    ends = {entry.path: entry.span[1] for entry in entries}
+    groups = groupby(entries, key=lambda entry: (entry.path, _is_zero(entry)))
+    runs = [list(run) for (_, is_zero), run in groups if is_zero]
+    return [run for run in runs if _is_gap(run, ends[run[0].path])]
+
+
+def _is_gap(run: list[Entry], file_end: int) -> bool:
+    first, end = run[0].span[0], run[-1].span[1]
+    is_telling = end - first >= PART or end == file_end or any(map(_is_norm, run))
+    return is_telling and sum(map(_is_matrix, run)) > 1
+
+
+def _is_matrix(entry: Entry) -> bool:
+    return len(entry.shape) > 1 and _MATRIX.search(entry.key) is not None
+
+
+def _is_norm(entry: Entry) -> bool:
+    return len(entry.shape) == 1 and entry.key.endswith("norm.weight")
 
 
 def _is_zero(entry: Entry) -> bool:
