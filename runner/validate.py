@@ -63,17 +63,6 @@ def _unknown_classes(graph: Graph, table: NodeTable) -> list[Problem]:
     return problems
 
 
-def _unknown_classes(graph: Graph, table: NodeTable) -> list[Problem]:
-    known = sorted(table.classes)
-    return [
-        _problem(
-            explanation(call) or f"unknown node class {call.class_type!r}; {suggest(call.class_type, known)}", n, call
-        )
-        for n, call in graph.items()
-        if table.spec(call.class_type) is None
-    ]
-
-
 def _problem(message: str, node_id: str, call: NodeCall, name: str | None = None) -> Problem:
     return Problem(message, node_id, call.title, name)
 
