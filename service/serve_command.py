@@ -68,9 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
     folder = (arguments.data or data_directory() / "service").expanduser().absolute()
     from .engine.in_process import HeadlessEngine
     from .http.server import bind, serve
+    from .queue import crash_signs, data_folder
     from .queue.database import DatabaseDamaged, FolderInUse
 
     try:
+        data_folder.prepare(folder)
+        crash_signs.record_crashes(folder)
         engine = HeadlessEngine(folder / "work", search_roots(settings.models), settings.device)
     except ValueError as error:
         raise UsageError([str(error)]) from error

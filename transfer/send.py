@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
+from typing import IO
 
 from aiohttp import ClientSession
 
@@ -19,22 +21,28 @@ async def put(url: str, data: bytes, media_type: str, policy: Policy, *, network
     Raises Refused for a URL or address that the policy forbids; Failed for a network error, a timeout, and any other
     status, which the error's `status` holds. Redirects are not followed and count as such a status.
     """
-    return await _send("PUT", url, data, media_type, policy, network)
+    return await _send("PUT", url, io.BytesIO(data), media_type, policy, network)
+
+
+async def put_file(url: str, file: Path, media_type: str, policy: Policy, *, network: Network = INTERNET) -> int:
+    """The same with a file, which is read while it is sent. Raises FileNotFoundError."""
+    with file.open("rb") as body:
+        return await _send("PUT", url, body, media_type, policy, network)
 
 
 async def post_json(url: str, body: bytes, policy: Policy, *, network: Network = INTERNET) -> int:
     """Send `body`, JSON in UTF-8, unchanged by HTTP POST, as webhooks expect; otherwise like put."""
-    return await _send("POST", url, body, "application/json", policy, network)
+    return await _send("POST", url, io.BytesIO(body), "application/json", policy, network)
 
 
-async def _send(method: str, url: str, data: bytes, media_type: str, policy: Policy, network: Network) -> int:
+async def _send(method: str, url: str, body: IO[bytes], media_type: str, policy: Policy, network: Network) -> int:
     if not re.fullmatch(r"[\x21-\x7e]+/[\x20-\x7e]+", media_type):
         raise ValueError(f"{media_type!r} is not a media type; use one like audio/mpeg")
     target = parse_url(url, policy)
 
     async def exchange(session: ClientSession) -> int:
         # The body of the response is not needed.
-        async with open_response(session, method, target, body=io.BytesIO(data), media_type=media_type) as response:
+        async with open_response(session, method, target, body=body, media_type=media_type) as response:
             if 300 <= response.status < 400:
                 reason = f"the server answered with status {response.status}, and sending does not follow redirects"
                 raise Failed(str(target), f"{reason}: give the final URL", response.status)

@@ -63,6 +63,7 @@ INDEXES = """
 CREATE INDEX by_state ON results (state, task, place);
 CREATE INDEX expiring ON results (expires) WHERE expires IS NOT NULL;
 CREATE INDEX named ON results (file) WHERE file IS NOT NULL;
+CREATE INDEX waiting ON deliveries (due) WHERE state = 'waiting';
 CREATE INDEX given_up ON deliveries (due) WHERE state = 'failed';
 CREATE INDEX delivered ON deliveries (task, place);
 """
@@ -76,7 +77,6 @@ FROM_VERSION_1 = """
 ALTER TABLE tasks ADD COLUMN unfinished INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE results ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deliveries ADD COLUMN host TEXT NOT NULL DEFAULT '';
-DROP INDEX waiting;
 UPDATE tasks SET unfinished =
     (SELECT COUNT(*) FROM results WHERE task = number AND state IN ('queued', 'running'));
 UPDATE deliveries SET host = host_of(url) WHERE state = 'waiting';

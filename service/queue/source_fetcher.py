@@ -12,12 +12,15 @@ from typing import Any, Protocol
 from ...transfer.errors import Failed, Refused
 from ..schema.task import Task
 from . import jobs, sources, task_errors
+from .background.lanes import Lanes
+from .background.poller import Poller
 from .database import StorageFull, TaskDatabase
-from .poller import Poller
+from .database_schema import host_of
 from .sources import PendingSource
 
 _logger = logging.getLogger("acestep_xl")
-CONCURRENCY = 4
+CONCURRENCY = 8  # each may hold a whole recording in memory
+CONSIDERED = 1000  # waiting sources from which those are picked whose hosts have room
 ATTEMPTS = 3
 RETRY_SECONDS = 1.0  # before the second attempt, then doubling
 
@@ -47,29 +50,39 @@ class SourceFetcher:
     ) -> None:
         self._database, self._recordings, self._folder = database, recordings, folder
         self._on_change = on_change
-        self._poller = Poller(CONCURRENCY)
+        self._poller, self._lanes = Poller(), Lanes(CONCURRENCY)
+        self._silent: set[int] = set()  # numbers of tasks whose source's host has not answered
         self.wake = self._poller.wake
 
     async def run(self) -> None:
         """Fetch until cancelled; the next start fetches again what was not complete."""
+        self._lanes = Lanes(CONCURRENCY)
         await self._poller.run(self._poll)
 
     async def _poll(self) -> None:
-        limit = CONCURRENCY + len(self._poller.running)
-        for source in await self._database.transact(sources.list_pending, limit):
-            if source.task_number not in self._poller.running and self._poller.free > 0:
-                self._poller.start(source.task_number, self._process(source))
+        for source in await self._database.transact(sources.list_pending, CONSIDERED):
+            if source.task_number in self._poller.running or self._lanes.room(host_of(source.url)) <= 0:
+                continue
+            self._lanes.start(source.task_number, host_of(source.url))
+            self._poller.start(source.task_number, self._process(source))
 
     async def _process(self, source: PendingSource) -> None:
-        """Fetch a source or fail its task, retrying while the disk is full."""
-        while True:
-            try:
-                await self._fetch_or_fail(source)
-                self._on_change(source.task_uuid)
-                return
-            except StorageFull as error:
-                _logger.error("cannot store a source: %s", error)
+        """Fetch a source or fail its task, retrying while the database cannot record it."""
+        self._silent.discard(source.task_number)
+        try:
+            while True:
+                try:
+                    await self._fetch_or_fail(source)
+                    self._on_change(source.task_uuid)
+                    return
+                except StorageFull as error:
+                    _logger.error("cannot store a source: %s", error)
+                except Exception:
+                    _logger.exception("the source of task %s", source.task_uuid)
                 await asyncio.sleep(RETRY_SECONDS * 2**ATTEMPTS)
+        finally:
+            self._lanes.end(source.task_number, answered=source.task_number not in self._silent)
+            self._silent.discard(source.task_number)
 
     async def _fetch_or_fail(self, source: PendingSource) -> None:
         try:
@@ -93,6 +106,8 @@ class SourceFetcher:
                 raise SourceUnavailable(error.reason if isinstance(error, Refused) else str(error)) from error
             except Failed as error:
                 reason = error.reason
+                if error.status is None:
+                    self._silent.add(source.task_number)
             except StorageFull:
                 raise
             except Exception as error:

@@ -23,14 +23,14 @@ from ..schema.task import Task
 from ..settings import ServiceSettings
 from . import crash_signs, jobs, queue_view, result_objects, retention, task_errors, task_state
 from .acceptance import Acceptance
-from .cleanup import run_cleanup
+from .background.cleanup import run_cleanup
+from .background.supervisor import Supervisor
 from .database import StorageFull, TaskDatabase
 from .delivery import deliveries
 from .delivery.outbox import Outbox
 from .media_store import MediaStore
 from .result_files import RESULTS, ResultFiles
 from .source_fetcher import RecordingStore, SourceFetcher
-from .supervisor import Supervisor
 from .task_events import TaskEvents
 from .task_record import Progress, TaskRecord, find_task
 from .task_state import TaskState

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +12,22 @@ from ..database_schema import host_of
 from ..status import DeliveryStatus, Status
 
 UPLOAD, WEBHOOK = "upload", "webhook"
-# A delivery that comes after none, or whose predecessor has ended. Takes DeliveryStatus.WAITING as its parameter.
-UNBLOCKED = "NOT EXISTS (SELECT 1 FROM deliveries b WHERE b.number = d.after AND b.state = ?)"
+# A delivery that comes after none, or whose predecessor has ended.
+UNBLOCKED = "NOT EXISTS (SELECT 1 FROM deliveries b WHERE b.number = d.after AND b.state = 'waiting')"
 
 
 @dataclass(frozen=True)
 class Delivery:
     """One thing to send. payload: the result object without its audio, or the error. attempts: made so far. created:
-    when the result ended."""
+    when the result ended. due: when this attempt was."""
 
     number: int
     kind: str
     url: str
+    host: str
     attempts: int
     created: float
+    due: float
     failed: bool
     file: str | None
     payload: dict[str, Any]
@@ -62,29 +64,42 @@ def schedule(connection: Connection, task_number: int, index: int, now: float, *
         _insert(connection, task_number, index, WEBHOOK, request["webhookURL"], upload, now)
 
 
-def list_due(connection: Connection, now: float, limit: int, running: Collection[int]) -> list[Delivery]:
-    """Unblocked deliveries that are due, the longest overdue first. running: the numbers to leave out."""
-    rows = connection.execute(
-        "SELECT d.number, d.kind, d.url, d.attempts, d.created, r.state, r.file, r.answer "
-        "FROM deliveries d JOIN results r ON r.task = d.task AND r.place = d.place "
-        f"WHERE d.state = ? AND d.due <= ? AND {UNBLOCKED} ORDER BY d.due, d.number LIMIT ?",
-        (DeliveryStatus.WAITING, now, DeliveryStatus.WAITING, limit + len(running)),
-    ).fetchall()
-    due = [
-        Delivery(*row[:5], failed=Status(row["state"]) is Status.FAILED, file=row["file"], payload=json.loads(row[7]))
-        for row in rows
-        if row["number"] not in running
+def list_hosts(connection: Connection) -> list[tuple[str, str]]:
+    """Kind and host of every waiting delivery, each pair once."""
+    rows = connection.execute("SELECT DISTINCT kind, host FROM deliveries WHERE state = 'waiting'")
+    return [(row["kind"], row["host"]) for row in rows]
+
+
+def list_due(
+    connection: Connection, now: float, room: Mapping[tuple[str, str], int], running: Collection[int], longest: float
+) -> list[Delivery]:
+    """Unblocked deliveries that are due, the longest overdue first. room: how many at most, by kind and host. running:
+    the numbers to leave out.
+
+    longest: seconds that any delivery waits. One that is due later was postponed while the clock was ahead.
+    """
+    numbers = [
+        row["number"]
+        for (kind, host), limit in room.items()
+        if limit > 0
+        for row in connection.execute(
+            "SELECT d.number FROM deliveries d WHERE d.state = 'waiting' AND d.kind = ? AND d.host = ? "
+            f"AND (d.due <= ? OR d.due > ?) AND {UNBLOCKED} ORDER BY d.due, d.number LIMIT ?",
+            (kind, host, now, now + longest, limit + len(running)),
+        )
     ]
-    return due[:limit]
+    due = [_read(connection, number) for number in numbers if number not in running]
+    return sorted(due, key=lambda delivery: (delivery.due, delivery.number))
 
 
-def next_due(connection: Connection, running: Collection[int]) -> float | None:
-    """When the next unblocked delivery is due, None if there is none. running: the numbers to leave out."""
-    rows = connection.execute(
-        f"SELECT d.number, d.due FROM deliveries d WHERE d.state = ? AND {UNBLOCKED} ORDER BY d.due LIMIT ?",
-        (DeliveryStatus.WAITING, DeliveryStatus.WAITING, 1 + len(running)),
-    )
-    return next((row["due"] for row in rows if row["number"] not in running), None)
+def next_due(connection: Connection, now: float) -> float | None:
+    """When the next unblocked delivery is due that is not due yet, None if there is none."""
+    row = connection.execute(
+        "SELECT d.due FROM deliveries d "
+        f"WHERE d.state = 'waiting' AND d.due > ? AND {UNBLOCKED} ORDER BY d.due LIMIT 1",
+        (now,),
+    ).fetchone()
+    return None if row is None else row["due"]
 
 
 def complete(connection: Connection, number: int) -> None:
@@ -129,3 +144,13 @@ def _insert(
         "INSERT INTO deliveries (task, place, kind, url, host, after, created, due) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (task_number, index, kind, url, host_of(url), after, now, now),
     ).lastrowid
+
+
+def _read(connection: Connection, number: int) -> Delivery:
+    row = connection.execute(
+        "SELECT d.number, d.kind, d.url, d.host, d.attempts, d.created, d.due, r.state, r.file, r.answer "
+        "FROM deliveries d JOIN results r ON r.task = d.task AND r.place = d.place WHERE d.number = ?",
+        (number,),
+    ).fetchone()
+    failed = Status(row["state"]) is Status.FAILED
+    return Delivery(*row[:7], failed=failed, file=row["file"], payload=json.loads(row["answer"]))

@@ -17,13 +17,14 @@ from ....transfer.errors import Failed, TransferError, redacted
 from ....transfer.policy import Policy
 from ...settings import ServiceSettings
 from .. import result_objects
+from ..background.lanes import Lanes
+from ..background.poller import Poller
 from ..database import StorageFull, TaskDatabase
-from ..poller import Poller
 from . import deliveries
-from .deliveries import UPLOAD, Delivery
+from .deliveries import UPLOAD, WEBHOOK, Delivery
 
 _logger = logging.getLogger("acestep_xl")
-CONCURRENCY = 16
+WEBHOOKS, UPLOADS = 128, 64  # at a time
 # As the hosted service retries: after 0.25 s, doubling up to 8 s, with jitter so that calls do not come in bursts.
 FIRST_DELAY, MAX_DELAY, JITTER = 0.25, 8.0, 0.25
 # Attempts that are made even if the server was off for longer than deliveries are retried.
@@ -38,43 +39,56 @@ class Outbox:
 
     def __init__(self, database: TaskDatabase, folder: Path, settings: ServiceSettings) -> None:
         self._database, self._folder, self._settings = database, folder, settings
-        self._poller = Poller(CONCURRENCY)
+        self._lanes: dict[str, Lanes] = {}
+        self._poller = Poller()
         self.wake = self._poller.wake
 
     async def run(self) -> None:
         """Deliver until cancelled; the next start repeats what was not complete."""
+        self._lanes = {UPLOAD: Lanes(UPLOADS), WEBHOOK: Lanes(WEBHOOKS)}
         await self._poller.run(self._poll)
 
     async def _poll(self) -> float | None:
+        """Start what is due and has room. Returns the seconds until something else is due."""
         try:
-            await self._start_due()
-            return await self._seconds_until_due()
+            now = time.time()
+            await self._start_due(now)
+            due = await self._database.transact(deliveries.next_due, now)
+            return None if due is None else min(max(due - time.time(), 0.01), MAX_DELAY)
         except StorageFull as error:
             await self._pause(error)
             return 0.0
 
-    async def _start_due(self) -> None:
-        if self._poller.free > 0:
-            limit, running = self._poller.free, self._poller.running
-            for delivery in await self._database.transact(deliveries.list_due, time.time(), limit, running):
+    async def _start_due(self, now: float) -> None:
+        hosts = await self._database.transact(deliveries.list_hosts)
+        room = {(kind, host): self._lanes[kind].room(host) for kind, host in hosts}
+        running = self._poller.running
+        for delivery in await self._database.transact(deliveries.list_due, now, room, running, MAX_DELAY):
+            lanes = self._lanes[delivery.kind]
+            if lanes.room(delivery.host) > 0:
+                lanes.start(delivery.number, delivery.host)
                 self._poller.start(delivery.number, self._deliver(delivery))
-
-    async def _seconds_until_due(self) -> float | None:
-        due = await self._database.transact(deliveries.next_due, self._poller.running)
-        return None if due is None or self._poller.free <= 0 else max(due - time.time(), 0.01)
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Make one attempt, and record its outcome."""
+        answered = False
         try:
-            await self._attempt(delivery)
+            answered = await self._attempt(delivery)
         except StorageFull as error:
             await self._pause(error)
+        except Exception as error:  # of the database; the delivery stays due
+            _logger.exception("the outcome of delivery %d cannot be recorded", delivery.number)
+            await self._pause(error)
+        finally:
+            self._lanes[delivery.kind].end(delivery.number, answered=answered)
 
-    async def _attempt(self, delivery: Delivery) -> None:
+    async def _attempt(self, delivery: Delivery) -> bool:
+        """Whether the receiver answered, whatever it said."""
         try:
             await self._send(delivery)
         except TransferError as error:
             await self._record_failure(delivery, error.reason, final=_is_final(delivery, error))
+            return error.status is not None
         except FileNotFoundError:
             await self._record_failure(delivery, "the result is no longer kept", final=True)
         except Exception as error:  # the outbox must survive any delivery
@@ -82,8 +96,9 @@ class Outbox:
             await self._record_failure(delivery, f"{type(error).__name__}: {error}", final=False)
         else:
             await self._database.transact(deliveries.complete, delivery.number)
+        return True
 
-    async def _pause(self, error: StorageFull) -> None:
+    async def _pause(self, error: Exception) -> None:
         """Hold back; otherwise a delivery whose success cannot be recorded is sent over and over."""
         _logger.error("deliveries are paused: %s", error)
         await asyncio.sleep(MAX_DELAY)
@@ -91,9 +106,8 @@ class Outbox:
     async def _send(self, delivery: Delivery) -> None:
         file = self._folder / (delivery.file or "")
         if delivery.kind == UPLOAD:
-            data = await asyncio.to_thread(_read, file)
             policy = self._policy(self._settings.upload_timeout)
-            await send.put(delivery.url, data, result_objects.media_type(file.name), policy)
+            await send.put_file(delivery.url, file, result_objects.media_type(file.name), policy)
         else:
             body = await asyncio.to_thread(_webhook_body, delivery, file)
             await send.post_json(delivery.url, body, self._policy(self._settings.webhook_timeout))
@@ -130,9 +144,3 @@ def _webhook_body(delivery: Delivery, file: Path) -> bytes:
     if delivery.failed:
         return result_objects.to_bytes(result_objects.failure_object(delivery.payload))
     return result_objects.to_bytes(result_objects.with_audio(delivery.payload, file))
-
-
-def _read(file: Path) -> bytes:
-    if not file.is_file():
-        raise FileNotFoundError(file)
-    return file.read_bytes()

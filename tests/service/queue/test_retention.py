@@ -11,7 +11,7 @@ import pytest
 from service_tools import TinyEngine, in_loop, inference, until
 from task_queue import WAIT_SECONDS, finished, open_tasks, run_task
 
-from acestep_xl.service.queue import cleanup
+from acestep_xl.service.queue.background import cleanup
 
 
 @in_loop

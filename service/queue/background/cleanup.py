@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from .result_files import ResultFiles
-from .source_fetcher import RecordingStore
+from ..result_files import ResultFiles
+from ..source_fetcher import RecordingStore
 
 _logger = logging.getLogger("acestep_xl")
 INTERVAL = 15.0  # seconds
