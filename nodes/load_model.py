@@ -13,10 +13,14 @@ from ..model.network import AceStep
 from ..model.precision import choose_dtype, text_vae_dtype
 from ..model.text import TextEncoder
 from ..model.tokenizer import find_tokenizer
-from ..pipeline.model_files import MODEL_KINDS, TEXT_KINDS, VAE_KINDS, find, model_choices
+from ..pipeline.model_files import find, part_names, problem
 from ..pipeline.vae_socket import AudioVAE
 
 PARTS = 3  # network, VAE, text encoder
+UNKNOWN_TRAINING = (
+    "neither the config nor the name of {name} says whether it is an SFT, base or turbo checkpoint, so there is no "
+    "advice on its steps and guidance"
+)
 
 
 class Loader:
@@ -40,18 +44,18 @@ class Loader:
         return {
             "required": {
                 "model": (
-                    [*model_choices(host, MODEL_KINDS), demo.NAME],
+                    [*part_names(host, "model"), demo.NAME],
                     {"tooltip": "Checkpoint: a file, an all-in-one file or a folder. demo needs no download."},
                 ),
                 "text_encoder": (
-                    [parameters.AUTO, *model_choices(host, TEXT_KINDS)],
+                    [parameters.AUTO, *part_names(host, "text_encoder")],
                     {
                         "default": parameters.AUTO,
                         "tooltip": "auto uses the one that comes with the checkpoint, or searches for it.",
                     },
                 ),
                 "vae": (
-                    [parameters.AUTO, *model_choices(host, VAE_KINDS)],
+                    [parameters.AUTO, *part_names(host, "vae")],
                     {
                         "default": parameters.AUTO,
                         "tooltip": "auto uses the one that comes with the checkpoint, or searches for it.",
@@ -61,6 +65,14 @@ class Loader:
             }
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, model: str | None, text_encoder: str | None, vae: str | None) -> bool | str:
+        # Naming the inputs switches off ComfyUI's comparison with the list, which refuses names saved on Windows. A
+        # connected value arrives as None.
+        if model in (None, demo.NAME):
+            return True
+        return problem(current_host(), model, text_encoder or parameters.AUTO, vae or parameters.AUTO) or True
+
     def load(self, model: str, text_encoder: str, vae: str, precision: str) -> tuple[AceStep, TextEncoder, AudioVAE]:
         host = current_host()
         host.advise([demo.NOTICE] if model == demo.NAME else [])
@@ -69,6 +81,8 @@ class Loader:
             return network, encoder, AudioVAE(oobleck)
         device = host.compute_device()
         layout, text, sound = find(host, model, text_encoder, vae)
+        if layout.training == "unknown":
+            host.warn(UNKNOWN_TRAINING.format(name=model))
         tokenizer = find_tokenizer(text.path, host.tokenizer_bundles())
         with host.progress(PARTS) as bar:
             network = load_network(layout, choose_dtype(precision, device), device)

@@ -1,55 +1,121 @@
-"""Which files a loader's choices stand for, by ComfyUI's folder names."""
+"""Which files a loader's choices stand for, by ComfyUI's folder names, and whether they can be loaded."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable
 from pathlib import Path
 
 from .. import parameters
+from ..host.model_folders import is_weight_file
 from ..host.protocol import Host
+from ..model.checkpoint import read_silence
+from ..model.fit import check_fit
+from ..model.folder_parts import part_of
 from ..model.layouts import Component, Layout, open_text_encoder, open_vae, recognise
+from ..model.tokenizer import find_tokenizer
 
-# ComfyUI's folders for each part of a model; the first that has the name wins.
-MODEL_KINDS = ("diffusion_models", "checkpoints", "diffusers")
-TEXT_KINDS = ("text_encoders", "diffusers")
-VAE_KINDS = ("vae", "diffusers")
+# ComfyUI's folders for each part of a model; the first that has the name wins. The official application keeps all parts
+# in one folder, so the later ones are searched for folders of the part.
+KINDS = {
+    "model": ("diffusion_models", "checkpoints", "diffusers"),
+    "text_encoder": ("text_encoders", "diffusers", "checkpoints"),
+    "vae": ("vae", "diffusers", "checkpoints"),
+}
 # Words that "auto" looks for in file names where a checkpoint lacks the part.
 AUTO_WORDS = {"text_encoder": ("qwen", "0.6b"), "vae": ("ace", "1.5", "vae")}
+# Words in names of the models that this pack is for, and of files that are likely another part.
+PREFERRED, OTHER_PARTS = ("sft", "xl", "1.5", "v15"), ("lm", "5hz", "vae", "qwen", "lora")
+SHOWN_NAMES = 20
+
+Files = tuple[Layout, Component, Component]
 
 
-def find(host: Host, model: str, text_encoder: str, vae: str) -> tuple[Layout, Component, Component]:
-    """The checkpoint, its text encoder and its VAE by the loader's choices, without reading weights."""
-    layout = recognise(_path(host, MODEL_KINDS, model))
+def find(host: Host, model: str, text_encoder: str, vae: str) -> Files:
+    """The checkpoint, its text encoder and its VAE by the loader's choices, from the headers of their files.
+
+    Raises FileNotFoundError and CheckpointError for what can't be loaded.
+    """
+    layout = recognise(_path(host, "model", model))
     text = _component(host, "text_encoder", text_encoder, layout.text)
-    return layout, text, _component(host, "vae", vae, layout.vae)
+    sound = _component(host, "vae", vae, layout.vae)
+    check_fit(layout, text, sound)
+    read_silence(layout)
+    return layout, text, sound
 
 
-def _component(host: Host, role: str, name: str, included: Component | None) -> Component:
-    """The part the user chose; for "auto" the one in the checkpoint, or the only file that is named like one."""
-    kinds, opener = (TEXT_KINDS, open_text_encoder) if role == "text_encoder" else (VAE_KINDS, open_vae)
+def problem(host: Host, model: str, text_encoder: str, vae: str) -> str:
+    """Why the loader's choices can't be loaded; empty if they can. Reads the headers of the files."""
+    missing = []
+    for part, name in zip(KINDS, (model, text_encoder, vae), strict=True):
+        if name == parameters.AUTO:
+            continue
+        try:
+            _path(host, part, name)
+        except FileNotFoundError as error:
+            missing.append(str(error))
+    if missing:
+        return "\n".join(missing)
+    try:
+        _, text, _ = find(host, model, text_encoder, vae)
+        find_tokenizer(text.path, host.tokenizer_bundles())
+    except (OSError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def _component(host: Host, part: str, name: str, included: Component | None) -> Component:
+    """The part the user chose; for "auto" the one in the checkpoint, or the only one that is named like one."""
+    opener: Callable[[Path], Component] = open_text_encoder if part == "text_encoder" else open_vae
     if name != parameters.AUTO:
-        return opener(_path(host, kinds, name))
+        return opener(_path(host, part, name))
     if included is not None:
         return included
-    words = AUTO_WORDS[role]
-    matches = [n for n in host.model_names(kinds[0]) if all(word in n.lower() for word in words)]
+    names = part_names(host, part)
+    matches = [name for name in names if all(word in name.lower() for word in AUTO_WORDS[part])]
     if len(matches) == 1:
-        return opener(host.model_path(kinds[0], matches[0]))
+        return opener(_path(host, part, matches[0]))
     raise FileNotFoundError(
-        f"{role} = auto: the checkpoint has none, and {len(matches)} files in {kinds[0]} are named like one"
+        f"{part} = auto: the checkpoint has none, and {len(matches)} files in {KINDS[part][0]} are named like one"
         f"{': ' + ', '.join(matches) if matches else ''}. Choose one by name, or run `acestep-xl download xl-sft`"
     )
 
 
-def model_choices(host: Host, kinds: tuple[str, ...]) -> list[str]:
-    """Every name of these kinds, those that look like ACE-Step first, so that they are the default."""
-    names = list(dict.fromkeys(name for kind in kinds for name in host.model_names(kind)))
-    return sorted(names, key=lambda name: ("ace" not in name.lower(), name.lower()))
+def part_names(host: Host, part: str) -> list[str]:
+    """The names to choose a part from ("model", "text_encoder" or "vae"): what is likely to be one first.
+
+    Folders of other parts are left out. Files are told by their names alone, so that a list costs no reading.
+    """
+    first, *others = KINDS[part]
+    names = [name for name in host.model_names(first) if _may_be(host, first, name, part, ("unknown",))]
+    unsure = ("unknown",) if part == "model" else ()
+    for kind in others:
+        names += [name for name in host.model_names(kind) if _may_be(host, kind, name, part, unsure)]
+    return sorted(dict.fromkeys(names), key=_rank if part == "model" else str.lower)
 
 
-def _path(host: Host, kinds: tuple[str, ...], name: str) -> Path:
-    for kind in kinds:
-        if name in host.model_names(kind):
+def _may_be(host: Host, kind: str, name: str, part: str, unsure: tuple[str, ...]) -> bool:
+    """Whether a name belongs among the choices of a part. unsure: what a file or an unreadable folder counts as."""
+    return ("unknown" if is_weight_file(name) else part_of(host.model_path(kind, name))) in (part, *unsure)
+
+
+def _rank(name: str) -> tuple[bool, bool, int, str]:
+    lower = name.lower()
+    is_other = any(word in lower for word in OTHER_PARTS)
+    return "ace" not in lower, is_other, -sum(word in lower for word in PREFERRED), lower
+
+
+def _path(host: Host, part: str, name: str) -> Path:
+    for kind in KINDS[part]:
+        try:
             return host.model_path(kind, name)
-    folders = host.search_folders()
-    searched = ", ".join(str(folder) for kind in kinds for folder in folders.get(kind, []))
-    raise FileNotFoundError(f"no model named {name!r}; looked in {searched or 'no folder'}")
+        except FileNotFoundError:
+            continue
+    names, folders = part_names(host, part), host.search_folders()
+    searched = ", ".join(str(folder) for kind in KINDS[part] for folder in folders.get(kind, [])) or "no folder"
+    closest = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    listed = ", ".join(names[:SHOWN_NAMES]) + (f" and {len(names) - SHOWN_NAMES} more" if names[SHOWN_NAMES:] else "")
+    raise FileNotFoundError(
+        f"{part}: no file or folder named {name!r}; {f'did you mean {closest[0]!r}? ' if closest else ''}available: "
+        f"{listed or 'none'}; looked in {searched}. Choose another, or run `acestep-xl download xl-sft`"
+    )

@@ -11,6 +11,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
+from acestep_xl.runner.cli import main
 from acestep_xl.runner.execute import NodeError
 
 
@@ -59,14 +60,42 @@ def test_nan_in_the_vae_writes_nothing(tmp_path: Path, split_models: Path) -> No
 
 
 def test_missing_parts_name_the_remedy(tmp_path: Path, split_models: Path) -> None:
+    """Before any node runs."""
     (split_models / "vae" / "ace_1.5_vae.safetensors").rename(split_models / "vae" / "other.safetensors")
     settings = {"load.model": f"{tiny.NAME}.safetensors"}
-    with pytest.raises(NodeError, match=r"vae = auto.*0 files.*acestep-xl download"):
+    with pytest.raises(ValueError, match=r"vae = auto.*0 files.*acestep-xl download"):
         graphs.run(tmp_path, settings, models=split_models)
     for file in (split_models / "text_encoders" / "qwen_0.6b_ace15").iterdir():
         file.unlink()
-    with pytest.raises(NodeError, match=r"no tokenizer for .*tokenizer.json of Qwen/Qwen3-Embedding-0.6B"):
+    with pytest.raises(ValueError, match=r"no tokenizer for .*tokenizer.json of Qwen/Qwen3-Embedding-0.6B"):
         graphs.run(tmp_path, {**settings, "load.vae": "other.safetensors"}, models=split_models)
+
+
+def test_a_merge_of_unknown_training_says_so_once_and_gets_no_advice_that_presumes_one(
+    tmp_path: Path, split_models: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (file,) = (split_models / "diffusion_models").iterdir()
+    file.rename(file.with_name("merge_sft_turbo_ta_0.3.safetensors"))
+    settings = {"load.model": "merge_sft_turbo_ta_0.3.safetensors"}
+    graphs.run(tmp_path / "out", settings, models=split_models)
+    hints = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [hint for hint in hints if "merge_sft_turbo" in hint] == [hint for hint in hints if "SFT, base or" in hint]
+    assert sum("SFT, base or turbo" in hint for hint in hints) == 1
+    assert not any("was trained to run without guidance" in hint or "are usual" in hint for hint in hints)
+
+
+def test_a_model_without_tokenizer_is_refused_in_words_by_the_commands(
+    tmp_path: Path, split_models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file,) = (split_models / "diffusion_models").iterdir()
+    state = {name: tensor for name, tensor in load_file(file).items() if "tokenizer." not in name}
+    save_file(state, file)
+    for command in (["plan"], ["run", "--output", str(tmp_path / "out")]):
+        arguments = [command[0], "text_to_music", *command[1:], "--models", str(split_models)]
+        assert main([*arguments, "--set", f"AceStepXLLoader.model={file.name}", "--device", "cpu"]) == 2
+        printed = capsys.readouterr().err
+        assert "it has no audio tokenizer (tokenizer.*), no audio detokenizer" in printed and "KeyError" not in printed
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_vae_of_another_loader_may_decode(tmp_path: Path, split_models: Path) -> None:
