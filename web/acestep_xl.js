@@ -1,11 +1,13 @@
-/** Browser extensions of this pack's nodes: audio players, the region picker, hints. */
+/** Browser extensions of this pack's nodes: audio players, the region picker, hints, texts, colours. */
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { HINTS, receiveHints, showHints } from "./lib/hints.js";
 import { addLoader } from "./lib/loader.js";
+import { learnNotes, translateNotes } from "./lib/notes.js";
 import { addPicker } from "./lib/regions_input.js";
 import { addPlayer, showStored } from "./lib/results.js";
+import { colourSockets } from "./lib/sockets.js";
 import { learn } from "./lib/words.js";
 
 const PACK = "acestep_xl";
@@ -26,7 +28,13 @@ app.registerExtension({
     api.addEventListener(HINTS, ({ detail }) => receiveHints(detail));
     const all = await api.getCustomNodesI18n();
     learn(all.en?.[PACK]);
-    learn(all[app.extensionManager.setting.get("Comfy.Locale")]?.[PACK]);
+    const language = app.extensionManager.setting.get("Comfy.Locale");
+    learn(all[language]?.[PACK]);
+    learnNotes(all, language);
+  },
+
+  setup() {
+    colourSockets();
   },
 
   nodeCreated(node) {
@@ -34,6 +42,7 @@ app.registerExtension({
   },
 
   afterConfigureGraph() {
+    translateNotes(app.graph);
     showHints();
   },
 

@@ -63,6 +63,51 @@ def test_nodes_do_not_overlap(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_every_node_is_in_a_titled_group(path: Path) -> None:
+    workflow = read(path)
+    boxes = [group["bounding"] for group in workflow["groups"]]
+    assert len(boxes) >= 3 and all(group["title"] for group in workflow["groups"])
+    for node in workflow["nodes"]:
+        (x, y), (width, height) = node["pos"], node["size"]
+        inside = [b for b in boxes if b[0] <= x and b[1] <= y - TITLE and x + width <= b[0] + b[2]]
+        assert any(y + height <= b[1] + b[3] for b in inside), node["type"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_opens_at_a_readable_size(path: Path) -> None:
+    """ComfyUI fits a template's nodes into three quarters of its canvas, here that of a full-HD screen."""
+    boxes = [(*node["pos"], *node["size"]) for node in read(path)["nodes"]]
+    width = max(x + w for x, _, w, _ in boxes) - min(x for x, *_ in boxes)
+    height = max(y + h for _, y, _, h in boxes) - min(y for _, y, *_ in boxes) + TITLE
+    scale = 0.75 * min(1920 / width, 980 / height)
+    assert scale >= (0.5 if path.stem == "chain" else 0.6)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_second_run_makes_another_song(path: Path) -> None:
+    values = [value for node in read(path)["nodes"] for value in node["widgets_values"]]
+    assert "randomize" in values
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_note_can_be_read_in_both_renderers(path: Path) -> None:
+    """The Vue renderer shows inline code in a colour that the note's ground swallows."""
+    (note,) = (node for node in read(path)["nodes"] if node["type"] == "MarkdownNote")
+    (text,) = note["widgets_values"]
+    assert text.startswith("## ") and "`" not in text
+    assert note["properties"]["acestep_xl_note"] == path.stem
+
+
+def test_text_to_music_is_an_app_too() -> None:
+    workflow = read(ROOT / "workflows" / "text_to_music.json")
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    data = workflow["extra"]["linearData"]
+    for number, name in data["inputs"]:
+        assert name in {entry["name"] for entry in nodes[number]["inputs"]}
+    assert [nodes[number]["type"] for number in data["outputs"]] == ["AceStepXLSave"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_workflow_has_a_small_current_picture(path: Path) -> None:
     file = path.with_suffix(".jpg")
     assert file.stat().st_size < 60_000

@@ -110,6 +110,26 @@ def test_the_widget_texts_are_complete(language: str) -> None:
         assert translated_texts[key].strip()
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_notes_and_groups_of_every_workflow_are_translated(language: str) -> None:
+    texts = read(language, "main")["acestep_xl_workflows"]
+    workflows = {path.stem: json.loads(path.read_text("utf-8")) for path in (ROOT / "workflows").glob("*.json")}
+    assert set(texts["notes"]) == set(workflows)
+    titles = {group["title"] for workflow in workflows.values() for group in workflow["groups"]}
+    assert set(texts["groups"]) == titles
+    assert len(set(texts["groups"].values())) == len(titles), "a title leads back to its key"
+    english = {
+        name: next(node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == "MarkdownNote")
+        for name, workflow in workflows.items()
+    }
+    if language == "en":
+        assert texts["notes"] == english and all(key == title for key, title in texts["groups"].items())
+    for name, note in texts["notes"].items():
+        assert "`" not in note and note.count("**") == english[name].count("**"), name
+        assert note.count("\n- ") == english[name].count("\n- "), name
+        assert language == "en" or note != english[name], name
+
+
 def test_message_syntax_is_quoted() -> None:
     """ComfyUI's interface interprets { } @ and | in a message unless they are quoted."""
     for language in LANGUAGES:
