@@ -27,6 +27,13 @@ def mount(prefix: str, app: Any, redirect: Any) -> None:
         server.app.add_subapp(prefix, app)
 
 
+def add_post(path: str, handler: Any) -> None:
+    """Let an aiohttp handler answer POST requests, below ComfyUI's /api too; for the rest see `mount`."""
+    server = _prompt_server()
+    if server is not None and not server.app.frozen:
+        server.routes.post(path)(handler)
+
+
 def show_hints(prompt: str, node: str, hints: Sequence[str]) -> None:
     """Show hints on a node of a running prompt, in the browser that queued it and on the workflow it queued.
 

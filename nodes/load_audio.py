@@ -12,7 +12,10 @@ from torch import Tensor
 from .. import parameters
 from ..audio.containers import UnreadableAudio
 from ..audio.decoding import read
+from ..audio.probe import probe
+from ..audio.trim import problems, trim
 from ..host import current_host
+from ..host.directory_walk import resolve, walk
 
 EXAMPLE = "example"
 EXTENSIONS = tuple(".wav .flac .mp3 .ogg .oga .opus .m4a .aac .aif .aiff .wma .mka .webm .mp4 .mov .mkv".split())
@@ -21,11 +24,12 @@ MELODY = ((0, 1), (3, 1), (7, 1), (12, 1), (10, 1), (7, 1), (3, 2), (2, 1), (5, 
 
 
 class LoadAudio:
-    """Loads a recording unchanged."""
+    """Loads a recording, or a part of it, unchanged."""
 
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = (
-        "Loads a recording from the input folder; WAV and FLAC are read exactly. example is a short built-in melody."
+        "Loads a recording from the input folder, or a part of it; WAV and FLAC are read exactly. example is a short "
+        "built-in melody."
     )
     FUNCTION = "load"
     RETURN_TYPES = ("AUDIO",)
@@ -37,24 +41,37 @@ class LoadAudio:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         choices = [EXAMPLE, *_names(current_host().input_directory())]
         tooltip = "A file in the input folder. Upload one with the button below, or drop it on the node."
-        return {"required": {"audio": (choices, {"default": EXAMPLE, "tooltip": tooltip})}}
+        return {
+            "required": {"audio": (choices, {"default": EXAMPLE, "tooltip": tooltip})},
+            "optional": {"start": parameters.widget("trim_start"), "end": parameters.widget("trim_end")},
+        }
 
     @classmethod
-    def IS_CHANGED(cls, audio: str) -> str:
+    def VALIDATE_INPUTS(cls, audio: str | None, start: float | None = 0.0, end: float | None = 0.0) -> bool | str:
+        # Naming the inputs switches ComfyUI's own checks of them off. A connected value arrives as None.
+        if audio not in (None, EXAMPLE) and _find(audio) is None:
+            choices = cls.INPUT_TYPES()["required"]["audio"][0]
+            return f"audio: {audio!r} is not one of the choices: {', '.join(choices)}"
+        return "; ".join(_part_problems(audio, start, end)) or True
+
+    @classmethod
+    def IS_CHANGED(cls, audio: str, start: float = 0.0, end: float = 0.0) -> str:
         if audio == EXAMPLE:
             return EXAMPLE
-        return hashlib.sha256((current_host().input_directory() / audio).read_bytes()).hexdigest()
+        return hashlib.sha256(_path(audio).read_bytes()).hexdigest()
 
-    def load(self, audio: str) -> tuple[dict[str, Any]]:
-        if audio == EXAMPLE:
-            return ({"waveform": example(), "sample_rate": parameters.SAMPLE_RATE},)
-        path = (current_host().input_directory() / audio).absolute()
+    def load(self, audio: str, start: float = 0.0, end: float = 0.0) -> tuple[dict[str, Any]]:
+        waveform, rate = (example(), parameters.SAMPLE_RATE) if audio == EXAMPLE else self._read(audio)
+        return ({"waveform": trim(waveform, rate, start, end), "sample_rate": rate},)
+
+    @staticmethod
+    def _read(audio: str) -> tuple[Tensor, int]:
+        path = _path(audio)
         try:
-            waveform, rate = read(path)
+            return read(path)
         except UnreadableAudio as error:
             # A service passes this on to its clients, who must not learn where the folder is.
             raise UnreadableAudio(str(error).replace(str(path), audio)) from None
-        return ({"waveform": waveform, "sample_rate": rate},)
 
 
 def example() -> Tensor:
@@ -71,7 +88,47 @@ def example() -> Tensor:
     return torch.stack([mono, 0.8 * mono + 0.2 * late])[None]
 
 
+def _part_problems(audio: str | None, start: float | None, end: float | None) -> list[str]:
+    """What can be said about the part before the run; None stands for a connected value."""
+    longest = parameters.get("trim_end").maximum or 0.0
+    outside = [
+        f"{name} is {value:g}, allowed: 0 to {longest:g} seconds"
+        for name, value in {"start": start, "end": end}.items()
+        if value is not None and not 0 <= value <= longest
+    ]
+    if outside or not (start or end):
+        return outside
+    return problems(start or 0.0, end or 0.0, None if audio is None else _seconds(audio))
+
+
+def _seconds(audio: str) -> float | None:
+    """The length of a recording; None if it cannot be measured, which the run reports."""
+    if audio == EXAMPLE:
+        return example().shape[-1] / parameters.SAMPLE_RATE
+    try:
+        limit = parameters.get("trim_end").maximum or 0.0
+        return probe(_path(audio), max_seconds=limit).seconds
+    except (UnreadableAudio, OSError):
+        return None
+
+
 def _names(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS)
+    names = [folder.name_of(file) for folder in walk([folder]) for file in folder.files]
+    return sorted(name for name in names if _is_recording(name))
+
+
+def _is_recording(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS)
+
+
+def _find(audio: str) -> Path | None:
+    """The recording of that name in the input folder, also if the name was saved on Windows."""
+    path = resolve(current_host().input_directory(), audio)
+    return path.absolute() if path is not None and path.is_file() and _is_recording(path.name) else None
+
+
+def _path(audio: str) -> Path:
+    path = _find(audio)
+    if path is None:
+        raise FileNotFoundError(f"audio: no recording {audio!r} in the input folder; choose or upload another")
+    return path

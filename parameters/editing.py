@@ -6,6 +6,24 @@ from .kind import Parameter
 
 EDITING = (
     Parameter(
+        "trim_start",
+        "FLOAT",
+        0.0,
+        "Where the part to use starts, in seconds. Drag the handles on the waveform to set it.",
+        minimum=0.0,
+        maximum=86400.0,
+        step=0.01,
+    ),
+    Parameter(
+        "trim_end",
+        "FLOAT",
+        0.0,
+        "Where the part to use ends, in seconds. 0: at the end of the recording.",
+        minimum=0.0,
+        maximum=86400.0,
+        step=0.01,
+    ),
+    Parameter(
         "regions",
         "STRING",
         "10-20",

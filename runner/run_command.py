@@ -91,7 +91,10 @@ def _report_interrupt(as_json: bool) -> int:
 def _print_files(ui_outputs: dict[str, dict[str, Any]], host: HeadlessHost, as_json: bool) -> None:
     """Print the files among the ui outputs, ComfyUI's {"filename", "subfolder", "type"}, one path per line."""
     entries = [entry for ui in ui_outputs.values() for values in ui.values() for entry in values]
-    files = [_path(entry, host) for entry in entries if isinstance(entry, dict) and "filename" in entry]
+    entries = [entry for entry in entries if isinstance(entry, dict) and "filename" in entry]
+    files = [_path(entry, host) for entry in entries]
+    if previews := sum(entry.get("type") == "temp" for entry in entries):
+        print_status(f"{previews} of {len(files)} files are previews in the temporary folder, which is not kept")
     if as_json:
         result = {"status": "ok", "files": [str(file) for file in files], "ui": ui_outputs}
         print_result(json.dumps(result, default=str))

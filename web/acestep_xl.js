@@ -14,6 +14,7 @@ const PACK = "acestep_xl";
 
 const WIDGETS = {
   AceStepXLLoadAudio: addLoader,
+  AceStepXLPreview: addPlayer,
   AceStepXLRepaint: addPicker,
   AceStepXLSave: addPlayer,
   AceStepXLSaveEncoded: addPlayer,

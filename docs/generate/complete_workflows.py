@@ -24,7 +24,7 @@ BUNDLE = "xl-sft"
 HUB = "https://huggingface.co"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN")
 # Height of what the browser side adds below a node's inputs, in pixels.
-ELEMENTS = {ids.SAVE: 145, ids.SAVE_ENCODED: 145, ids.LOAD_AUDIO: 105, ids.REPAINT: 175}
+ELEMENTS = {ids.SAVE: 165, ids.PREVIEW: 165, ids.SAVE_ENCODED: 165, ids.LOAD_AUDIO: 135, ids.REPAINT: 175}
 # Heights in pixels of a socket's row, an input's row and the rest, in ComfyUI's Vue renderer and on its canvas.
 VUE_SOCKET, VUE_ROW, VUE_REST, CANVAS_SOCKET, CANVAS_ROW, CANVAS_REST = 26, 35, 45, 20, 24, 10
 GAP = 60  # from the bottom of a node to the next one, whose title is 30 pixels high

@@ -48,7 +48,7 @@ COLOURS = {
 DEFAULT_COLOUR = "#9a9a9a"
 MULTILINE = {"caption", "lyrics", "recipe", "urls", "fields"}
 # Nodes that show a waveform below their inputs.
-WITH_WAVEFORM = {ids.LOAD_AUDIO, ids.REPAINT, ids.SAVE, ids.SAVE_ENCODED}
+WITH_WAVEFORM = {ids.LOAD_AUDIO, ids.PREVIEW, ids.REPAINT, ids.SAVE, ids.SAVE_ENCODED}
 CAPTION = "The text to music workflow: eight nodes from the loader to the saved file"
 
 
@@ -83,7 +83,7 @@ class Node:
         self.results = [entry["name"] for entry in data["outputs"]]
         self.driven = {entry["name"] for entry in widgets if entry["link"] is not None}
 
-    def _slot_y(self, index: int) -> float:
+    def _slot_y(self, index: float) -> float:
         return self.y + 8 + SLOT * (index + 0.5)
 
     def _rows(self, widgets: list[Any], values: list[Any], slots: int) -> Iterator[tuple[str, Any, float, float]]:
@@ -136,8 +136,8 @@ class Node:
 
     def _waveform(self) -> Iterator[str]:
         """An invented waveform in the space below the inputs."""
-        _, _, last, height = self.rows[-1]
-        left, top, width = self.x + 14, last + height + 14, self.width - 28
+        bottoms = [top + height for _, _, top, height in self.rows] or [self._slot_y(len(self.labels) - 0.5)]
+        left, top, width = self.x + 14, bottoms[-1] + 14, self.width - 28
         room = self.y + self.height - 14 - top
         if room < LINE:
             return

@@ -14,6 +14,8 @@ from aiohttp import web
 from ..settings import ServiceSettings
 from .access import KEY_VARIABLE, format_host, is_loopback, split_keys
 from .app import build_app
+from .comfy_sources import PATH as SOURCES
+from .comfy_sources import copy_result
 from .context import CONTEXT
 
 if TYPE_CHECKING:  # loaded with the first task, since ComfyUI imports this file at its start
@@ -28,11 +30,12 @@ def register() -> None:
     """Connect to the server of the ComfyUI that is loading the pack: its prompts are watched, so that whole graphs can
     be checked, and the routes are added; the queue is opened with the first task.
 
-    Where other machines can reach ComfyUI, the routes need an API key in the environment.
+    Where other machines can reach ComfyUI, the task API needs an API key in the environment.
     """
     from ...host import comfy_server
 
     comfy_server.watch_prompts()
+    comfy_server.add_post(SOURCES, copy_result)
     keys = split_keys(os.environ.get(KEY_VARIABLE, ""))
     if not keys and not all(is_loopback(format_host(address)) for address in comfy_server.listen_addresses()):
         _logger.info("the task API at %s is off: other machines can reach this ComfyUI; set %s", PREFIX, KEY_VARIABLE)

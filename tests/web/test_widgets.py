@@ -1,104 +1,21 @@
-"""The player and the region picker on a bare page in Chromium."""
+"""The region picker on a bare page in Chromium."""
 
 from __future__ import annotations
 
-import functools
-import http.server
-import threading
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
-from browser import chromium, drag, press, wait
-from web_files import ROOT, WEB
+from bare_page import bare_page, show_songs
+from browser import drag, press, wait
 
 from acestep_xl.audio.region_text import parse_regions
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """A file server without a log."""
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        pass
-
-
-PAGE = """<!doctype html><meta charset="utf-8"><title>bare</title>
-<link rel="stylesheet" href="/web/acestep_xl.css">
-<style>
-  body { margin: 20px; --input-text: #ddd; --descrip-text: #999; --p-primary-color: #60a5fa; background: #333;
-    --component-node-widget-background: #222; --error-text: #f44 }
-  .acestep { width: 600px; height: 160px; margin-bottom: 20px }
-</style>
-<script type="module">
-  import { Player } from "/web/lib/player.js";
-  import { RegionPicker } from "/web/lib/picker.js";
-  import { learn } from "/web/lib/words.js";
-  learn((await (await fetch("/locales/en/main.json")).json()).acestep_xl);
-  window.edits = [];
-  window.player = new Player("nothing yet");
-  window.picker = new RegionPicker((text) => edits.push(text), () => {});
-  document.body.append(player.element, picker.element);
-  window.ready = true;
-</script>"""
-
-
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "web").symlink_to(WEB)
-    (folder / "locales").symlink_to(ROOT / "locales")
-    (folder / "index.html").write_text(PAGE)
-    for name, seconds in (("one", 4), ("two", 6), ("three", 5)):
-        tone = 0.5 * np.sin(np.arange(seconds * 48000) * 0.03)
-        soundfile.write(folder / f"{name}.wav", tone, 48000)
-    (folder / "broken.wav").write_text("no sound")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        with chromium(tmp_path_factory.mktemp("profile")) as driver:
-            driver.get(f"http://127.0.0.1:{server.server_port}/index.html")
-            wait(driver, "window.ready")
-            yield driver
-    finally:
-        server.shutdown()
-
-
-def show_songs(page: Any) -> None:
-    page.execute_script(
-        "player.show([]);"
-        "player.show(['one', 'two', 'three'].map((name) => ({ url: `/${name}.wav`, name: `${name}.wav` })))"
-    )
-    wait(page, "document.querySelector('.acestep-player .acestep-clock').textContent.endsWith('/ 0:04')")
-
-
-def test_a_song_of_a_batch_can_be_chosen_played_and_sought(page: Any) -> None:
-    show_songs(page)
-    chips = page.find_elements("css selector", ".acestep-chip")
-    assert [chip.text for chip in chips] == ["1", "2", "3"]
-    assert chips[1].get_attribute("aria-label") == "Song 2 of 3: two.wav"
-    chips[1].click()
-    wait(page, "player.clock.textContent === '0:00 / 0:06'")
-    assert page.execute_script("return player.download.href").endswith("/two.wav")
-    player = "document.querySelector('.acestep-player .acestep-track')"
-    page.execute_script("player.toggle.click()")
-    wait(page, f"Number({player}.getAttribute('aria-valuenow')) > 0.2")
-    page.execute_script("player.toggle.click()")
-    drag(page, ".acestep-player .acestep-track", 0.2, 0.75)
-    wait(page, f"Math.abs(Number({player}.getAttribute('aria-valuenow')) - 4.5) < 0.05")
-    press(page, "\ue010", "\ue012")  # End, Left: five seconds back
-    wait(page, f"Math.abs(Number({player}.getAttribute('aria-valuenow')) - 1) < 0.05")
-    assert page.execute_script(f"return {player}.getAttribute('aria-valuetext')") == "0:01 of 0:06"
-
-
-def test_arrow_keys_move_between_songs(page: Any) -> None:
-    show_songs(page)
-    page.execute_script("player.choose(0); player.songs.children[0].focus()")
-    press(page, "\ue012")  # Left: wraps to the last
-    checked = "[...player.songs.children].map((chip) => chip.getAttribute('aria-checked')).join()"
-    assert page.execute_script(f"return {checked}") == "false,false,true"
-    assert page.execute_script("return document.activeElement.textContent") == "3"
+    with bare_page(tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 def test_one_sound_plays_at_a_time(page: Any) -> None:
@@ -108,14 +25,6 @@ def test_one_sound_plays_at_a_time(page: Any) -> None:
     page.execute_script("picker.playSource.click()")
     wait(page, "picker.playSource.title === 'Pause' && player.toggle.title === 'Play'")
     page.execute_script("picker.playSource.click()")
-
-
-def test_an_unplayable_file_is_reported(page: Any) -> None:
-    page.execute_script("player.show([{ url: '/broken.wav', name: 'broken.wav' }])")
-    wait(page, "player.message.textContent === 'This browser cannot play the file.' && player.toggle.disabled")
-    assert not page.execute_script("return player.songs.offsetHeight")
-    page.execute_script("player.show([])")
-    assert page.execute_script("return player.message.textContent") == "nothing yet"
 
 
 def show_regions(page: Any, text: str) -> None:

@@ -9,6 +9,10 @@ const ICONS = {
   region: "M4 5h2v14H4zM18 5h2v14h-2zM9 8l7 4-7 4z",
   add: "M11 5h2v6h6v2h-6v6h-2v-6H5v-2h6z",
   remove: "M6 8h12l-1 13H7zM9 4h6l1 2h4v1H4V6h4z",
+  loop: "M7 7h9v3l5-4-5-4v3H5v7h2zM17 17H8v-3l-5 4 5 4v-3h11v-7h-2z",
+  volume: "M4 9v6h4l5 4V5L8 9zM15 8v8a5 5 0 0 0 0-8zM15 4v2a7 7 0 0 1 0 12v2a9 9 0 0 0 0-16z",
+  muted: "M4 9v6h4l5 4V5L8 9zM21 10l-1.4-1.4-2.1 2.1-2.1-2.1L14 10l2.1 2-2.1 2 1.4 1.4 2.1-2.1 2.1 2.1L21 14l-2.1-2z",
+  source: "M3 5h8v2H5v10h6v2H3zM13 7l6 5-6 5v-4H8v-2h5z",
   closer:
     "M10 3a7 7 0 1 0 4.3 12.5l5.1 5.1 1.4-1.4-5.1-5.1A7 7 0 0 0 10 3zm0 2a5 5 0 1 1 0 10 5 5 0 0 1 0-10z" +
     "M9 7h2v2h2v2h-2v2H9v-2H7V9h2z",
@@ -55,10 +59,11 @@ export function claim(event) {
   event.stopPropagation();
 }
 
-/** Stop the keys that press our buttons here; with Ctrl, Alt or Meta they are ComfyUI's shortcuts. */
+/** Stop the keys that press or set our controls here; with Ctrl, Alt or Meta they are ComfyUI's shortcuts. */
 export function shield(root) {
   root.addEventListener("keydown", (event) => {
     const shortcut = event.ctrlKey || event.altKey || event.metaKey;
-    if (!shortcut && (event.key === " " || event.key === "Enter")) event.stopPropagation();
+    const ours = event.key === " " || event.key === "Enter" || event.target.matches("select, input");
+    if (!shortcut && ours) event.stopPropagation();
   });
 }

@@ -5,6 +5,8 @@ import { api } from "../../../scripts/api.js";
 const OURS = "AceStepXLLoadAudio";
 const LOADERS = new Set([OURS, "LoadAudio"]);
 const BYPASSED = 4;
+const WHOLE = { start: 0, end: 0 };
+const NOTHING = { url: null, part: WHOLE };
 const EXAMPLE = "example";
 const ANNOTATED = /^(.*) \[(input|output|temp)\]$/;
 const MELODY = new URL("../example.mp3", import.meta.url).href;
@@ -24,21 +26,40 @@ export function loadedUrl(loader) {
   return fileUrl({ filename: path.slice(cut + 1), subfolder: path.slice(0, Math.max(cut, 0)), type });
 }
 
+/** The part that an audio loader uses, {start, end} in seconds; an end of 0 is that of the file. */
+export function partOf(loader) {
+  const seconds = (name) => Number(loader.widgets?.find((widget) => widget.name === name)?.value) || 0;
+  return loader.comfyClass === OURS ? { start: seconds("start"), end: seconds("end") } : WHOLE;
+}
+
 /**
- * The URL of the file behind an input, or null.
+ * The file behind an input and the part of it that is used, {url, part: {start, end}}; url is null if there is none.
  *
  * Follows only reroutes and bypassed nodes, which pass audio on unchanged.
  */
-export function sourceUrl(node, name) {
+export function sourceOf(node, name) {
   const slot = node.findInputSlot(name);
   let upstream = slot < 0 ? null : node.getInputNode(slot);
   for (let steps = 0; upstream && steps < 100; steps++) {
-    if (upstream.mode !== BYPASSED && LOADERS.has(upstream.comfyClass)) return loadedUrl(upstream);
+    if (upstream.mode !== BYPASSED && LOADERS.has(upstream.comfyClass)) return loaded(upstream);
     const input = upstream.type === "Reroute" ? 0 : upstream.mode === BYPASSED ? audioInput(upstream) : -1;
-    if (input < 0) return null;
+    if (input < 0) break;
     upstream = upstream.getInputNode(input);
   }
-  return null;
+  return NOTHING;
+}
+
+/** What a loader loads; nothing while other nodes decide which part. */
+function loaded(loader) {
+  const linked = ["audio", "start", "end"].some((name) => isConnected(loader, name));
+  return linked ? NOTHING : { url: loadedUrl(loader), part: partOf(loader) };
+}
+
+/** All of this pack's loaders in a workflow, those in the graph of a node first. */
+export function loadersOf(node) {
+  const root = node.graph.rootGraph ?? node.graph;
+  const graphs = new Set([node.graph, root, ...(root.subgraphs?.values() ?? [])]);
+  return [...graphs].flatMap((graph) => graph.nodes.filter((other) => other.comfyClass === OURS));
 }
 
 export function isConnected(node, name) {

@@ -18,6 +18,14 @@ export function peaksOf(url) {
   return cache.get(url);
 }
 
+/** The {duration, peaks} of a part of a file, from a start to an end in seconds; an end of 0 is that of the file. */
+export function cut({ duration, peaks }, { start, end }) {
+  const last = end && end < duration ? end : duration;
+  const first = Math.min(start, last);
+  const column = (time) => Math.round((time / duration) * peaks.length);
+  return { duration: last - first, peaks: peaks.slice(column(first), Math.max(column(last), column(first) + 1)) };
+}
+
 async function read(url) {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);

@@ -1,12 +1,14 @@
 /** The region picker: select and play regions on the waveform of the source. */
 
 import { button, element, icon, relabel, shield } from "./dom.js";
-import { peaksOf } from "./peaks.js";
+import { cut, peaksOf } from "./peaks.js";
 import { END, format, parse, region, rounded } from "./regions.js";
 import { Sound } from "./sound.js";
 import { clock, closeView, drawnLength, timeOf, wholeView } from "./timeline.js";
 import { Track } from "./track.js";
 import { t } from "./words.js";
+
+const WHOLE = { start: 0, end: 0 };
 
 export class RegionPicker {
   #sound = new Sound(() => this.#onPlayback());
@@ -46,15 +48,19 @@ export class RegionPicker {
     const row = element("div", { class: "acestep-row" }, ...tools, this.status);
     this.element = element("div", { class: "acestep acestep-picker" }, row, this.track.element);
     shield(this.element);
-    this.show({ text: "", url: null, locked: null });
+    this.show({ text: "", url: null, part: WHOLE, locked: null });
   }
 
-  /** text: of the regions input. url: of the source, or null. locked: the reason why nothing can be drawn, or null. */
+  /**
+   * text: of the regions input. url: of the source's file, or null. part: the part of the file that is the source,
+   * {start, end} in seconds, an end of 0 for that of the file. locked: why nothing can be drawn, or null.
+   */
   show(inputs) {
     const previous = this.#inputs;
-    this.#inputs = inputs;
+    this.#inputs = { part: WHOLE, ...inputs };
     if (inputs.text !== previous.text) this.#read(inputs.text);
-    if (inputs.url !== previous.url) this.#open(inputs.url);
+    const opened = ({ url, part }) => JSON.stringify([url, part]);
+    if (opened(this.#inputs) !== opened(previous)) this.#open(this.#inputs);
     this.#render();
   }
 
@@ -69,15 +75,16 @@ export class RegionPicker {
     this.#selected = Math.min(this.#selected, regions.length - 1);
   }
 
-  async #open(url) {
-    this.#sound.load(url);
+  async #open({ url, part }) {
+    this.#sound.load(url, { offset: part.start });
+    this.#sound.part = [0, part.end ? part.end - part.start : Infinity];
     this.#length = null;
     this.#cursor = 0;
     this.track.outline(null);
     if (!url) return;
     try {
-      const { duration, peaks } = await peaksOf(url);
-      if (url !== this.#inputs.url) return;
+      const { duration, peaks } = cut(await peaksOf(url), part);
+      if (url !== this.#inputs.url || part !== this.#inputs.part) return;
       this.#length = duration;
       this.track.outline(peaks);
       this.#render();

@@ -1,7 +1,9 @@
-/** A player for the songs of a run: choose, play, seek on the waveform, download. */
+/** A player for the songs of a run: choose, compare, play, seek on the waveform, download. */
 
+import { Controls } from "./controls.js";
 import { button, claim, element, icon, relabel, shield } from "./dom.js";
 import { peaksOf } from "./peaks.js";
+import { preferences } from "./preferences.js";
 import { Sound } from "./sound.js";
 import { clock } from "./timeline.js";
 import { draw, emptyWaveform } from "./waveform.js";
@@ -15,24 +17,31 @@ export class Player {
   #chosen = 0;
   #length = null;
 
-  /** emptyText: shown while there is nothing to play. extra: elements added to the row of buttons. */
-  constructor(emptyText, extra = []) {
+  /**
+   * emptyText: shown while there is nothing to play. extra: elements added to the row of buttons. overlay: drawn on the
+   * waveform, {elements, render(duration)}; duration in seconds, 0 while unknown.
+   */
+  constructor(emptyText, { extra = [], overlay = null } = {}) {
     this.emptyText = emptyText;
+    this.overlay = overlay;
     this.toggle = button("play", t("play"), () => this.#sound.toggle());
+    this.controls = new Controls((loop) => {
+      this.#sound.loop = loop;
+    });
     this.clock = element("span", { class: "acestep-clock" });
     this.name = element("span", { class: "acestep-name" });
     this.download = element("a", { class: "acestep-button" }, icon("download"));
     relabel(this.download, t("download"));
-    const row = element("div", { class: "acestep-row" }, this.toggle, this.clock, this.name, ...extra, this.download);
     this.songs = element("div", { class: "acestep-songs", role: "radiogroup", "aria-label": t("songs") });
-    this.#buildTrack();
-    this.element = element("div", { class: "acestep acestep-player" }, row, this.songs, this.track);
     this.songs.addEventListener("keydown", (event) => this.#walk(event));
+    this.#buildTrack();
+    this.element = element("div", { class: "acestep acestep-player", role: "group", "aria-label": t("player") });
+    this.element.append(this.#row(extra), this.#caption(), this.songs, this.track);
     shield(this.element);
     this.show([]);
   }
 
-  /** Show songs, each {url, name}. The selected index stays. */
+  /** Show songs, each {url, name, and the text seed or null}. The selected index stays. */
   show(items) {
     this.#items = items;
     this.songs.hidden = items.length < 2;
@@ -40,8 +49,8 @@ export class Player {
     this.choose(Math.min(this.#chosen, Math.max(items.length - 1, 0)));
   }
 
-  /** Select a song of the batch; playback stops. */
-  choose(index) {
+  /** Select a song of the batch, at a time in seconds; playback stops. */
+  choose(index, time = 0) {
     this.#chosen = index;
     const item = this.#items[index];
     for (const [position, chip] of [...this.songs.children].entries()) {
@@ -49,13 +58,24 @@ export class Player {
       chip.tabIndex = position === index ? 0 : -1;
     }
     this.element.classList.toggle("acestep-silent", !item);
-    this.#sound.load(item?.url);
-    this.name.textContent = item?.name ?? "";
-    this.name.title = item?.name ?? "";
+    this.#sound.load(item?.url, { time });
+    const parts = [item?.name, item?.seed].filter(Boolean);
+    this.name.textContent = parts.join(" · ");
+    this.name.title = parts.join("\n");
     if (item) Object.assign(this.download, { href: item.url, download: item.name });
     this.#length = null;
     this.#outline(item);
     this.#update();
+  }
+
+  /** The index of the selected song. */
+  get chosen() {
+    return this.#chosen;
+  }
+
+  /** The part that is played, [start, end] in seconds. */
+  set part(part) {
+    this.#sound.part = part;
   }
 
   get playing() {
@@ -66,6 +86,16 @@ export class Player {
     this.#sound.stop();
   }
 
+  #row(extra) {
+    const { loop, speed, mute, volume } = this.controls;
+    const tools = [this.toggle, loop, speed, mute, volume, element("span", { class: "acestep-gap" })];
+    return element("div", { class: "acestep-row" }, ...tools, ...extra, this.download);
+  }
+
+  #caption() {
+    return element("div", { class: "acestep-row acestep-caption" }, this.clock, this.name);
+  }
+
   #buildTrack() {
     this.wave = emptyWaveform();
     this.played = emptyWaveform();
@@ -74,7 +104,7 @@ export class Player {
     this.message = element("p", { class: "acestep-message", role: "status" });
     this.track = element("div", { class: "acestep-track", role: "slider", tabindex: "0", "aria-valuemin": "0" });
     this.track.setAttribute("aria-label", t("position"));
-    this.track.append(this.wave, this.played, this.head, this.message);
+    this.track.append(this.wave, this.played, this.head, this.message, ...(this.overlay?.elements ?? []));
     this.track.addEventListener("pointerdown", (event) => this.#grab(event));
     this.track.addEventListener("pointermove", (event) => {
       if (this.track.hasPointerCapture(event.pointerId)) this.#seekTo(event);
@@ -83,13 +113,15 @@ export class Player {
   }
 
   #chip(item, index) {
-    const label = t("song", { number: index + 1, count: this.#items.length, name: item.name });
+    const name = [item.name, item.seed].filter(Boolean).join(", ");
+    const label = t("song", { number: index + 1, count: this.#items.length, name });
     const chip = element("button", { type: "button", role: "radio", class: "acestep-chip" }, String(index + 1));
     relabel(chip, label);
     chip.addEventListener("click", () => {
-      const wasPlaying = this.#sound.playing;
-      this.choose(index);
-      if (wasPlaying) this.#sound.play();
+      // Songs are compared at the same place.
+      const { playing, time } = this.#sound;
+      this.choose(index, time);
+      if (playing) this.#sound.play();
     });
     return chip;
   }
@@ -116,6 +148,8 @@ export class Player {
 
   #update() {
     const sound = this.#sound;
+    sound.speed = preferences().speed;
+    this.controls.update();
     const [time, duration] = [sound.time, this.#duration];
     const fraction = duration ? Math.min(time / duration, 1) : 0;
     this.element.style.setProperty("--acestep-share", fraction);
@@ -127,6 +161,7 @@ export class Player {
     this.track.setAttribute("aria-valuemax", duration.toFixed(2));
     this.track.setAttribute("aria-valuenow", time.toFixed(2));
     this.track.setAttribute("aria-valuetext", t("position_of", { time: clock(time), length: clock(duration) }));
+    this.overlay?.render(duration);
   }
 
   #grab(event) {
