@@ -1,6 +1,6 @@
 """Nodes that only hold a value: links to them are replaced by the value, so that no other node need know them.
 
-Sources: comfy_extras/nodes_primitive.py, ComfyUI-KJNodes.
+Sources: comfy_extras/nodes_primitive.py, ComfyUI-KJNodes, rgthree-comfy, ComfyUI-Easy-Use.
 """
 
 from __future__ import annotations
@@ -45,4 +45,8 @@ CONSTANTS = {
     "FloatConstant": "value",
     "BOOLConstant": "value",
     "StringConstant": "string",
+    "Seed (rgthree)": "seed",
+    "easy int": "value",
+    "easy string": "value",
+    "easy boolean": "value",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from .api_format import read_api
 from .constants import inline_constants
 from .saved_format import read_saved
 from .unneeded_nodes import leave_out
+
+MAX_DEPTH = 100  # of lists and objects in each other; the deepest workflows have about 20
+_TOO_DEEP = f"{{}} nests lists and objects more than {MAX_DEPTH} deep, which no workflow does"
 
 
 def load_json(path: Path) -> dict[str, Any]:
@@ -23,7 +27,9 @@ def load_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise WorkflowError(f"{path} is not JSON: {error}") from error
     except RecursionError as error:
-        raise WorkflowError(f"{path} nests lists or objects more deeply than a workflow does") from error
+        raise WorkflowError(_TOO_DEEP.format(path)) from error
+    if _is_deeper(data, MAX_DEPTH):
+        raise WorkflowError(_TOO_DEEP.format(path))
     if not isinstance(data, dict):
         raise WorkflowError(f"{path} holds a {type(data).__name__}; a workflow is a JSON object")
     return data
@@ -50,3 +56,17 @@ def _simplify(workflow: Workflow, table: NodeTable, *, detached: bool) -> Workfl
     inline_constants(workflow.graph, table)
     workflow.notices = leave_out(workflow.graph, table, detached=detached)
     return workflow
+
+
+def _is_deeper(data: Any, depth: int) -> bool:
+    """Whether lists and objects are nested more than `depth` times."""
+    level = [data]
+    for _ in range(depth + 1):
+        level = [child for parent in level if isinstance(parent, (dict, list)) for child in _children(parent)]
+        if not level:
+            return False
+    return True
+
+
+def _children(parent: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return parent.values() if isinstance(parent, dict) else parent

@@ -7,7 +7,7 @@ from typing import Any
 from ..graph import Graph, NodeCall, Problem
 from ..node_table import NodeTable
 from .api_format import SEARCH_NAME
-from .saved_links import LinkError, Literal, Muted, Scope
+from .saved_links import LinkError, Literal, Muted, Scope, Source
 from .saved_widgets import surplus_problem, widget_values
 
 # What indexing into a damaged file raises.
@@ -57,18 +57,20 @@ def _read_links(scope: Scope, node: dict[str, Any], call: NodeCall) -> list[str]
     for index, entry in enumerate(node.get("inputs") or []):
         try:
             source = scope.resolve_input(node, index, str(entry.get("type", "*")))
-            name = entry["name"]
+            _set_input(call, entry["name"], source)
         except LinkError as error:
             problems.append(f"input {entry.get('name', index)}: {error}")
-            continue
         except RecursionError:
             problems.append(f"input {index}: the link passes through too many nodes of the editor")
-            continue
         except _DAMAGE as error:
             problems.append(f"the file is damaged: {error!r} behind input {index}")
-            continue
-        if isinstance(source, Muted):
-            call.inputs.pop(name, None)
-        elif source is not None:
-            call.inputs[name] = source.value if isinstance(source, Literal) else source
     return problems
+
+
+def _set_input(call: NodeCall, name: Any, source: Source) -> None:
+    if not isinstance(name, str):
+        raise ValueError(f"an input is called {name!r}")
+    if isinstance(source, Muted):
+        call.inputs.pop(name, None)
+    elif source is not None:
+        call.inputs[name] = source.value if isinstance(source, Literal) else source

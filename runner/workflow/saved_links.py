@@ -19,6 +19,7 @@ from .saved_widgets import widget_values
 
 MUTED, BYPASSED = 2, 4
 SUBGRAPH_INPUTS, SUBGRAPH_OUTPUTS = "-10", "-20"
+MAX_INSTANCES = 10_000  # a few definitions that hold each other twice make billions
 
 Node = dict[str, Any]
 Visited = frozenset[tuple[str, Any, int]]
@@ -69,7 +70,12 @@ class Scope:
         self.prefix = "" if parent is None else f"{parent.prefix}{self.instance['id']}:"
         if self.prefix.count(":") > len(definitions):
             raise LinkError("a subgraph contains itself")
-        self.nodes = {str(node["id"]): node for node in content["nodes"]}
+        self.root: Scope = self if parent is None else parent.root
+        self.instances = 0
+        self.root.instances += 1
+        if self.root.instances > MAX_INSTANCES:
+            raise LinkError(f"the file holds more than {MAX_INSTANCES} subgraphs in subgraphs")
+        self.nodes = {str(node["id"]): _check_shape(node) for node in content["nodes"]}
         self.links = {link.id: link for link in map(_read_link, _present(content.get("links") or []))}
         self.subgraphs = {
             node_id: Scope(definitions[node["type"]], definitions, table, self, node)
@@ -208,6 +214,18 @@ def _bypass_index(node: Node, slot: int, target_type: str) -> int | None:
         return slot
     exact = [index for index, entry in enumerate(inputs) if entry["type"] == target_type]
     return (exact + [index for index, match in enumerate(matches) if match] + [None])[0]
+
+
+def _check_shape(node: Node) -> Node:
+    """The node itself. Raises ValueError if it cannot be one."""
+    if not isinstance(node["type"], str):
+        raise ValueError(f"the type of node {node['id']} is {node['type']!r}")
+    for name in ("inputs", "outputs"):
+        if not isinstance(node.get(name), (list, type(None))):
+            raise ValueError(f"the {name} of node {node['id']} are {node[name]!r}")
+    if not isinstance(node.get("widgets_values"), (list, dict, type(None))):
+        raise ValueError(f"the widgets_values of node {node['id']} are {node['widgets_values']!r}")
+    return node
 
 
 def _present(links: list[Any]) -> list[Any]:

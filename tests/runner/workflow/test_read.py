@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from saved_workflows import SIMPLE_API, Polish, Source, api_of, node, saved_file, slot
 from toy_nodes import Sample
 
 from acestep_xl.runner.graph import WorkflowError
 from acestep_xl.runner.node_table import NodeTable
+from acestep_xl.runner.validate import validate
 from acestep_xl.runner.workflow.api_format import to_api
+from acestep_xl.runner.workflow.foreign_classes import headline
 from acestep_xl.runner.workflow.read import load_json, read_workflow
 
 
@@ -131,3 +135,29 @@ def as_saved(api: dict[str, Any], controls: list[str]) -> dict[str, Any]:
 def test_any_graph_survives_saving(api: dict[str, Any], controls: list[str]) -> None:
     table = NodeTable({"Source": Source, "Sample": Sample, "Polish": Polish})
     assert api_of(json.loads(json.dumps(as_saved(api, controls))), table) == api
+
+
+JUNK = st.sampled_from([None, True, -1, 1e300, "", "x", "\ud800", [], [None], [1, 0], ["1", 0], {}, {"a": 1}])
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_place_never_raises(data: st.DataObject, simple: dict[str, Any], table: NodeTable) -> None:
+    """Whatever stands in any one place of a saved file or an API export, the file is read or refused in words."""
+    file = copy.deepcopy(data.draw(st.sampled_from([simple, SIMPLE_API])))
+    parent, key = data.draw(st.sampled_from(list(places(file))))
+    parent[key] = data.draw(JUNK)
+    try:
+        workflow = read_workflow(file, table)
+    except WorkflowError:
+        return
+    assert all(str(problem) for problem in [*workflow.problems, *validate(workflow.graph, table)])
+    headline(workflow.graph, table)
+
+
+def places(data: Any) -> Iterator[tuple[Any, Any]]:
+    """Every list or object in the data with each of its indices or keys."""
+    keys = data if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ()
+    for key in keys:
+        yield data, key
+        yield from places(data[key])

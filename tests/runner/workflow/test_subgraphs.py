@@ -93,3 +93,18 @@ def test_a_subgraph_that_contains_itself_is_refused(simple: dict[str, Any], tabl
     inside = data["definitions"]["subgraphs"][0]
     inside["nodes"].append(node(7, inside["id"], [], [], []))
     assert "contains itself" in str(read_workflow(data, table).problems[0])
+
+
+def test_subgraphs_that_multiply_are_refused_at_once(table: NodeTable) -> None:
+    definitions = [
+        {
+            "id": f"s{i}",
+            "nodes": [node(1, f"s{i + 1}", [], [], []), node(2, f"s{i + 1}", [], [], [])],
+            "links": [],
+            "inputs": [],
+            "outputs": [],
+        }
+        for i in range(60)
+    ]
+    data = saved_file([node(1, "s0", [], [], [])], [], definitions={"subgraphs": definitions})
+    assert "subgraphs in subgraphs" in str(read_workflow(data, table).problems[0])
