@@ -54,17 +54,18 @@ class ComfyHost:
         self._hints: dict[str, tuple[str, list[str]]] = {}  # by node: the prompt it ran in and its hints
 
     def model_names(self, kind: str) -> list[str]:
-        folders = model_folders.folders_for(kind, self.search_folders())
-        if kind == "diffusers":
-            return model_folders.list_models(kind, folders)
-        names = [name.replace("\\", "/") for name in folder_paths.get_filename_list(kind)]
-        return [name for name in names if model_folders.is_weight_file(name)]
+        # Not ComfyUI's own list, which repeats a name for every link back to a folder and has no model folders.
+        return model_folders.list_models(kind, model_folders.folders_for(kind, self.search_folders()))
 
     def model_path(self, kind: str, name: str) -> Path:
         return model_folders.find_model(kind, name, model_folders.folders_for(kind, self.search_folders()))
 
     def search_folders(self) -> dict[str, list[Path]]:
-        return {kind: [Path(folder) for folder in folder_paths.get_folder_paths(kind)] for kind in model_folders.KINDS}
+        folders = {kind: list(map(Path, folder_paths.get_folder_paths(kind))) for kind in model_folders.KINDS}
+        named = [kind for kind in folder_paths.folder_names_and_paths if model_folders.is_named_like_model(kind)]
+        registered = [Path(folder) for kind in named for folder in folder_paths.get_folder_paths(kind)]
+        official = [*model_folders.official_folders(Path(folder_paths.models_dir)), *registered]
+        return folders | {"diffusers": list(dict.fromkeys([*folders["diffusers"], *official]))}
 
     def tokenizer_bundles(self) -> list[Path]:
         bundles = model_folders.tokenizer_folders(self.search_folders()["text_encoders"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,9 @@ from acestep_xl.host import current_host
 host = current_host()
 assert type(host).__name__ == "ComfyHost" and current_host() is host
 assert host.model_names("vae") == ["sub/v.safetensors"], host.model_names("vae")
-assert host.model_names("diffusers") == ["official"]
+assert host.model_names("diffusers") == ["acestep-v15-xl-sft", "official"]
+assert host.model_path("diffusers", "acestep-v15-xl-sft") == Path(arguments[0], "models/Ace-Step1.5/acestep-v15-xl-sft")
+assert host.model_path("vae", "sub\\\\v.safetensors") == Path(arguments[0], "models/vae/sub/v.safetensors")
 assert host.model_path("vae", "sub/v.safetensors") == Path(arguments[0], "models/vae/sub/v.safetensors")
 try:
     host.model_path("vae", "missing")
@@ -89,10 +92,12 @@ assert reference() is None, "the patcher must not keep the network alive"
 
 
 def test_the_host_in_comfyuis_own_process(tmp_path: Path) -> None:
-    for name in ("vae/sub/v.safetensors", "vae/old.pt", "diffusers/official/config.json", "text_encoders/q/vocab.json"):
+    for name in ("vae/sub/v.safetensors", "vae/old.pt", "diffusers/official/config.json", "text_encoders/q/vocab.json",
+                 "Ace-Step1.5/acestep-v15-xl-sft/config.json"):  # fmt: skip
         path = tmp_path / "models" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    (tmp_path / "models" / "vae" / "sub" / "loop").symlink_to(tmp_path / "models", target_is_directory=True)
     run(HOST, str(tmp_path), options=("--base-directory", str(tmp_path), "--disable-metadata"))
 
 
@@ -101,6 +106,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     """ComfyUI with previews, and with models in a folder that only extra_model_paths.yaml lists."""
     folder = tmp_path_factory.mktemp("comfyui")
     tiny.write("split", folder / "elsewhere")
+    networks = folder / "elsewhere" / "diffusion_models"
+    (networks / "music").mkdir()
+    shutil.copy(networks / f"{tiny.NAME}.safetensors", networks / "music")
+    (networks / "damaged.safetensors").write_text("<!doctype html>")
     kinds = ("diffusion_models", "text_encoders", "vae")
     lines = [f"  {kind}: {kind}" for kind in kinds]
     config = folder / "extra.yaml"
@@ -119,6 +128,14 @@ def test_models_of_extra_model_paths_are_listed_and_run(server: ComfyServer) -> 
     received = listen(server, graph)
     assert received.messages[-1][0] == "execution_success", received.messages[-1]
     assert received.progress("load")[-1] == (3, 3)
+
+
+def test_a_name_saved_on_windows_runs_and_a_damaged_file_is_refused_before_the_run(server: ComfyServer) -> None:
+    graph = graphs.text_to_music()
+    graph["load"]["inputs"]["model"] = f"music\\{tiny.NAME}.safetensors"
+    assert listen(server, graph).messages[-1][0] == "execution_success"
+    graph["load"]["inputs"]["model"] = "damaged.safetensors"
+    assert "it is a web page" in str(server.post("/prompt", {"prompt": graph})["node_errors"])
 
 
 def test_a_running_sampler_shows_steps_and_previews(server: ComfyServer) -> None:

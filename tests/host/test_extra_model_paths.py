@@ -92,7 +92,7 @@ def test_the_application_named_folder_of_another_pack_is_searched(comfyui: Path,
 def test_a_damaged_file_is_named(text: str, message: str, comfyui: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match=rf"extra_model_paths.yaml.*{message}"):
         folders(comfyui, text)
-    for command in (["models"],):
+    for command in (["models"], ["plan", "text_to_music", "--demo"]):
         assert main(command) == 2
         assert "extra_model_paths.yaml" in capsys.readouterr().err
 
