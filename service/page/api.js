@@ -34,7 +34,10 @@ export async function post(body) {
 
 export async function get(path) {
   const response = await fetch(path, { headers: headers() });
-  if (!response.ok) throw Object.assign(new Error(response.statusText), { status: response.status });
+  if (!response.ok) {
+    const { errors = [] } = await response.json().catch(() => ({}));
+    throw Object.assign(new Error(response.statusText), { status: response.status, code: errors[0]?.code });
+  }
   return response.json();
 }
 

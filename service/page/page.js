@@ -4,7 +4,7 @@ import { element, get, getKey, post, setKey, uuid } from "./api.js";
 import { createField } from "./fields.js";
 import { showQueue } from "./queue.js";
 import { showResults } from "./results.js";
-import { constants, getPath, grouped, parameters, setPath } from "./schema.js";
+import { constants, getPath, grouped, label, labelled, parameters, setPath } from "./schema.js";
 import { addUpload } from "./source.js";
 
 const byId = (id) => document.getElementById(id);
@@ -15,6 +15,12 @@ let fixed = {}; // the type and model of every task
 let tasks = []; // the request; the form shows the first one
 let results = null;
 let refreshQueue = () => {};
+
+const ONE_COLUMN = matchMedia("(max-width: 900px)"); // where results lie below the form
+const KEY_ERRORS = {
+  missingApiKey: "This server needs an API key: enter it at the top of the page.",
+  invalidApiKey: "The API key was not accepted: check it, and enter it again at the top of the page.",
+};
 
 const showStatus = (text) => (byId("status").textContent = text);
 
@@ -36,7 +42,7 @@ function showForm() {
 function summarise() {
   for (const { members, note } of groups) {
     const set = members.filter(({ name }) => getPath(tasks[0] ?? {}, name) !== undefined && name !== "positivePrompt");
-    note.textContent = set.map(({ name }) => `${name.split(".").pop()} ${short(getPath(tasks[0], name))}`).join(", ");
+    note.textContent = set.map(({ name }) => `${label(name)} ${short(getPath(tasks[0], name))}`).join(", ");
   }
 }
 
@@ -62,7 +68,7 @@ function buildForm(list) {
     groups.push({ members, note });
     byId("form").append(element("details", { className: "group", open: Boolean(open) }, element("summary", {}, title, note), fields));
   }
-  if (controls.has("inputs.audio")) addUpload(controls, changed, showStatus);
+  if (controls.has("inputs.audio")) addUpload(controls, changed, showStatus, wording);
 }
 
 function readJson() {
@@ -79,6 +85,12 @@ function readJson() {
   }
 }
 
+// An error in the words of the editor that is open: the form has labels, the JSON has names.
+function wording(error) {
+  if (error.code in KEY_ERRORS) return KEY_ERRORS[error.code];
+  return byId("pane-json").hidden ? labelled(error, [...controls.keys()]) : error.message;
+}
+
 // The field of a parameter or of a part of its value, such as advancedFeatures.modularScheduler.solver.
 function fieldOf(parameter) {
   return [...controls.keys()].find((name) => parameter === name || parameter.startsWith(`${name}.`) || parameter.startsWith(`${name}[`));
@@ -91,10 +103,10 @@ function showErrors(errors) {
   for (const error of errors) {
     const names = [error.parameter ?? []].flat().map(fieldOf);
     const control = controls.get(names.find(Boolean));
-    if (!control || !byId("pane-json").hidden) general.push(error.message);
+    if (!control || !byId("pane-json").hidden) general.push(wording(error));
     else {
       control.root.closest("details").open = true;
-      control.showError(error.message);
+      control.showError(wording(error));
       first ??= control;
     }
   }
@@ -117,10 +129,31 @@ async function send() {
   showStatus(errors.length ? "" : "Accepted.");
   showErrors(errors);
   const refused = new Set(errors.map((error) => error.taskUUID));
-  for (const task of request.filter((entry) => entry.taskType === "audioInference" && !refused.has(entry.taskUUID))) {
-    if (data.some((entry) => entry.taskUUID === task.taskUUID)) results.add(task);
-  }
+  const accepted = request.filter((entry) => entry.taskType === "audioInference" && !refused.has(entry.taskUUID) && data.some((answer) => answer.taskUUID === entry.taskUUID));
+  const cards = accepted.map((task) => results.add(task));
+  if (cards.length && !errors.length) showCard(cards[0]);
+  if (errors.some((error) => error.code in KEY_ERRORS)) showKeyState(errors[0]);
   refreshQueue();
+}
+
+// On a narrow screen the new result lies far below the button.
+function showCard(card) {
+  if (!ONE_COLUMN.matches) return;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  card.item.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "center" });
+}
+
+// What the server says to the API key. A wrong one is forgotten, so that the page does not send it again and again.
+function showKeyState(error) {
+  const state = byId("key-state");
+  const rejected = error?.code === "invalidApiKey" || (error?.status === 429 && getKey());
+  if (rejected) setKey("");
+  else if (error?.code === "missingApiKey" && state.className === "bad") return; // it was wrong; nothing new was entered
+  state.className = rejected ? "bad" : "";
+  if (rejected) byId("key").setAttribute("aria-invalid", "true");
+  else byId("key").removeAttribute("aria-invalid");
+  if (rejected) state.textContent = error.code === "invalidApiKey" ? "this key is not accepted" : "too many wrong keys; wait a minute";
+  else state.textContent = error ? (error.code === "missingApiKey" ? "a key is needed" : "") : getKey() ? "accepted" : "";
 }
 
 function curlCommand() {
@@ -164,8 +197,10 @@ function addListeners() {
   }
   byId("login").addEventListener("submit", (event) => {
     event.preventDefault();
-    setKey(byId("key").value);
+    setKey(byId("key").value.trim());
     byId("key").value = "";
+    byId("key-state").className = "";
+    byId("key-state").textContent = "checking…";
     refreshQueue();
     results.restore();
   });
@@ -185,7 +220,7 @@ async function main() {
   buildForm(list);
   showForm();
   showJson();
-  results = showResults(byId("results"), byId("results-empty"), (audioUUID) => {
+  results = showResults(byId("results"), byId("results-empty"), wording, (audioUUID) => {
     controls.get("inputs.audio").write(audioUUID);
     changed("inputs.audio");
     controls.get("inputs.audio").root.closest("details").open = true;
@@ -193,7 +228,10 @@ async function main() {
   });
   addListeners();
   await showHealth();
-  refreshQueue = showQueue(byId("queue"), byId("queue-empty"), byId("queue-count"), (status) => (status === 401 ? (byId("health").textContent = "enter an API key") : showHealth()));
+  refreshQueue = showQueue(byId("queue"), byId("queue-empty"), byId("queue-count"), (error) => {
+    showKeyState(error);
+    if (error && error.status !== 401) showHealth();
+  });
   results.restore();
 }
 

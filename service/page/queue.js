@@ -5,8 +5,9 @@ import { element, get, post } from "./api.js";
 const BUSY_MS = 1000;
 const IDLE_MS = 4000;
 
-// Shows the queue while the page is visible. onError(status) is called when it cannot be read.
-export function showQueue(list, empty, count, onError) {
+// Shows the queue while the page is visible. onAnswer(error) is called after each attempt to read it, with null if it
+// was read.
+export function showQueue(list, empty, count, onAnswer) {
   const rows = new Map();
   let timer = null;
   let latest = 0; // responses to earlier requests are ignored
@@ -30,12 +31,14 @@ export function showQueue(list, empty, count, onError) {
     clearTimeout(timer);
     const number = ++latest;
     let tasks = [];
+    let problem = null;
     try {
       tasks = (await get("queue")).data;
     } catch (error) {
-      onError(error.status);
+      problem = error;
     }
     if (number !== latest) return;
+    onAnswer(problem);
     const present = new Set(tasks.map((task) => task.taskUUID));
     for (const [uuid, { item }] of rows) if (!present.has(uuid)) (item.remove(), rows.delete(uuid));
     for (const task of tasks) {

@@ -7,8 +7,9 @@ const POLL_MS = 1000;
 const STORED = "acestep-xl-tasks"; // UUIDs, newest first, to restore them after a reload
 const MAX_STORED = 20;
 
-// Shows results in a list. useAsSource(audioUUID) is called by a result's button.
-export function showResults(list, empty, useAsSource) {
+// Shows results in a list. wording(error): an error as the page says it. useAsSource(audioUUID) is called by a result's
+// button.
+export function showResults(list, empty, wording, useAsSource) {
   const cards = new Map(); // task UUID -> card
   let timer = null;
 
@@ -35,7 +36,7 @@ export function showResults(list, empty, useAsSource) {
   return {
     // Shows a task as it was sent.
     add(task, isNew = true) {
-      const card = createCard(task, useAsSource, () => {
+      const card = createCard(task, wording, useAsSource, () => {
         cards.delete(task.taskUUID);
         card.item.remove();
         empty.hidden = list.childElementCount > 0;
@@ -59,7 +60,7 @@ export function showResults(list, empty, useAsSource) {
   };
 }
 
-function createCard(task, useAsSource, remove) {
+function createCard(task, wording, useAsSource, remove) {
   const name = task.positivePrompt ?? task.taskUUID;
   const status = element("span", { className: "small", textContent: "waiting" });
   const dismiss = element("button", { type: "button", className: "plain", textContent: "×", title: "Remove from this page", attributes: { "aria-label": "Remove from this page" } });
@@ -87,7 +88,7 @@ function createCard(task, useAsSource, remove) {
       bar.hidden = card.finished;
       status.textContent = card.finished ? "" : bar.value > 0 ? `${Math.round(bar.value)} %` : "waiting";
       item.classList.toggle("busy", !card.finished);
-      if (card.finished) body.append(...errors.map((error) => element("p", { className: "problem", textContent: error.message })));
+      if (card.finished) body.append(...errors.map((error) => element("p", { className: "problem", textContent: wording(error) })));
     },
   };
   return card;

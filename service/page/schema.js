@@ -64,6 +64,16 @@ export function setPath(task, name, value) {
   else delete task[key];
 }
 
+// An error's message with the labels of the form in place of the parameters' names. A name that is also an English word
+// is replaced only where the error is about it.
+export function labelled(error, names) {
+  const own = [error.parameter ?? []].flat();
+  const known = names.filter((name) => /[.A-Z]/.test(name) || own.includes(name)).sort((one, other) => other.length - one.length);
+  if (!known.length) return error.message;
+  const pattern = new RegExp(`(?<![\\w.])(?:${known.map((name) => name.replaceAll(".", "\\.")).join("|")})(?!\\w)`, "g");
+  return error.message.replace(pattern, label);
+}
+
 // "settings.cfgIntervalStart" -> "CFG interval start"
 export function label(name) {
   const words = name.split(".").pop().replace(/([a-z])([A-Z])/g, "$1 $2").replace(/([A-Z]+)([A-Z][a-z])/g, "$1 $2").split(" ");

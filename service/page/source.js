@@ -7,7 +7,8 @@ const START = "settings.repaintingStart";
 const END = "settings.repaintingEnd";
 
 // Adds an upload button, a drop zone and a waveform to the field of inputs.audio. controls: all fields by name.
-export function addUpload(controls, changed, showStatus) {
+// wording(error): an error as the page says it.
+export function addUpload(controls, changed, showStatus, wording) {
   const control = controls.get("inputs.audio");
   const { root, input } = control;
   const pick = element("input", { type: "file", accept: "audio/*", hidden: true });
@@ -30,14 +31,25 @@ export function addUpload(controls, changed, showStatus) {
     draw(canvas, sound.peaks, (position) => (marked && position >= from && position <= to ? inside : outside));
     length.textContent = `${formatTime(sound.seconds)}${marked ? "" : " · drag to mark the region to repaint; without one, the whole song becomes a cover"}`;
   };
+  // The server would refuse the task, but only after the upload.
+  const mayUpload = () => {
+    const duration = controls.get("duration");
+    if (duration?.read() === undefined) return true;
+    duration.root.closest("details").open = true;
+    duration.showError("A song made from a source has the length of that source: clear this field, then choose the file again.");
+    showStatus("Not uploaded: Duration is set.");
+    duration.input.focus();
+    return false;
+  };
   const upload = async (file) => {
+    if (!mayUpload()) return;
     button.disabled = true;
     showStatus(`Uploading ${file.name}…`);
     const bytes = await file.arrayBuffer();
     const task = { taskType: "mediaStorage", taskUUID: uuid(), operation: "upload", media: bytesToBase64(bytes) };
     const { data, errors } = await post([task]);
     button.disabled = false;
-    control.showError(errors.map((error) => error.message).join(" "));
+    control.showError(errors.map(wording).join(" "));
     showStatus(errors.length ? "" : `Uploaded ${file.name}.`);
     if (errors.length) return;
     control.write(data[0].mediaUUID);

@@ -85,7 +85,7 @@ async def test_a_sync_task_with_four_results_through_a_restart(tmp_path: Path, s
                     break
                 await asyncio.sleep(0.02)
             port = int(local.url.rpartition(":")[2])
-        engine = TinyEngine(tmp_path / "work", seconds=1.0)
+        engine = TinyEngine(tmp_path / "work", seconds=1.25 * WAIT)
         await second.enter_async_context(serving(tmp_path, engine, port=port))
         results = await asyncio.wait_for(waiting, 120)
         assert sorted(one.seed for one in results) == [1, 2, 3, 4]

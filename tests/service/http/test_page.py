@@ -12,6 +12,7 @@ import pytest
 from audio_files import write
 from browser import chromium, drag, press, wait
 from local_service import Local, threaded
+from service_page import OPEN, fill, load, log
 from service_tools import TinyEngine
 
 from acestep_xl.nodes.load_audio import example
@@ -21,7 +22,6 @@ from acestep_xl.service.http import routes
 
 KEY = "a-key-of-some-length"
 FILES = {path.name: path.read_text("utf-8") for path in routes.PAGE.iterdir()}
-OPEN = "document.querySelectorAll('details.group').forEach(group => group.open = true)"
 
 
 @pytest.fixture(scope="module")
@@ -37,31 +37,9 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
         yield local
 
 
-def load(driver: Any, local: Local, fresh: bool = True) -> None:
-    driver.get_log("browser")
-    driver.get(local.url)
-    if fresh:
-        driver.execute_script("sessionStorage.clear()")
-        driver.refresh()
-    wait(driver, "document.querySelectorAll('.field').length > 20 && document.getElementById('health').className")
-
-
-def fill(driver: Any, name: str, text: str) -> None:
-    driver.execute_script(OPEN)
-    control = driver.find_element("name", name)
-    if control.tag_name != "select":
-        control.clear()
-    control.send_keys(text)
-
-
 def tasks(driver: Any) -> list[dict[str, Any]]:
     """The tasks that would be sent."""
     return json.loads(driver.execute_script("return document.getElementById('json').value"))
-
-
-def log(driver: Any) -> list[str]:
-    """The browser's errors and warnings."""
-    return [entry["message"] for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
 
 
 def test_a_song_is_created_and_played(driver: Any, local: Local) -> None:
@@ -71,10 +49,10 @@ def test_a_song_is_created_and_played(driver: Any, local: Local) -> None:
     fill(driver, "steps", "1")
     fill(driver, "numberResults", "2")
     driver.find_element("id", "send").click()
-    wait(driver, "document.querySelectorAll('.player').length === 2", 60)
+    wait(driver, "document.querySelectorAll('.player').length === 2", 240)
     wait(driver, "[...document.querySelectorAll('audio')].every(one => Math.abs(one.duration - 30) < 0.1)")
     driver.find_element("css selector", ".play").click()
-    wait(driver, "document.querySelector('audio').currentTime > 0.2")
+    wait(driver, "document.querySelector('audio').currentTime > 0.2", 120)
     script = (
         "const c = document.querySelector('.player canvas');"
         "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
@@ -82,7 +60,7 @@ def test_a_song_is_created_and_played(driver: Any, local: Local) -> None:
     )
     wait(driver, f"(() => {{ {script} }})() > 0.15")
     driver.find_elements("css selector", ".play")[1].click()
-    wait(driver, "document.querySelectorAll('audio')[1].currentTime > 0.1")
+    wait(driver, "document.querySelectorAll('audio')[1].currentTime > 0.1", 120)
     assert driver.execute_script("return document.querySelector('audio').paused"), "only one plays at a time"
     assert "seed" in driver.find_element("css selector", ".foot").text
     wait(driver, "document.querySelectorAll('#queue li').length === 0")
@@ -106,7 +84,7 @@ def test_a_source_is_uploaded_and_a_region_repainted(driver: Any, local: Local, 
     assert sent["settings"]["repaintingStart"] == pytest.approx(0.25 * seconds, abs=0.2)
     assert sent["settings"]["repaintingEnd"] == pytest.approx(0.5 * seconds, abs=0.2)
     driver.find_element("id", "send").click()
-    wait(driver, "document.querySelectorAll('.player').length === 1", 60)
+    wait(driver, "document.querySelectorAll('.player').length === 1", 240)
     wait(driver, f"Math.abs(document.querySelector('.player audio').duration - {seconds}) < 0.1")
     audio_uuid = driver.find_element("css selector", ".player a").get_attribute("download").partition(".")[0]
     driver.find_element("xpath", "//button[text()='Use as source']").click()
@@ -189,13 +167,13 @@ def test_the_page_works_by_keyboard_alone(driver: Any, local: Local) -> None:
     fill(driver, "duration", "30")
     fill(driver, "steps", "1")
     press(driver, Keys.CONTROL + Keys.ENTER)
-    wait(driver, "document.querySelectorAll('.player').length === 1", 60)
+    wait(driver, "document.querySelectorAll('.player').length === 1", 240)
     wait(driver, "document.querySelector('audio').duration > 29")
     driver.execute_script("document.querySelector('.player canvas').focus()")
     press(driver, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_LEFT)
     wait(driver, "document.querySelector('.player canvas').getAttribute('aria-valuenow') === '5.0'")
     press(driver, " ")
-    wait(driver, "document.querySelector('audio').currentTime > 5.1")
+    wait(driver, "document.querySelector('audio').currentTime > 5.1", 120)
     driver.execute_script("document.getElementById('tab-form').focus()")
     press(driver, Keys.ARROW_RIGHT)
     assert driver.find_element("id", "pane-json").is_displayed()
