@@ -140,7 +140,7 @@ async function send() {
 function showCard(card) {
   if (!ONE_COLUMN.matches) return;
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  card.item.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "center" });
+  card.item.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
 }
 
 // What the server says to the API key. A wrong one is forgotten, so that the page does not send it again and again.
