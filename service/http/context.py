@@ -59,6 +59,11 @@ class ServerContext:
                     self._tasks.subscribe(listener)
             return self._tasks
 
+    @property
+    def problems(self) -> list[str]:
+        """What keeps tasks from running or being delivered, as far as the queue is open."""
+        return [] if self._tasks is None else self._tasks.problems
+
     def open_in_background(self) -> None:
         """Open the queue without waiting; a failure is logged, and raised again by the next `tasks`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ..queue.status import Status
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # it loads the engines, which the routes in ComfyUI do not ne
     from ..queue.tasks import Tasks
 
 SUCCESS = API_STATUS[Status.DONE]
+SONG = "audioInference"
 PONG = {"taskType": "ping", "pong": True}
 
 
@@ -49,6 +51,17 @@ async def handle(task: TaskOrErrors, tasks: Tasks, base_url: str) -> Answer:
     return await HANDLERS[task.task_type](task, tasks, base_url)
 
 
+async def handle_all(tasks: Sequence[TaskOrErrors], queue: Tasks, base_url: str) -> list[Answer]:
+    """Carry out tasks in their order. Consecutive songs are accepted together, with one sync of the disk."""
+    answers: list[Answer] = []
+    for is_song, group in groupby(tasks, lambda task: isinstance(task, Task) and task.task_type == SONG):
+        if is_song:
+            answers += await _accept([task for task in group if isinstance(task, Task)], queue, base_url)
+        else:
+            answers += [await handle(task, queue, base_url) for task in group]
+    return answers
+
+
 async def wait_for_results(task_uuid: str, tasks: Tasks, seconds: float) -> Answer:
     """The results of an accepted task; after `seconds`, those that are finished and an error with the remedy."""
     state = await tasks.wait(task_uuid, seconds)
@@ -78,12 +91,21 @@ def merge(answers: Sequence[Answer]) -> Answer:
 
 
 async def _audio_inference(task: Task, tasks: Tasks, base_url: str) -> Answer:
-    (errors,) = await tasks.submit([task], base_url)
-    if errors is not None:
-        return Answer(errors=errors)
-    if task.value("deliveryMethod") == "async" or task.value("webhookURL") is not None:
-        return _acknowledge(task)
-    return Answer(awaiting=task.task_uuid)
+    (answer,) = await _accept([task], tasks, base_url)
+    return answer
+
+
+async def _accept(songs: Sequence[Task], tasks: Tasks, base_url: str) -> list[Answer]:
+    """Accept songs, and acknowledge those whose results come later."""
+    answers: list[Answer] = []
+    for task, errors in zip(songs, await tasks.submit(songs, base_url), strict=True):
+        if errors is not None:
+            answers.append(Answer(errors=errors))
+        elif task.value("deliveryMethod") == "async" or task.value("webhookURL") is not None:
+            answers.append(_acknowledge(task))
+        else:
+            answers.append(Answer(awaiting=task.task_uuid))
+    return answers
 
 
 async def _get_response(task: Task, tasks: Tasks, base_url: str) -> Answer:

@@ -130,6 +130,13 @@ ANSWERS: dict[str, dict[str, Any]] = {
         None,
         "A task that is unfinished or has unfinished deliveries.",
     ),
-    "Health": _object({"status": {"const": "ok"}, "demo": {"type": "boolean"}, "apiKey": {"type": "boolean"}}),
+    "Health": _object(
+        {
+            "status": {"enum": ["ok", "failing"]},
+            "problems": {"type": "array", "items": {"type": "string"}},
+            "demo": {"type": "boolean"},
+            "apiKey": {"type": "boolean"},
+        }
+    ),
     "Description": _object({"openapi": _TEXT, "info": {"type": "object"}, "paths": {"type": "object"}}),
 }

@@ -17,7 +17,7 @@ from .byte_budget import Lease
 from .connection import serve
 from .connections import BusyFileResponse
 from .context import CONTEXT, ServerContext
-from .dispatch import Answer, handle, merge, wait_for_results
+from .dispatch import Answer, handle_all, merge, wait_for_results
 from .json_scan import BodyError
 from .responses import error_response, json_response, send_answer
 from .sessions import SESSIONS
@@ -53,7 +53,7 @@ async def _carry_out_body(request: web.Request, context: ServerContext) -> list[
         if context.access.requires_key and not keys and bearer_key(request.headers) is None:
             raise RequestError([missing_key_error()])
         queue = await context.tasks()
-        return [await handle(task, queue, context.base_url(request)) for task in tasks]
+        return await handle_all(tasks, queue, context.base_url(request))
 
 
 async def _read_tasks(request: web.Request, context: ServerContext, lease: Lease) -> list[TaskOrErrors]:
@@ -149,9 +149,10 @@ async def get_queue(request: web.Request) -> web.Response:
 
 
 async def get_health(request: web.Request) -> web.Response:
-    """That the server runs, and what the page needs to know before it has a key."""
+    """That the server runs, whether something in it has failed, and what the page needs to know before it has a key."""
     context = request.config_dict[CONTEXT]
-    return web.json_response({"status": "ok", "demo": context.settings.demo, "apiKey": context.access.requires_key})
+    health = {"status": "failing" if context.problems else "ok", "problems": context.problems}
+    return web.json_response({**health, "demo": context.settings.demo, "apiKey": context.access.requires_key})
 
 
 async def get_openapi(request: web.Request) -> web.Response:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from local_service import serving
 from service_tools import FakeRecordings, TinyEngine, in_loop, inference, receiving, until
 from task_queue import finished, open_tasks, run_task
 
@@ -169,3 +171,18 @@ async def test_a_stop_together_with_a_wake_stops() -> None:
         run.cancel()
         await asyncio.wait([run], timeout=10)
         assert run.cancelled()
+
+
+@in_loop
+async def test_the_health_and_the_queue_say_what_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = fail_first(monkeypatch, deliveries, "list_hosts")
+    async with serving(tmp_path, TinyEngine(tmp_path / "work", seconds=60)) as local:
+        await local.send(inference(deliveryMethod="async").to_json())
+        await until(lambda: failures)
+        health = json.loads((await local.get("/health"))[2])
+        assert health["status"] == "failing" and "deliveries failed" in health["problems"][0]
+        (entry,) = json.loads((await local.get("/queue"))[2])["data"]
+        assert "deliveries failed" in entry["problem"]
+    async with serving(tmp_path) as local:
+        health = json.loads((await local.get("/health"))[2])
+        assert (health["status"], health["problems"]) == ("ok", [])
