@@ -1,6 +1,6 @@
 """Nodes that only hold a value: links to them are replaced by the value, so that no other node need know them.
 
-Sources: comfy_extras/nodes_primitive.py, ComfyUI-KJNodes, rgthree-comfy, ComfyUI-Easy-Use.
+Sources: comfy_extras/nodes_primitive.py, ComfyUI-KJNodes, rgthree-comfy, ComfyUI-Easy-Use, cg-use-everywhere.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ CONSTANTS = {
     "BOOLConstant": "value",
     "StringConstant": "string",
     "Seed (rgthree)": "seed",
+    "Seed Everywhere": "seed",
     "easy int": "value",
     "easy string": "value",
     "easy boolean": "value",

@@ -1,6 +1,6 @@
 """Nodes that exist only in ComfyUI's editor, its own and other packs': the server never receives them.
 
-Sources: ComfyUI_frontend, ComfyUI-KJNodes, ComfyUI-Easy-Use, rgthree-comfy, comfy_mtb.
+Sources: ComfyUI_frontend, ComfyUI-KJNodes, ComfyUI-Easy-Use, rgthree-comfy, comfy_mtb, cg-use-everywhere.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ Node = Mapping[str, Any]
 PRIMITIVE = "PrimitiveNode"
 # By the class that reads a named value, the class that sets it.
 SETTERS = {"GetNode": "SetNode", "easy getNode": "easy setNode"}
+# They feed every open input of a type; the editor saves which ones.
+BROADCASTERS = frozenset({"Anything Everywhere", "Anything Everywhere?", "Anything Everywhere3", "Prompts Everywhere"})
 # Texts, and switches of the modes of other nodes: what they set is saved with those nodes.
 ANNOTATIONS = frozenset(
     {
@@ -55,3 +57,15 @@ def value_name(node: Node) -> str:
     if isinstance(values, dict):
         values = list(values.values())
     return str(values[0]) if values else ""
+
+
+def broadcasts(content: Mapping[str, Any]) -> dict[tuple[str, int], tuple[str, int]] | None:
+    """The output, as (node id, slot), that feeds an open input without a link; None if the file says nothing of it."""
+    extra = content.get("extra")
+    saved = extra.get("ue_links") if isinstance(extra, dict) else None
+    if not isinstance(saved, list):
+        return None
+    return {
+        (str(link["downstream"]), int(link["downstream_slot"])): (str(link["upstream"]), int(link["upstream_slot"]))
+        for link in saved
+    }

@@ -77,6 +77,7 @@ class Scope:
             raise LinkError(f"the file holds more than {MAX_INSTANCES} subgraphs in subgraphs")
         self.nodes = {str(node["id"]): _check_shape(node) for node in content["nodes"]}
         self.links = {link.id: link for link in map(_read_link, _present(content.get("links") or []))}
+        self.broadcasts = editor_nodes.broadcasts(content)
         self.subgraphs = {
             node_id: Scope(definitions[node["type"]], definitions, table, self, node)
             for node_id, node in self.nodes.items()
@@ -87,6 +88,8 @@ class Scope:
         """Every node that may run, with its scope; none of a muted or bypassed subgraph."""
         for node_id, node in self.nodes.items():
             if node.get("mode") in (MUTED, BYPASSED) or editor_nodes.is_editor_only(node):
+                continue
+            if node["type"] in editor_nodes.BROADCASTERS and self.broadcasts is not None:
                 continue
             if node_id in self.subgraphs:
                 yield from self.subgraphs[node_id].executable_nodes()
@@ -100,7 +103,11 @@ class Scope:
         """
         link_id = node["inputs"][index].get("link")
         if link_id is None:
-            return None
+            origin, slot = (self.broadcasts or {}).get((str(node["id"]), index), (None, 0))
+            if origin is None:
+                return None
+            broadcast = _SavedLink("of a broadcast", origin, slot, str(node["id"]), index)
+            return self._resolve_link(broadcast, target_type, visited)
         link = self.links.get(link_id)
         if link is None:
             raise LinkError(f"link {link_id} is not among the links of the file")

@@ -10,6 +10,7 @@ import pytest
 from saved_workflows import SIMPLE_API, api_of, linked_steps, node, slot
 
 from acestep_xl.runner.node_table import NodeTable
+from acestep_xl.runner.workflow.foreign_classes import explanation
 from acestep_xl.runner.workflow.read import read_workflow
 
 SUBGRAPH = "8bf3a1c9-0000-4000-8000-000000000001"
@@ -143,3 +144,24 @@ def test_a_long_chain_of_reroutes_is_refused_in_words(simple: dict[str, Any], ta
     simple["links"][1][0] = 1000
     problems = problems_of(data, table)
     assert problems == [] or "too many nodes" in problems[0]
+
+
+def broadcast(simple: dict[str, Any]) -> dict[str, Any]:
+    """The simple graph whose VAE comes from node 1 through a node that feeds every open VAE input."""
+    simple["nodes"][2]["inputs"][1]["link"] = None
+    simple["nodes"].append(node(60, "Anything Everywhere", [slot("anything", "VAE", 11)], [], []))
+    simple["links"][1][3:5] = [60, 0]
+    return simple
+
+
+def test_what_is_broadcast_is_a_link(simple: dict[str, Any], table: NodeTable) -> None:
+    data = broadcast(simple)
+    link = {"downstream": 3, "downstream_slot": 1, "upstream": "1", "upstream_slot": 1, "controller": 60, "type": "VAE"}
+    data["extra"]["ue_links"] = [link]
+    assert api_of(data, table) == SIMPLE_API
+
+
+def test_a_broadcast_that_the_file_does_not_spell_out_is_refused(simple: dict[str, Any], table: NodeTable) -> None:
+    graph = read_workflow(broadcast(simple), table).graph
+    assert "60" in graph and "vae" not in graph["3"].inputs
+    assert "converts its links to real ones" in explanation(graph["60"])
