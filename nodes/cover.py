@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from .. import parameters
 from ..pipeline.edit import Edit
+from ..pipeline.input_checks import UNCONNECTED, source_problem
 from ..pipeline.source_latent import SOURCE_INPUTS, whole_source
 
 
@@ -34,6 +35,12 @@ class Cover:
             },
             "optional": dict(SOURCE_INPUTS),
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(
+        cls, audio: object = UNCONNECTED, latent: object = UNCONNECTED, vae: object = UNCONNECTED
+    ) -> bool | str:
+        return source_problem("source", audio, latent, vae)
 
     def make(
         self,

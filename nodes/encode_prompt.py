@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 from .. import parameters
 from ..host import current_host
-from ..model.prompt import Metadata, Prompt, instruction
+from ..model.prompt import Metadata, Prompt, find_problems, instruction
 from ..model.text import TextEncoder
 from ..pipeline import conditioning
 from ..pipeline.advice.checks import advice_on
 from ..pipeline.encoding import encode
+from ..pipeline.input_checks import join_answers, text_problem
 
 
 class Encode:
@@ -47,11 +48,30 @@ class Encode:
 
     @classmethod
     def VALIDATE_INPUTS(
-        cls, language: str | None, key_scale: str | None, time_signature: str | int | None
+        cls,
+        language: str | None,
+        key_scale: str | None,
+        time_signature: str | int | None,
+        bpm: int | None = None,
+        duration: float | None = None,
+        caption: str | None = None,
+        lyrics: str | None = None,
+        task: str | None = None,
+        tracks: str | None = None,
     ) -> bool | str:
-        """ComfyUI's own check takes neither numbers nor ♯ and ♭. A linked value arrives as None."""
+        """ComfyUI's own check takes neither numbers nor ♯ and ♭, and knows ranges without gaps only.
+
+        A linked value arrives as None.
+        """
         values = {"language": language, "key_scale": key_scale, "time_signature": time_signature}
-        return "; ".join(parameters.choice_problems(values)) or True
+        numbers = Metadata(bpm=bpm or None, duration=duration or None)
+        problems = [*parameters.choice_problems(values), *find_problems(numbers, "unknown")]
+        if task is not None and tracks is not None:
+            try:
+                instruction(task, _track_names(tracks))
+            except ValueError as error:
+                problems.append(str(error))
+        return join_answers(*problems, text_problem({"caption": caption, "lyrics": lyrics, "tracks": tracks}))
 
     def encode(
         self,
@@ -72,10 +92,13 @@ class Encode:
             time_signature=None if time_signature == parameters.AUTO else parameters.choices.spell(time_signature),
             duration=duration or None,
         )
-        track_names = [track.strip() for track in tracks.split(",") if track.strip()]
-        prompt = Prompt(caption, lyrics, language, metadata, instruction(task, track_names))
+        prompt = Prompt(caption, lyrics, language, metadata, instruction(task, _track_names(tracks)))
         plain = replace(prompt, instruction=instruction("text2music"))
         # Without its source part, for the steps after the source has been dropped.
         states, *after_switch = encode(text_encoder, [prompt] if plain == prompt else [prompt, plain])
         current_host().advise([*states.warnings, *advice_on("prompt", prompt)])
         return (conditioning.write(states, task, [prompt], *after_switch),)
+
+
+def _track_names(text: str) -> list[str]:
+    return [track.strip() for track in text.split(",") if track.strip()]

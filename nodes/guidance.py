@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from .. import parameters
@@ -12,7 +13,8 @@ from ..pipeline.advice.checks import advice_on
 from ..pipeline.advice.guidance_advice import GuidanceSettings
 from ..pipeline.conditioning import Conditioning
 from ..pipeline.guider import Guider
-from ..sampler.guidance import Guidance
+from ..pipeline.input_checks import settings_problem
+from ..sampler.guidance import PARAMETER_NAMES, Guidance
 
 
 class GuiderNode:
@@ -50,6 +52,13 @@ class GuiderNode:
                 "negative": ("CONDITIONING", {"tooltip": "What to steer away from. Unconnected: the null condition."}),
             },
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, start: float | None, end: float | None) -> bool | str:
+        """A linked value arrives as None."""
+        defaults = {field: parameters.get(name).default for field, name in PARAMETER_NAMES.items()}
+        names = {name: PARAMETER_NAMES[name] for name in ("start", "end")}
+        return settings_problem(partial(Guidance, **defaults), {"start": start, "end": end}, names)
 
     def make(
         self,

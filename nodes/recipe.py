@@ -11,9 +11,11 @@ from torch import Tensor
 from .. import parameters
 from ..host import current_host
 from ..pipeline.guider import Guider
+from ..pipeline.input_checks import settings_problem
 from ..pipeline.retake_noise import RetakeNoise
 from ..pipeline.solver_sampler import SolverSampler
 from ..sampler import recipe, recipe_reader, recipe_schema
+from ..sampler.validation import find_problem
 
 
 class Recipe:
@@ -48,12 +50,12 @@ class Recipe:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, recipe: str | None) -> bool | str:
-        try:
-            _read(recipe or "")
-        except ValueError as error:
-            return str(error)
-        return True
+    def VALIDATE_INPUTS(cls, recipe: str | None, steps: int | None = None, shift: float | None = None) -> bool | str:
+        """A linked value arrives as None."""
+        if recipe is None:
+            return True
+        values = {"text": recipe, "steps": steps, "shift": shift}
+        return settings_problem(_levels, values, {"steps": "steps", "shift": "shift"})
 
     @staticmethod
     def problems(value: object) -> list[tuple[str, str]]:
@@ -90,3 +92,11 @@ class Recipe:
 
 def _read(text: str) -> recipe.Recipe:
     return recipe_reader.read(text)
+
+
+def _levels(*, text: str, steps: int, shift: float) -> list[float]:
+    """The recipe's noise levels. Raises ValueError."""
+    problems = [find_problem("steps", "steps", steps), find_problem("shift", "shift", shift)]
+    if any(problems):
+        raise ValueError("; ".join(problem for problem in problems if problem))
+    return list(_read(text).sigmas(steps, shift))

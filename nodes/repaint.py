@@ -11,13 +11,12 @@ from ..audio.region_text import parse_regions
 from ..audio.timeline import mask_spans
 from ..pipeline import source
 from ..pipeline.edit import SPLICE, Edit, Splice
+from ..pipeline.input_checks import UNCONNECTED, join_answers, source_problem
 from ..pipeline.regions import encode_mask, frame_mask, region_problem
 from ..pipeline.source_latent import edit_latent
 
 # Official inference fades a repaint over at most this many frames, in proportion to how firmly the source holds.
 MOST_BLEND = 25
-# ComfyUI hands a connected input to the check as None and leaves an unconnected one out.
-UNCONNECTED = object()
 STRENGTHS = {"conservative": 1.0, "aggressive": 0.0}
 
 
@@ -53,8 +52,16 @@ class Repaint:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, regions: str | None, mask: object = UNCONNECTED) -> bool | str:
-        return True if mask is not UNCONNECTED else region_problem(regions)
+    def VALIDATE_INPUTS(
+        cls,
+        regions: str | None,
+        mask: object = UNCONNECTED,
+        audio: object = UNCONNECTED,
+        latent: object = UNCONNECTED,
+        vae: object = UNCONNECTED,
+    ) -> bool | str:
+        text = True if mask is not UNCONNECTED else region_problem(regions)
+        return join_answers(text, source_problem("source", audio, latent, vae))
 
     def make(
         self,

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from .. import parameters
-from ..sampler.schedule import Options, build, choose
+from ..pipeline.input_checks import settings_problem
+from ..sampler.schedule import PARAMETER_NAMES, Options, build, choose
+from ..sampler.validation import find_problem
 
 
 class Schedule:
@@ -42,6 +44,29 @@ class Schedule:
             },
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(
+        cls,
+        steps: int | None,
+        shift: float | None,
+        custom_sigmas: str | None,
+        schedule: str | None = parameters.get("schedule_type").default,
+        rho: float | None = None,
+        alpha: float | None = None,
+        beta: float | None = None,
+        threshold: float | None = None,
+        terminal: float | None = None,
+        start: float | None = None,
+        denoise: float | None = None,
+    ) -> bool | str:
+        """A linked value arrives as None; what it will be paired with is then known only in the run."""
+        if custom_sigmas is None or schedule is None:
+            schedule, custom_sigmas = "linear", ""
+        options = {"shift": shift, "rho": rho, "alpha": alpha, "beta": beta, "threshold": threshold}
+        options |= {"terminal": terminal, "start": start, "denoise": denoise}
+        values = {"steps": steps, "schedule": schedule, "custom_sigmas": custom_sigmas, **options}
+        return settings_problem(_build, values, {"steps": "steps", **PARAMETER_NAMES})
+
     def make(
         self,
         steps: int,
@@ -56,6 +81,25 @@ class Schedule:
         start: float = parameters.get("schedule_start").default,
         denoise: float = parameters.get("schedule_denoise").default,
     ) -> tuple[Tensor]:
-        schedule, sigmas = choose(schedule, custom_sigmas)
-        options = Options(shift, rho, alpha, beta, threshold, terminal, start, denoise, sigmas)
-        return (torch.tensor(build(schedule, steps, options)),)
+        levels = _build(
+            steps=steps,
+            schedule=schedule,
+            custom_sigmas=custom_sigmas,
+            shift=shift,
+            rho=rho,
+            alpha=alpha,
+            beta=beta,
+            threshold=threshold,
+            terminal=terminal,
+            start=start,
+            denoise=denoise,
+        )
+        return (torch.tensor(levels),)
+
+
+def _build(*, steps: int, schedule: str, custom_sigmas: str, **options: float) -> list[float]:
+    """The levels. Raises ValueError."""
+    if problem := find_problem("steps", "steps", steps):
+        raise ValueError(f"schedule: {problem}")
+    schedule, sigmas = choose(schedule, custom_sigmas)
+    return build(schedule, steps, Options(**options, sigmas=sigmas))

@@ -8,6 +8,8 @@ from .. import parameters
 from ..host import current_host
 from ..model import compiled, quantise
 from ..model.network import AceStep
+from ..pipeline.input_checks import settings_problem
+from ..sampler.validation import find_problem
 
 
 class Speed:
@@ -35,15 +37,29 @@ class Speed:
             }
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, weights: str | None, compile: str | None) -> bool | str:
+        """A linked value arrives as None."""
+        values = {"weights": weights, "compile": compile}
+        return settings_problem(_check, values, {name: name for name in values})
+
     def make(self, model: AceStep, weights: str, compile: str, step_cache: float) -> tuple[AceStep]:
         host = current_host()
-        device = host.compute_device()
-        if weights != quantise.AS_LOADED:
-            quantise.check(weights, device)
-        compiled.check(compile, device)
+        _check(weights=weights, compile=compile)
         # A copy of what lies on a card just now would keep that memory for itself.
         host.offload(model)
         network = quantise.convert(model, weights)
         compiled.compile_layers(network, compile)
         network.step_cache = step_cache
         return (network,)
+
+
+def _check(*, weights: str, compile: str) -> None:
+    """Raise ValueError for settings that the device does not have."""
+    device = current_host().compute_device()
+    for name, value in (("weights", weights), ("compile", compile)):
+        if problem := find_problem(name, name, value):
+            raise ValueError(problem)
+    if weights != quantise.AS_LOADED:
+        quantise.check(weights, device)
+    compiled.check(compile, device)

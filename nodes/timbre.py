@@ -12,9 +12,11 @@ from ..audio.resample import to_stereo
 from ..host import current_host
 from ..pipeline import source, vae_socket
 from ..pipeline.conditioning import REFERENCES, Conditioning, excerpts
+from ..pipeline.input_checks import UNCONNECTED, source_problem
 
 # The timbre encoder was trained on 30 s: thirds of 10 s from a longer reference, repeats of a shorter one.
 REFERENCE_SECONDS = 30
+ONE_REFERENCE = "connect one of audio and latent to the timbre reference"
 SILENT = "the timbre reference is silent, which means no reference; the prompt is unchanged"
 
 
@@ -43,6 +45,14 @@ class Timbre:
             },
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(
+        cls, audio: object = UNCONNECTED, latent: object = UNCONNECTED, vae: object = UNCONNECTED
+    ) -> bool | str:
+        if (audio is UNCONNECTED) == (latent is UNCONNECTED):
+            return ONE_REFERENCE
+        return source_problem("timbre reference", audio, latent, vae)
+
     def add(
         self,
         conditioning: Conditioning,
@@ -64,7 +74,7 @@ class Timbre:
 
 def _latents(audio: dict[str, Any] | None, latent: dict[str, Any] | None, vae: Any) -> Tensor | None:
     if (audio is None) == (latent is None):
-        raise ValueError("connect one of audio and latent to the timbre reference")
+        raise ValueError(ONE_REFERENCE)
     if latent is not None:
         return source.checked_latents(latent)[:1]
     if vae is None:

@@ -8,8 +8,10 @@ from .. import parameters
 from ..audio.region_text import parse_regions
 from ..pipeline import source
 from ..pipeline.edit import Edit
+from ..pipeline.input_checks import UNCONNECTED, join_answers, source_problem
 from ..pipeline.regions import encode_mask, frame_mask, region_problem
 from ..pipeline.source_latent import SOURCE_INPUTS, edit_latent, whole_source
+from ..sampler.validation import find_problem
 
 
 class Tracks:
@@ -38,8 +40,20 @@ class Tracks:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, regions: str | None) -> bool | str:
-        return region_problem(regions) if regions and regions.strip() else True
+    def VALIDATE_INPUTS(
+        cls,
+        regions: str | None,
+        task: str | None = None,
+        audio: object = UNCONNECTED,
+        latent: object = UNCONNECTED,
+        vae: object = UNCONNECTED,
+    ) -> bool | str:
+        """A linked value arrives as None, an unconnected socket not at all."""
+        choice = (
+            True if task is None else find_problem("task", "track_task", task) or _task_problem(regions, task) or True
+        )
+        text = region_problem(regions) if regions and regions.strip() else True
+        return join_answers(text, choice, source_problem("source", audio, latent, vae))
 
     def make(
         self,
@@ -52,9 +66,16 @@ class Tracks:
     ) -> tuple[dict[str, Any], float]:
         if not regions.strip():
             return whole_source(Edit(task, None, 1.0), vae, audio, latent, batch_size)
-        if task != "lego":
-            raise ValueError(f"regions are {regions!r} and the task is {task}: only lego works on a part of its source")
+        if problem := _task_problem(regions, task):
+            raise ValueError(problem)
         original = source.read(vae, audio, latent, parse_regions(regions))
         mask = encode_mask(frame_mask(original.timeline))
         edit = Edit(task, mask, 1.0, outside_frames=original.outside_frames)
         return edit_latent(edit, original, batch_size)
+
+
+def _task_problem(regions: str | None, task: str) -> str:
+    """Why a task cannot be limited to regions; "" if it can, or need not be."""
+    if not regions or not regions.strip() or task == "lego":
+        return ""
+    return f"regions are {regions!r} and the task is {task}: only lego works on a part of its source"

@@ -6,6 +6,7 @@ Progress is a bar on a terminal and plain lines elsewhere.
 from __future__ import annotations
 
 import sys
+from typing import TextIO
 
 from ..host.protocol import Progress
 
@@ -84,10 +85,16 @@ class PlainProgress:
 
 def print_status(text: str) -> None:
     """Write a line to standard error, unbuffered."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{_encodable(text, sys.stderr)}\n")
     sys.stderr.flush()
 
 
 def print_result(text: object) -> None:
     """Write a line to standard output."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{_encodable(str(text), sys.stdout)}\n")
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """The text with escapes for what the stream's encoding lacks, so that no name of a file makes a run fail."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -26,9 +26,7 @@ def convert(spec: InputSpec, value: Any) -> Any:
     if kind == "BOOLEAN":
         return _to_bool(value)
     if kind == "STRING":
-        if isinstance(value, (str, int, float)):
-            return str(value)
-        raise ValueError(f"{_show(value)} is not text")
+        return _to_text(value)
     if kind == "COMBO" and value not in spec.choices and spell(value) in spec.choices:
         return spell(value)  # 4 for "4": JSON clients send choices that look like numbers as numbers
     return value
@@ -89,6 +87,16 @@ def _to_bool(value: Any) -> bool:
     if isinstance(value, str) and value.lower() in BOOLEANS:
         return BOOLEANS[value.lower()]
     raise ValueError(f"{_show(value)} is not true or false")
+
+
+def _to_text(value: Any) -> str:
+    if not isinstance(value, (str, int, float)):
+        raise ValueError(f"{_show(value)} is not text")
+    half = next((i for i, character in enumerate(str(value)) if "\ud800" <= character <= "\udfff"), None)
+    if half is not None:
+        # Cut inside an emoji, or a byte of the command line that is not UTF-8.
+        raise ValueError(f"character {half} is half a surrogate pair ({str(value)[half]!r}): enter the text again")
+    return str(value)
 
 
 def _check_choice(spec: InputSpec, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 
@@ -30,3 +31,16 @@ def test_terminal_progress_is_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         bar.update(4)
     out, err = capsys.readouterr()
     assert out == "" and "Sampler" in err and "4/4" in err
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", "\\u611b_\\udcff.flac"), ("utf-8", "愛_\\udcff.flac")])
+def test_names_that_the_terminal_cannot_show_are_escaped(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, shown: str
+) -> None:
+    for stream, write in (("stdout", terminal.print_result), ("stderr", terminal.print_status)):
+        output = io.BytesIO()
+        monkeypatch.setattr(sys, stream, io.TextIOWrapper(output, encoding))
+        write("愛_\udcff.flac")
+        getattr(sys, stream).flush()
+        assert output.getvalue().decode(encoding) == shown + "\n"
+        monkeypatch.undo()

@@ -153,7 +153,7 @@ def test_a_repaint_needs_region_text_or_a_mask() -> None:
 
 def test_connected_region_text_is_checked_when_it_runs(tmp_path: Path) -> None:
     repaint = NODE_CLASS_MAPPINGS["AceStepXLRepaint"]
-    assert repaint.VALIDATE_INPUTS(regions=None) is True
+    assert repaint.VALIDATE_INPUTS(regions=None, audio=None, vae=None) is True
     graph = edits.repaint("", edits.SOURCE) | {"text input": edits.object_node("text")}
     graph["edit"]["inputs"]["regions"] = ["text input", 0]
     objects = {"s": edits.audio(edits.white_noise(2, 2 * RATE)), "text": "1-2, oops"}

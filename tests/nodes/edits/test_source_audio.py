@@ -132,12 +132,13 @@ def test_no_source(tmp_path: Path, kind: str) -> None:
         "cover": edits.cover(vae=["load", 2]),
         "Tracks": edits.edit("lego", "Tracks", task="lego", regions="", batch_size=1),
     }
-    with pytest.raises(NodeError, match="no source: connect audio, or the latent of an earlier run"):
+    # A ValueError of the validation, not the NodeError of a run.
+    with pytest.raises(ValueError, match="no source: connect audio, or the latent of an earlier run"):
         edits.run(tmp_path, graphs[kind])
 
 
 def test_source_audio_without_the_vae(tmp_path: Path) -> None:
     for graph in (edits.repaint("0.5-1", edits.EXAMPLE), edits.cover(edits.EXAMPLE)):
         del graph["edit"]["inputs"]["vae"]
-        with pytest.raises(NodeError, match="source audio needs the VAE: connect the loader's vae"):
+        with pytest.raises(ValueError, match="source audio needs the VAE: connect the loader's vae"):
             edits.run(tmp_path, graph)

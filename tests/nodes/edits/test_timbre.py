@@ -14,7 +14,6 @@ from torch import Tensor
 
 from acestep_xl.nodes.load_audio import example
 from acestep_xl.pipeline.conditioning import REFERENCES
-from acestep_xl.runner.execute import NodeError
 
 
 def with_timbre(references: list[dict[str, Any]], seconds: float = 2.0) -> tuple[edits.Graph, dict[str, Any]]:
@@ -94,12 +93,12 @@ def test_each_of_several_references_counts_also_in_a_batch(tmp_path: Path) -> No
 def test_a_reference_is_either_audio_or_latent(tmp_path: Path, connected: tuple[str, ...]) -> None:
     graph, objects = with_timbre([edits.audio(edits.white_noise(2, RATE))])
     graph["timbre 0"]["inputs"] = {"conditioning": ["text", 0], **{name: ["reference 0", 0] for name in connected}}
-    with pytest.raises(NodeError, match="one of audio and latent"):
+    with pytest.raises(ValueError, match="one of audio and latent"):
         edits.run(tmp_path, graph, objects=objects)
 
 
 def test_an_audio_reference_needs_the_vae(tmp_path: Path) -> None:
     graph, objects = with_timbre([edits.audio(edits.white_noise(2, RATE))])
     del graph["timbre 0"]["inputs"]["vae"]
-    with pytest.raises(NodeError, match=r"needs the VAE: connect the loader's vae"):
+    with pytest.raises(ValueError, match=r"needs the VAE: connect the loader's vae"):
         edits.run(tmp_path, graph, objects=objects)
