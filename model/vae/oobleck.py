@@ -55,12 +55,12 @@ class Downsampling(nn.Conv1d):
     narrow ones run in float32 there. The published VAE has 128 and more.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """`[b c n]` to `[b c' n/stride]`."""
-        if x.device.type != "cpu" or x.dtype != torch.bfloat16 or self.in_channels >= 16:
-            return super().forward(x)
+        if input.device.type != "cpu" or input.dtype != torch.bfloat16 or self.in_channels >= 16:
+            return super().forward(input)
         bias = None if self.bias is None else self.bias.float()
-        return self._conv_forward(x.float(), self.weight.float(), bias).to(x.dtype)
+        return self._conv_forward(input.float(), self.weight.float(), bias).to(input.dtype)
 
 
 class EncoderBlock(nn.Module):
