@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import parameters
+from ..host.folder_parts import part_of
 from ..host.model_folders import is_weight_file
 from ..host.protocol import Host
 from ..model.checkpoint import read_silence
 from ..model.fit import check_fit
-from ..model.folder_parts import part_of
 from ..model.layouts import Component, Layout, open_text_encoder, open_vae, recognise
 from ..model.tokenizer import find_tokenizer
 

@@ -15,6 +15,7 @@ from acestep_xl.model import random_network
 from acestep_xl.model.formats.contents import PLANNER_VOCABULARY
 from acestep_xl.parameters import AUTO
 from acestep_xl.pipeline.model_files import find, part_names, problem
+from acestep_xl.runner.cli import main
 
 NAME = f"{tiny.NAME}.safetensors"
 
@@ -54,6 +55,22 @@ def test_the_official_applications_tree_lists_its_checkpoint_alone_and_finds_the
     assert problem(computer, name, "Qwen3-Embedding-0.6B", "vae") == ""
     if place == "checkpoints":  # as ComfyUI's own list names it
         assert problem(computer, f"{name}/model.safetensors", AUTO, AUTO) == ""
+
+
+def test_the_models_command_lists_the_checkpoint_first_and_says_what_the_others_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models").mkdir()
+    name = official_tree(tmp_path / "models" / "checkpoints", tmp_path / "built")
+    assert main(["models", "--models", str(tmp_path / "models")]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    first = lines.index("checkpoints:") + 1
+    assert lines[first : first + 4] == [
+        name,
+        "Qwen3-Embedding-0.6B (a text encoder)",
+        "acestep-5Hz-lm-1.7B (a language model, not supported yet)",
+        "vae (a VAE)",
+    ]
 
 
 def test_the_checkpoints_folder_itself_may_be_the_models_folder(tmp_path: Path) -> None:

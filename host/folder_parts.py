@@ -1,14 +1,19 @@
-"""Which part of ACE-Step 1.5 a model folder holds, told from its config."""
+"""Which part of ACE-Step 1.5 a model folder holds, told from its config. Standard library only."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
-from .formats.contents import PLANNER_VOCABULARY
-from .formats.tensors import CheckpointError, read_json
-
 Part = Literal["model", "text_encoder", "vae", "planner", "other", "unknown"]
+PLANNER_VOCABULARY = 217204  # of the 5 Hz language model, whose config is otherwise like the text encoder's
+NAMES: dict[Part, str] = {
+    "text_encoder": "a text encoder",
+    "vae": "a VAE",
+    "planner": "a language model, not supported yet",
+    "other": "another model",
+}
 
 
 def part_of(folder: Path) -> Part:
@@ -18,8 +23,8 @@ def part_of(folder: Path) -> Part:
         return "model" if str(pipeline["_class_name"]).startswith("AceStep") else "other"
     config = _read(folder / "config.json")
     kind, name = config.get("model_type"), str(config.get("_class_name") or "")
-    architectures = [str(item) for item in config.get("architectures") or []]
-    if kind == "acestep" or any(item.startswith("AceStep") for item in architectures):
+    architectures = str(config.get("architectures") or "")
+    if kind == "acestep" or "AceStep" in architectures:
         return "model"
     if kind == "qwen3":
         return "planner" if config.get("vocab_size") == PLANNER_VOCABULARY else "text_encoder"
@@ -29,7 +34,9 @@ def part_of(folder: Path) -> Part:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """A JSON object; empty for anything else, which whoever chooses the folder is told."""
     try:
-        return read_json(path) if path.is_file() else {}
-    except (CheckpointError, OSError):
-        return {}  # whoever chooses the folder is told what is wrong with it
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
