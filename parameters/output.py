@@ -51,13 +51,15 @@ OUTPUT = (
         "STRING",
         "audio/acestep",
         "File name prefix in the output folder; may contain subfolders, %year% %month% %day% %hour% %minute% "
-        "%second%, and %batch_num%, the song's index in its batch, from 0.",
+        "%second%, %date:yyyy-MM-dd%, a node's value such as %AceStepXLSampler.seed%, and %batch_num%, the song's "
+        "index in its batch, from 0.",
     ),
     Parameter(
         "plot_prefix",
         "STRING",
         "plots/acestep",
-        "File name prefix of the plot in the output folder; may contain subfolders.",
+        "File name prefix of the plot in the output folder; may contain subfolders and the same tokens as the name "
+        "of a song.",
     ),
     Parameter(
         "audio_format",
