@@ -92,14 +92,8 @@ def prepare(source: WorkflowInput, table: NodeTable, edit: Edit | None = None) -
         print_status(notice)
     lead = headline(graph, table)
     problems = [*([Problem(lead)] if lead else []), *workflow.problems]
-    if source.demo:
-        problems += use_demo(graph, table)
-    settings, unresolved = resolve_assignments(graph, source.assignments, table)
-    problems += unresolved + apply_settings(graph, settings, table)
-    if edit is not None:
-        problems += edit(graph)
     if graph or not problems:  # a damaged file says nothing about its nodes
-        problems += validate(graph, table)
+        problems += _edit_and_validate(graph, source, table, edit)
     if problems:
         messages = [str(problem) for problem in problems]
         note = MISSING_FILE_NOTE if any(".safetensors" in message for message in messages) else ""
@@ -107,6 +101,15 @@ def prepare(source: WorkflowInput, table: NodeTable, edit: Edit | None = None) -
     if source.demo or source.assignments:
         workflow.saved = None  # it no longer matches the graph, which nodes store as well
     return workflow
+
+
+def _edit_and_validate(graph: Graph, source: WorkflowInput, table: NodeTable, edit: Edit | None) -> list[Problem]:
+    problems = use_demo(graph, table) if source.demo else []
+    settings, unresolved = resolve_assignments(graph, source.assignments, table)
+    problems += unresolved + apply_settings(graph, settings, table)
+    if edit is not None:
+        problems += edit(graph)
+    return problems + validate(graph, table)
 
 
 def _find_workflow(name: str) -> Path:

@@ -37,7 +37,8 @@ def refused(
 ) -> list[str]:
     """The problems that the command reports, and that it writes nothing."""
     (tmp_path / "w.json").write_text(json.dumps(data))
-    assert main([command, str(tmp_path / "w.json"), "--json"]) == 2
+    name, *options = command.split()
+    assert main([name, str(tmp_path / "w.json"), "--json", *options]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["w.json"]
     return json.loads(capsys.readouterr().out)["problems"]
 
@@ -117,8 +118,9 @@ def test_a_group_node_is_told_what_to_do_with_it(tmp_path: Path, capsys: pytest.
 def test_a_damaged_file_claims_nothing_about_its_nodes(
     simple: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (problem,) = refused(simple | {"links": [[1, 2]]}, tmp_path, capsys)
-    assert "damaged" in problem
+    for command in ("run", "run --demo", "plan --demo", "plot --demo --set AceStepXLSampler.seed=3"):
+        (problem,) = refused(simple | {"links": [[1, 2]]}, tmp_path, capsys, command)
+        assert "damaged" in problem, command
 
 
 def test_a_misspelt_class_is_no_foreign_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
