@@ -25,7 +25,7 @@ class Plot:
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = (
         "Plots a schedule and the levels the solver evaluates; with the sampler's latent, also the norms of "
-        "velocity and guidance update and their angle at every step. Needs matplotlib (pip install matplotlib)."
+        "velocity and guidance update and their angle at every step."
     )
     FUNCTION = "draw"
     OUTPUT_NODE = True

@@ -1,17 +1,19 @@
-"""Plots of a schedule and of a run. matplotlib is imported only for drawing."""
+"""Plots of a schedule and of a run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from . import chart
+from .chart import Panel, Series
 from .denoise import Step
 
-DARK, BLUE, ORANGE, GREEN, RED = "#222222", "#4477aa", "#ee7733", "#228833", "#cc3311"
+GREY, BLUE, ORANGE, GREEN = "#bbbbbb", "#4477aa", "#ee7733", "#228833"
+PROGRESS = "progress (1 - t)"
 
 
 @dataclass(frozen=True)
@@ -50,40 +52,25 @@ class Tracer:
 
 def draw(sigmas: list[float], solver: str, evaluations: int, trace: Trace | None) -> np.ndarray:
     """Draw the plot as ``[height width 3]`` uint8. evaluations: of the network per step of the solver."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise RuntimeError("plots need matplotlib: pip install matplotlib") from error
-    rows = 1 if trace is None else 3
-    figure = Figure(figsize=(9, 3.4 * rows), dpi=110, layout="constrained")
-    axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
-    _draw_levels(axes[0], sigmas, solver, evaluations)
+    panels = [_levels(sigmas, solver, evaluations)]
     if trace is not None:
         progress = [1 - level for level in trace.levels]
-        axes[1].plot(progress, trace.velocity, color=BLUE, marker=".", label="velocity")
-        axes[1].plot(progress, trace.update, color=ORANGE, marker=".", label="guidance update")
-        axes[1].set(ylabel="length (RMS)", title="Length of velocity and of what guidance adds")
-        axes[1].legend()
-        axes[2].plot(progress, trace.angle, color=GREEN, marker=".")
-        axes[2].set(ylabel="degrees", ylim=(0, 180), title="Angle between guidance update and conditional velocity")
-    for axis in axes[1:]:
-        axis.set_xlabel("progress (1 - t)")
-        axis.grid(alpha=0.3)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        lengths = (
+            Series(progress, trace.velocity, BLUE, "velocity"),
+            Series(progress, trace.update, ORANGE, "guidance update"),
+        )
+        angles = (Series(progress, trace.angle, GREEN),)
+        title = "Angle between guidance update and conditional velocity"
+        panels += [
+            Panel("Length of velocity and of what guidance adds", PROGRESS, "length (RMS)", lengths),
+            Panel(title, PROGRESS, "degrees", angles, (0.0, 180.0)),
+        ]
+    return chart.draw(panels)
 
 
-def _draw_levels(axis: Any, sigmas: list[float], solver: str, evaluations: int) -> None:
-    steps = len(sigmas) - 1
-    axis.step(range(len(sigmas)), sigmas, where="post", color="#bbbbbb", linewidth=1)
-    axis.plot(range(len(sigmas)), sigmas, color=BLUE, marker="o", markersize=4, linestyle="", label="levels")
+def _levels(sigmas: list[float], solver: str, evaluations: int) -> Panel:
+    steps, index = len(sigmas) - 1, range(len(sigmas))
     total = steps * evaluations
-    axis.set(
-        xlabel="step",
-        ylabel="noise level t",
-        ylim=(-0.03, 1.03),
-        title=f"{steps} step{'s' if steps > 1 else ''} with {solver}: {total} evaluation{'s' if total > 1 else ''}",
-    )
-    axis.grid(alpha=0.3)
+    title = f"{steps} step{'s' if steps > 1 else ''} with {solver}: {total} evaluation{'s' if total > 1 else ''}"
+    held = Series(index, sigmas, GREY, markers=False, stairs=True)
+    return Panel(title, "step", "noise level t", (held, Series(index, sigmas, BLUE, line=False)), (-0.03, 1.03))

@@ -120,7 +120,6 @@ def test_an_invalid_recipe_is_refused_before_anything_runs(tmp_path: Path) -> No
 
 
 def test_the_plot_shows_schedule_and_run(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     graph = graphs.text_to_music()
     graph["plot"] = node("Plot", sigmas=["schedule", 0], latent=["sample", 0], filename_prefix="plots/run")
     image = graphs.run(tmp_path, graph=graph, probes=("plot",)).outputs["plot"]
@@ -133,7 +132,6 @@ def test_the_plot_shows_schedule_and_run(tmp_path: Path) -> None:
 
 
 def test_the_plot_command_draws_every_sampler(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib")
     arguments = ["plot", "chain", "--demo", "--device", "cpu", "--output", str(tmp_path)]
     assert main([*arguments, "--set", "AceStepXLSchedule.steps=2"]) == 0
     files = [line for line in capsys.readouterr().out.split() if line.endswith(".png")]
