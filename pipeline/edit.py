@@ -105,7 +105,7 @@ def prepare(
     source = source.clone()
     for first, end in edit.outside_frames:
         source[:, first:end] = network.silent(end)[first:].to(source)
-    source = extended(source, network, run_frames)
+    source = with_silence(source, network, run_frames)
     mask = None if edit.mask is None else F.pad(decode_mask(edit.mask).to(source), (0, 0, 0, run_frames - frames))
     levels = _from_source(tuple(sigmas), edit.source_start)
     x = start(noise, source, levels[0])
@@ -118,6 +118,16 @@ def prepare(
     if (source_steps := int(steps * edit.strength)) < steps:
         switch = Switch(source_steps, make(context.text_to_music(network, run_frames), True))
     return PreparedRun(predictor, x, levels, noise, source, None, switch)
+
+
+def with_silence(latents: Tensor, network: AceStep, frames: int) -> Tensor:
+    """Latents ``[b t c]`` over ``frames`` frames; songs of zeros, which have no source, become the silence latent.
+
+    Where a run starts below noise, zeros are a sound that the network has never seen; official inference starts from
+    the silence latent, which is what its text-to-music sees as the source.
+    """
+    is_empty = (latents == 0).flatten(1).all(dim=1)[:, None, None]
+    return torch.where(is_empty, network.silent(frames).to(latents), extended(latents, network, frames))
 
 
 def extended(source: Tensor, network: AceStep, frames: int) -> Tensor:

@@ -24,7 +24,7 @@ from ..sampler.plot import Trace, Tracer
 from . import comfy_samplers, conditioning
 from .advice.checks import advice_on
 from .conditioning import PromptConditioning
-from .edit import Edit, PreparedRun, edit_of, extended, prepare
+from .edit import Edit, PreparedRun, edit_of, prepare, with_silence
 from .memory.oom_retry import Strategy, run_with_retries
 from .memory.plan import sampling_strategies
 from .preview import LivePreview
@@ -108,7 +108,7 @@ class Guider:
         if run.edit is not None:
             return prepare(run.edit, self.network, make_predictor, noise, latents, run.sigmas)
         frames = noise.shape[1]
-        source = extended(latents, self.network, frames)
+        source = with_silence(latents, self.network, frames)
         predictor = make_predictor(conditioning.source_context(self.network, self.positive, frames), False)
         x = start(noise, source, run.sigmas[0])
         return PreparedRun(predictor, x, run.sigmas, noise, source, None, None)
