@@ -15,6 +15,8 @@ from mutagen.flac import FLAC
 from mutagen.oggvorbis import OggVorbis
 
 from acestep_xl.host.headless import HeadlessHost, Interrupted
+from acestep_xl.nodes.delivery.encode_audio import EncodeAudio
+from acestep_xl.nodes.delivery.save_encoded import SaveEncoded
 from acestep_xl.nodes.save_audio import Save
 
 
@@ -84,6 +86,15 @@ def test_tags_hold_title_seed_settings_and_graph(headless_host: HeadlessHost, tm
     }
     assert json.loads(tags["prompt"]).keys() == GRAPH.keys()
     assert json.loads(tags["workflow"])["nodes"][0]["type"] == "AceStepXLUpload"
+
+
+def test_the_browser_is_told_the_seed_of_each_song(headless_host: HeadlessHost) -> None:
+    saved = Save().save(noise_audio(2), "song", "flac", "16", prompt=GRAPH, unique_id="4")["ui"]["audio"]
+    assert [entry["seed"] for entry in saved] == ["7", "8"]
+    encoded = EncodeAudio().encode(noise_audio(2), "mp3", "16", 0, "auto", "auto", "", GRAPH, unique_id="4")[0]
+    saved = SaveEncoded().save(encoded, "song", False)["ui"]["audio"]
+    assert [entry["seed"] for entry in saved] == ["7", "8"]
+    assert "seed" not in Save().save(noise_audio(1), "song", "flac", "16")["ui"]["audio"][0]
 
 
 def test_a_sidecar_describes_its_file(headless_host: HeadlessHost, tmp_path: Path) -> None:

@@ -77,8 +77,7 @@ def test_a_result_becomes_the_source_of_the_only_loader(ui: Any, comfy: ComfySer
     name = wait(ui, f"{chosen} !== 'example' && {chosen}")
     assert name.startswith("acestep_preview_") and (comfy.folder / "input" / name).is_file()
     assert value(ui, "AceStepXLLoadAudio", "start") == 0
-    script(ui, "app.queuePrompt(0)")
-    wait(ui, "document.querySelector('.p-toast-message, [data-pc-name=toast]')")
+    wait(ui, f"document.body.innerText.includes('now loads {name}')")
     save_screenshot(ui, "source_set")
 
 

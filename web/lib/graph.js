@@ -21,7 +21,8 @@ export function loadedUrl(loader) {
   const value = loader.widgets?.find((widget) => widget.name === "audio")?.value;
   if (typeof value !== "string" || !value) return null;
   if (loader.comfyClass === OURS && value === EXAMPLE) return MELODY;
-  const [, path = value, type = "input"] = ANNOTATED.exec(value) ?? [];
+  const [, stored = value, type = "input"] = ANNOTATED.exec(value) ?? [];
+  const path = stored.replaceAll("\\", "/"); // as saved on Windows
   const cut = path.lastIndexOf("/");
   return fileUrl({ filename: path.slice(cut + 1), subfolder: path.slice(0, Math.max(cut, 0)), type });
 }
