@@ -1,0 +1,64 @@
+"""Shipped workflows in a real ComfyUI: the language of their notes, the colours of their sockets, their panel."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from browser import wait
+from comfy_server import ROOT, ComfyServer, needs_comfyui
+from comfyui_page import FIND, open_workflow, reload, script
+
+pytestmark = [needs_comfyui, pytest.mark.slow]
+
+SHIPPED = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+NOTE = "return app.graph._nodes.find((node) => node.type === 'MarkdownNote').widgets[0].value"
+TITLES = "return app.graph._groups.map((group) => group.title)"
+
+
+@pytest.fixture
+def spanish(ui: Any, comfy: ComfyServer) -> Any:
+    comfy.post("/settings", {"Comfy.Locale": "es"})
+    reload(ui, comfy)
+    yield ui
+    comfy.post("/settings", {"Comfy.Locale": "en"})
+    reload(ui, comfy)
+
+
+def test_notes_and_groups_are_in_the_language_of_the_interface(spanish: Any) -> None:
+    texts = json.loads((ROOT / "locales" / "es" / "main.json").read_text("utf-8"))["acestep_xl_workflows"]
+    for name in SHIPPED:
+        open_workflow(spanish, name)
+        assert script(spanish, NOTE) == texts["notes"][name]
+        assert {"Canción", "Resultado"} & set(script(spanish, TITLES)), name
+    saved = script(spanish, "return app.graph.serialize()")
+    note = next(node for node in saved["nodes"] if node["type"] == "MarkdownNote")
+    note["widgets_values"] = ["## My own note"]
+    saved["groups"][0]["title"] = "My own group"
+    open_workflow(spanish, saved)
+    assert script(spanish, NOTE) == "## My own note" and script(spanish, TITLES)[0] == "My own group"
+
+
+@pytest.mark.parametrize("palette", ["dark", "light"])
+def test_own_socket_types_have_colours_of_their_own(ui: Any, palette: str) -> None:
+    change = "app.extensionManager.setting.set('Comfy.ColorPalette', arguments[0]).then(arguments[1])"
+    ui.execute_async_script(change, palette)
+    open_workflow(ui, "text_to_music")
+    types = ["ACESTEP_MODEL", "ACESTEP_TEXT_ENCODER", "ACESTEP_ENCODED_AUDIO"]
+    colours = "arguments[0].map((type) => app.canvas.default_connection_color_byType[type])"
+    wait(ui, f"((types) => types.every((type) => app.canvas.default_connection_color_byType[type]))({types})")
+    assert len(set(script(ui, f"return {colours}", types))) == len(types)
+    assert len(set(script(ui, "return arguments[0].map((type) => LGraphCanvas.link_type_colors[type])", types))) == 3
+    variables = "const style = getComputedStyle(document.documentElement); return arguments[0].map((type) => "
+    assert len(set(script(ui, variables + "style.getPropertyValue(`--color-datatype-${type}`))", types))) == 3
+    ui.execute_async_script(change, "dark")
+
+
+def test_our_elements_are_no_inputs_of_the_properties_panel(ui: Any) -> None:
+    """Older frontends list every widget there and know no way to hide one."""
+    open_workflow(ui, "text_to_music")
+    hidden = script(
+        ui, f"return {FIND}.widgets.find(({{ name }}) => name === 'audioUI').options.hideInPanel", "AceStepXLSave"
+    )
+    assert hidden is True
