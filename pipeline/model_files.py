@@ -10,6 +10,7 @@ from .. import parameters
 from ..host.folder_parts import part_of
 from ..host.model_folders import is_weight_file
 from ..host.protocol import Host
+from ..model import demo
 from ..model.checkpoint import read_silence
 from ..model.fit import check_fit
 from ..model.layouts import Component, Layout, open_text_encoder, open_vae, recognise
@@ -112,10 +113,12 @@ def _path(host: Host, part: str, name: str) -> Path:
         except FileNotFoundError:
             continue
     names, folders = part_names(host, part), host.search_folders()
+    closest = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f" Did you mean {closest[0]!r}?" if closest else ""
+    choices = [*names[:SHOWN_NAMES], *([f"{len(names) - SHOWN_NAMES} more"] if names[SHOWN_NAMES:] else [])]
+    choices.append(demo.NAME if part == "model" else parameters.AUTO)
     searched = ", ".join(str(folder) for kind in KINDS[part] for folder in folders.get(kind, [])) or "no folder"
-    closest = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    listed = ", ".join(names[:SHOWN_NAMES]) + (f" and {len(names) - SHOWN_NAMES} more" if names[SHOWN_NAMES:] else "")
     raise FileNotFoundError(
-        f"{part}: no file or folder named {name!r}; {f'did you mean {closest[0]!r}? ' if closest else ''}available: "
-        f"{listed or 'none'}; looked in {searched}. Choose another, or run `acestep-xl download xl-sft`"
+        f"{part}: {name!r} is not one of the choices: {', '.join(choices)}.{hint} Looked in {searched}; choose "
+        "another, or run `acestep-xl download xl-sft`"
     )

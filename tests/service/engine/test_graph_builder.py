@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 from service_tools import inference
@@ -204,9 +205,8 @@ def test_a_region_survives_formatting(start: float | None, end: float | None) ->
 
 
 def test_the_demo_and_a_named_checkpoint(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "models" / "diffusion_models" / "mine.safetensors"
-    checkpoint.parent.mkdir(parents=True)
-    checkpoint.touch()
+    checkpoint = tmp_path / "models" / "diffusion_models" / tiny.write("split", tmp_path / "models")
+    checkpoint = checkpoint.rename(checkpoint.with_name("mine.safetensors"))
     engine = HeadlessEngine(tmp_path / "work", [tmp_path / "models"], "cpu")
     named = build_graph(inference(), seed=0, prefix="a", table=engine.table(), model="mine.safetensors")
     assert node(named, "Loader").inputs["model"] == "mine.safetensors"
@@ -221,6 +221,9 @@ def test_the_demo_and_a_named_checkpoint(tmp_path: Path) -> None:
     assert "acestep_v1.5_xl_sft" in problem and "mine.safetensors" in problem
     with pytest.raises(GraphError, match=r"acestep_v1\.5_xl_sft.*not one of the choices: mine\.safetensors, demo"):
         build_graph(inference(), seed=0, prefix="a", table=engine.table())
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-500])
+    (problem,) = installation_problems(engine.table(), "mine.safetensors")
+    assert "not a complete safetensors file" in problem
 
 
 def test_a_missing_source_is_refused(table: NodeTable) -> None:
