@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import attack_support as support
 from attack_support import Row, Server
@@ -52,14 +54,21 @@ def check(answer: dict[str, object], count: int) -> None:
         raise SystemExit(f"not all tasks were accepted: {str(answer)[:500]}")
 
 
+def cpu_seconds(server: Server) -> float:
+    """What the server has computed so far, from /proc; the wall clock also counts what others did."""
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def measure(server: Server, total: int) -> list[Row]:
     rows = []
     for name, send in (("in arrays", in_arrays), ("one by one", one_by_one)):
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), cpu_seconds(server)
         seen = await support.watch(server, send(server, total))
-        seconds = time.perf_counter() - start
+        seconds, cpu = time.perf_counter() - start, cpu_seconds(server) - cpu
         target = TARGET_SECONDS * total / 10_000
-        figure = f"{seconds:.1f} s, /health {1000 * seen.percentile_95:.0f} ms at the 95th percentile"
+        health = f"/health {1000 * seen.percentile_95:.0f} ms at the 95th percentile"
+        figure = f"{seconds:.1f} s ({cpu:.1f} s of CPU, songs included), {health}"
         rows.append(Row(f"{total} tasks {name}", figure, f"{target:.0f} s", seconds <= target))
     return rows
 

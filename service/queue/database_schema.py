@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-
-from yarl import URL
+from urllib.parse import urlsplit
 
 VERSION = 2
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # number: the order of acceptance. place: a result's index in its task. source: inputs.audio as sent; source_file: its
 # path relative to the service's folder, NULL until it is there. unfinished: how many results are queued or running.
@@ -101,7 +101,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
 def host_of(url: str) -> str:
     """Host and port of a URL, by which deliveries share their slots; "" for one that cannot be read."""
     try:
-        parsed = URL(url, encoded=True)
-        return f"{(parsed.raw_host or '').lower()}:{parsed.port}"
+        parts = urlsplit(url)
+        return f"{parts.hostname or ''}:{parts.port or DEFAULT_PORTS.get(parts.scheme, '')}"
     except ValueError:
         return ""
