@@ -111,7 +111,7 @@ def test_all_names_that_are_not_there_are_told_together_with_the_remedy(models: 
     message = problem(host(models), "acestep_v1.5_xl_sft_tinny.safetensors", "gone.safetensors", "..\\vae")
     lines = message.splitlines()
     assert [line.split(":")[0] for line in lines] == ["model", "text_encoder", "vae"]
-    assert f"did you mean '{NAME}'?" in lines[0] and str(models / "diffusion_models") in lines[0]
+    assert f"Did you mean '{NAME}'?" in lines[0] and str(models / "diffusion_models") in lines[0]
     assert all("acestep-xl download xl-sft" in line for line in lines)
 
 
