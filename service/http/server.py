@@ -29,7 +29,7 @@ OTHER_FILES = 256  # open files beside the connections: the database, results, m
 LINGERING_SECONDS = 2.0  # for which what is left of a refused body is read, so that the client sees the answer
 IDLE_SECONDS = 75.0  # a connection without a request is closed after so long
 SHUTDOWN_SECONDS = 5.0  # active requests get so long to finish when the server stops
-BACKLOG = 512
+BACKLOG = 2048  # a client whose connection does not fit in waits a second or more before it tries again
 
 
 def bind(host: str, port: int) -> socket.socket:

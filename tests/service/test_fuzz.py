@@ -224,7 +224,7 @@ def test_ten_thousand_random_requests(tmp_path: Path) -> None:
             assert graphs.appended > 100, "some were valid"
             assert sizes[-1] - sizes[0] < MAX_GROWTH, [size / 2**20 for size in sizes]
             await asyncio.sleep(0.1)
-            assert context.active_requests == 0 and not sessions._connections and not sessions._pushes
+            assert context.active_requests == 0 and not sessions._connections and not sessions._background
 
     asyncio.run(run())
 
