@@ -229,10 +229,10 @@ def test_every_source_file_mentioned_exists(document: str) -> None:
 
 def test_the_layout_in_contributing_is_that_of_the_tree() -> None:
     (layout, *_) = CODE.findall(PAGES["CONTRIBUTING.md"])
-    listed, parent = set(), ""
+    listed, folders = set(), []
     for indent, name in re.findall(r"^( *)(\w+)/", layout, re.MULTILINE):
-        parent = parent if indent else name
-        listed.add(f"{parent}/{name}" if indent else name)
+        folders = [*folders[: len(indent) // 2], name]  # two spaces a level
+        listed.add("/".join(folders))
     packages = {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("*/**/__init__.py")}
     outside = ("tests", "benchmarks", "training", "build")
     expected = {name for name in packages if not name.startswith((".", *outside))}
