@@ -9,9 +9,9 @@ import torch
 from runs import make_run
 from transformers import Qwen3Config
 
-from acestep_xl.model.fit import Networks
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.config import Config, StackWidth
+from acestep_xl.model.fit import Networks
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.qwen3 import build_text_model
