@@ -192,8 +192,8 @@ def _answers() -> Iterator[str]:
             "memory, and energy if the device reports it.",
             "With `deliveryMethod` `async`, or with a `webhookURL`, the response comes immediately and has only "
             "`taskType` and `taskUUID`. `getResponse` then returns all results each time, in order, each with the "
-            "`status` `processing` or `success`; failed ones are in `errors`. Over the WebSocket it leaves out what the "
-            "session already got, until it has got everything.",
+            "`status` `processing` or `success`; failed ones are in `errors`. Over the WebSocket it leaves out what "
+            "the session already got, until it has got everything.",
             "The webhook receives each result as one object as soon as it is available, with its `status`; a failure "
             "is an object with `code` and `message`. Any response from 200 to 299 acknowledges it; otherwise the same "
             "body is sent again.",
