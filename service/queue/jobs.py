@@ -57,7 +57,9 @@ def claim(connection: Connection, now: float, machine: Machine = UNKNOWN) -> Job
     if row is None:
         return None
     connection.execute(
-        "UPDATE results SET state = ?, attempts = attempts + 1, started = ? WHERE task = ? AND place = ?",
+        # This transaction may have waited for the one that accepted the task, and `now` be from before.
+        "UPDATE results SET state = ?, attempts = attempts + 1, "
+        "started = MAX(?, (SELECT accepted FROM tasks WHERE number = task)) WHERE task = ? AND place = ?",
         (Status.RUNNING, now, row["task"], row["place"]),
     )
     connection.execute("DELETE FROM process")

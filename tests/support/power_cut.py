@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import os
 import threading
+from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from service_tools import FakeRecordings, TinyEngine, read
 
 from acestep_xl.runner.graph import Graph
 from acestep_xl.service.engine.protocol import OnProgress, ShouldStop
+from acestep_xl.service.queue.result_objects import AudioText
 from acestep_xl.service.queue.tasks import Tasks
 from acestep_xl.service.settings import ServiceSettings
 
@@ -74,7 +76,7 @@ async def _run(folder: Path, pipe: Connection) -> None:
         async def report(task_uuid: str) -> None:
             state = await tasks.state(task_uuid)
             assert state is not None
-            pipe.send(("finished", task_uuid, state.results))
+            pipe.send(("finished", task_uuid, _as_sent(state.results)))
 
         def finished(task_uuid: str) -> None:
             task = asyncio.ensure_future(report(task_uuid))
@@ -100,4 +102,12 @@ async def _report(tasks: Tasks, uuid: str) -> tuple[Any, ...] | None:
     if state is None or details is None:
         return None
     deliveries = [entry["state"] for result in details["results"] for entry in result.get("deliveries", [])]
-    return state.status, state.results, [result["attempts"] for result in details["results"]], deliveries
+    return state.status, _as_sent(state.results), [result["attempts"] for result in details["results"]], deliveries
+
+
+def _as_sent(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results with their audio, which is only read when they are sent."""
+    return [
+        {key: value.read() if isinstance(value, AudioText) else value for key, value in result.items()}
+        for result in results
+    ]
