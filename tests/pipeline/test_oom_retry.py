@@ -20,6 +20,7 @@ from acestep_xl.pipeline.memory.oom_retry import Strategy, fallbacks, run_with_r
 from acestep_xl.runner.execute import NodeError
 
 SIZE = 2**36
+LOAD_DEMO = demo.load
 
 
 class OutOfMemoryHook:
@@ -49,8 +50,8 @@ class WarningHost(HeadlessHost):
 def song(
     folder: Path, prepare: Callable[[Networks], None] | None, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Tensor, WarningHost]:
-    """The waveform of the small graph with the demo networks, after ``prepare`` has changed them."""
-    parts = demo.load()
+    """The waveform of the small graph with new demo networks, after ``prepare`` has changed them."""
+    parts = LOAD_DEMO()
     if prepare is not None:
         prepare(Networks(parts[0], parts[1].model, parts[2]))
     monkeypatch.setattr(demo, "load", lambda: parts)
