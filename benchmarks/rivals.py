@@ -185,15 +185,7 @@ class VAEs:
 def make_vaes(dtype: torch.dtype, device: torch.device) -> VAEs:
     torch.manual_seed(0)
     config = VAEConfig()
-    theirs: Any = AutoencoderOobleck(
-        encoder_hidden_size=config.encoder_channels,
-        downsampling_ratios=list(config.strides),
-        channel_multiples=list(config.channel_multiples),
-        decoder_channels=config.decoder_channels,
-        decoder_input_channels=config.latent_channels,
-        audio_channels=config.audio_channels,
-        sampling_rate=config.sample_rate,
-    )
+    theirs: Any = AutoencoderOobleck(**config.to_diffusers())
     theirs = theirs.eval().requires_grad_(False)
     ours = Oobleck(config)
     ours.load_state_dict(vae_state(theirs.state_dict()), strict=True)

@@ -1,4 +1,4 @@
-"""Which part of ACE-Step 1.5 a model folder holds, told from its config. Standard library only."""
+"""Which part of ACE-Step 1.5 a model folder holds, by its config. Standard library only."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def part_of(folder: Path) -> Part:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A JSON object; empty for anything else, which whoever chooses the folder is told."""
+    """A JSON object; empty for anything else, which is reported to whoever chooses the folder."""
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):

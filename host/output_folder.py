@@ -19,7 +19,7 @@ def folder_problem(folder: Path, file_name: str, size: int) -> str | None:
     """Why files named like `file_name`, of `size` bytes altogether, cannot be written to a folder; None if they can.
 
     The folder may be missing. A hidden file is created where its first missing folder would be, and removed: on some
-    file systems permissions alone do not tell.
+    file systems the permissions alone do not show it.
     """
     folder = folder.absolute()
     existing = _nearest_existing(folder)

@@ -1,4 +1,4 @@
-"""Whether a checkpoint's files fit their networks, told from the headers of the files, before any weight is read."""
+"""Whether a checkpoint's files fit their networks, by their headers alone, before any weight is read."""
 
 from __future__ import annotations
 

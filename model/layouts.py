@@ -212,8 +212,8 @@ def _config(path: Path, raw: Mapping[str, Any], network: Tensors) -> Config:
             return from_shapes(network.shapes())
         except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
             raise CheckpointError(
-                f"{path} lacks tensors that tell the sizes of an ACE-Step 1.5 model ({error}); choose the complete "
-                f"model, such as {COMPLETE}"
+                f"{path} lacks tensors that determine the sizes of an ACE-Step 1.5 model ({error}); choose the "
+                f"complete model, such as {COMPLETE}"
             ) from error
     try:
         return from_official(raw)

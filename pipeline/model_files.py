@@ -85,7 +85,7 @@ def _component(host: Host, part: str, name: str, included: Component | None) -> 
 def part_names(host: Host, part: str) -> list[str]:
     """The names to choose a part from ("model", "text_encoder" or "vae"): what is likely to be one first.
 
-    Folders of other parts are left out. Files are told by their names alone, so that a list costs no reading.
+    Folders of other parts are left out. Files are recognised by name alone, so that a list costs no reading.
     """
     first, *others = KINDS[part]
     names = [name for name in host.model_names(first) if _may_be(host, first, name, part, ("unknown",))]

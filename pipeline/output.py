@@ -187,7 +187,7 @@ def _encoding(
 
 
 def _submitted_seconds() -> float:
-    """The length of all songs of the longest batch in the graph being checked, as far as it tells; else 0."""
+    """The length of all songs of the longest batch in the graph being checked, as far as it states one; else 0."""
     submission = current_submission()
     nodes = () if submission is None else submission.prompt.values()
     batches = [node["inputs"] for node in nodes if node.get("class_type") == ids.EMPTY_LATENT]

@@ -14,7 +14,7 @@ Inputs = Mapping[str, Any]
 
 
 class UnknownRun(ValueError):  # noqa: N818 - says what the run is
-    """The graph does not tell the run; the message says what has to be known first."""
+    """The graph does not determine the run; the message says what has to be known first."""
 
 
 @dataclass(frozen=True)

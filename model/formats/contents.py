@@ -1,4 +1,4 @@
-"""What a weight file holds, told from the names and shapes of its tensors, and where such a file belongs."""
+"""Identifies what a weight file holds by the names and shapes of its tensors, and says where such a file belongs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file is, told from its first bytes: the error for a file that is something else than its name says."""
+"""Identifies files by their first bytes, for errors about files that are not what their names say."""
 
 from __future__ import annotations
 

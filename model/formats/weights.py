@@ -28,7 +28,7 @@ SHOWN = 3
 
 
 def check_weights(source: Path, tensors: Tensors) -> None:
-    """Raise CheckpointError for weights that are quantised, integers or never filled. Reads a part of each matrix."""
+    """Raise CheckpointError for weights that are quantised, integers or never filled. Reads a part of each tensor."""
     for problem in (_quantised(tensors), _integers(tensors), _unfilled(tensors)):
         if problem:
             raise CheckpointError(f"{source} {problem}")

@@ -65,6 +65,18 @@ class VAEConfig:
             )
         return sizes
 
+    def to_diffusers(self) -> dict[str, Any]:
+        """The arguments of diffusers' AutoencoderOobleck, which are its config.json; the inverse of from_diffusers."""
+        return {
+            "encoder_hidden_size": self.encoder_channels,
+            "downsampling_ratios": list(self.strides),
+            "channel_multiples": list(self.channel_multiples),
+            "decoder_channels": self.decoder_channels,
+            "decoder_input_channels": self.latent_channels,
+            "audio_channels": self.audio_channels,
+            "sampling_rate": self.sample_rate,
+        }
+
     @classmethod
     def from_state(cls, shapes: Mapping[str, tuple[int, ...]]) -> VAEConfig:
         """Infer the sizes from tensor shapes, under the keys of any checkpoint that `vae_state` accepts.

@@ -50,7 +50,7 @@ def explanation(call: NodeCall) -> str:
 
 
 def pack_of(call: NodeCall) -> str:
-    """The pack that a class belongs to, by its name or as the editor saved it; "" if neither tells."""
+    """The pack that a class belongs to, by its name or as the editor saved it; "" if unknown."""
     for pack, classes in REPLACEMENTS.items():
         if call.class_type in classes:
             return pack

@@ -24,7 +24,7 @@ SECONDS_PER_HOUR = 3600.0
 
 
 class JobFailed(RuntimeError):  # noqa: N818 - names the event
-    """A job ended with an error that the client is told."""
+    """A job ended with an error that is reported to the client."""
 
     def __init__(self, error: ApiError) -> None:
         super().__init__(error.message)

@@ -43,7 +43,7 @@ def missing(parameter: ApiParameter) -> ApiError:
 
 
 def convert(parameter: ApiParameter, value: Any) -> Any:
-    """A valid value as the parameter's type: JSON does not tell 60 from 60.0."""
+    """A valid value as the parameter's type: JSON does not distinguish 60 from 60.0."""
     if parameter.type == "integer":
         return int(value)
     return float(value) if parameter.type == "number" else value

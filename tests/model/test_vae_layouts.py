@@ -189,6 +189,7 @@ def test_diffusers_config_is_read_and_checked() -> None:
     }
     expected = VAEConfig(strides=(2, 4, 4, 8, 8), sample_rate=44100, decoder_channels=96)
     assert VAEConfig.from_diffusers(config) == expected and expected.hop == 2048
+    assert expected.to_diffusers() == {key: value for key, value in config.items() if key[0] != "_"}
     with pytest.raises(ValueError, match="encoder_hidden_size 64 must be twice decoder_input_channels 64"):
         VAEConfig.from_diffusers(config | {"encoder_hidden_size": 64})
     del config["sampling_rate"]

@@ -226,16 +226,7 @@ def diffusers_vae() -> Any:
     """The VAE as diffusers' class."""
     from diffusers.models.autoencoders.autoencoder_oobleck import AutoencoderOobleck
 
-    config = VAE_CONFIG
-    model = AutoencoderOobleck(
-        encoder_hidden_size=2 * config.latent_channels,
-        downsampling_ratios=list(config.strides),
-        channel_multiples=list(config.channel_multiples),
-        decoder_channels=config.decoder_channels,
-        decoder_input_channels=config.latent_channels,
-        audio_channels=config.audio_channels,
-        sampling_rate=config.sample_rate,
-    )
+    model = AutoencoderOobleck(**VAE_CONFIG.to_diffusers())
     model.load_state_dict(vae_state(), strict=True)
     return model.eval()
 

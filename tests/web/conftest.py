@@ -1,4 +1,4 @@
-"""A real ComfyUI, open in a headless Chromium, with each of its frontends and node renderers."""
+"""A headless Chromium with a real ComfyUI, in each of its frontends and node renderers, or with a page of our own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from bare_page import bare_page
 from browser import chromium
 from comfy_server import FRONTEND, ComfyServer
 from comfyui_page import RENDERERS, reload
@@ -43,3 +44,10 @@ def ui(request: pytest.FixtureRequest, comfy: ComfyServer, driver: Any) -> Any:
     driver.get_log("browser")
     reload(driver, comfy)
     return driver
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A page with the widgets alone, without ComfyUI."""
+    with bare_page(tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("profile")) as driver:
+        yield driver

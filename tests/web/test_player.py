@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from bare_page import bare_page, show_songs
+from bare_page import show_songs
 from browser import drag, press, wait
 
 POSITION = "Number(document.querySelector('.acestep-player .acestep-track').getAttribute('aria-valuenow'))"
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with bare_page(tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
 
 
 def test_a_song_of_a_batch_can_be_chosen_played_and_sought(page: Any) -> None:

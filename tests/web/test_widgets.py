@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from bare_page import bare_page, show_songs
+from bare_page import show_songs
 from browser import drag, press, wait
 
 from acestep_xl.audio.region_text import parse_regions
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with bare_page(tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
 
 
 def test_one_sound_plays_at_a_time(page: Any) -> None:

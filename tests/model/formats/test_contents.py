@@ -193,7 +193,7 @@ def test_missing_parts_are_named(absent: tuple[str, ...], message: str, tmp_path
 )
 def test_a_missing_tensor_that_tells_the_sizes_is_named(name: str, tmp_path: Path) -> None:
     state = {key: tensor for key, tensor in STATE.items() if key != name}
-    with pytest.raises(CheckpointError, match=rf"lacks tensors that tell the sizes .*{name.split('.')[-2]}"):
+    with pytest.raises(CheckpointError, match=rf"lacks tensors that determine the sizes .*{name.split('.')[-2]}"):
         recognise(saved(state, tmp_path))
     state[name] = torch.ones(())
     with pytest.raises(CheckpointError):

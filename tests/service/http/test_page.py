@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from audio_files import write
-from browser import chromium, drag, press, wait
+from browser import drag, press, wait
 from local_service import Local, threaded
 from service_page import OPEN, fill, load, log
 from service_tools import TinyEngine
@@ -22,12 +22,6 @@ from acestep_xl.service.http import routes
 
 KEY = "a-key-of-some-length"
 FILES = {path.name: path.read_text("utf-8") for path in routes.PAGE.iterdir()}
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with chromium(tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from audio_files import write
-from browser import chromium, wait
+from browser import wait
 from local_service import Local, threaded
 from service_page import fill, load, log
 from service_tools import TinyEngine
@@ -20,12 +20,6 @@ from acestep_xl.service.http.key_guesses import FREE_GUESSES
 KEY = "a-key-of-some-length"
 PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
 DESKTOP = {"width": 1500, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with chromium(tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
 
 
 @pytest.fixture(scope="module")

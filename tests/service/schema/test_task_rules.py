@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from encoded_audio import ROWS
 from task_requests import SOURCE, accepted, refused, the_error
 
 from acestep_xl.service.schema.errors import ApiError
@@ -89,22 +90,7 @@ def test_lossless_formats_refuse_audio_settings(output_format, given):
     accepted({"outputFormat": output_format})
 
 
-# The tables of the API page, row by row: format, channels, sample rate, lowest and highest bitrate.
-TABLES = [
-    *[("MP3", channels, rate, 8, 64) for channels in (1, 2) for rate in (8000, 11025, 12000)],
-    *[("MP3", channels, rate, 8, 160) for channels in (1, 2) for rate in (16000, 22050, 24000)],
-    *[("MP3", channels, rate, 32, 320) for channels in (1, 2) for rate in (32000, 44100, 48000)],
-    ("OGG", 1, 8000, 8, 40),
-    ("OGG", 1, 12000, 16, 48),
-    ("OGG", 1, 16000, 16, 96),
-    ("OGG", 1, 24000, 16, 80),
-    ("OGG", 1, 48000, 32, 224),
-    ("OGG", 2, 8000, 16, 80),
-    ("OGG", 2, 12000, 16, 96),
-    ("OGG", 2, 16000, 24, 192),
-    ("OGG", 2, 24000, 32, 160),
-    ("OGG", 2, 48000, 48, 256),
-]
+TABLES = [(name.upper(), *limits) for name, *limits in ROWS]
 
 
 @pytest.mark.parametrize(("output_format", "channels", "rate", "low", "high"), TABLES)
