@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from acestep_xl.model import demo
 from acestep_xl.model.formats.tensors import CheckpointError
 from acestep_xl.model.layouts import open_text_encoder, open_vae, recognise
 
@@ -114,3 +115,7 @@ def test_zeros_that_belong_there_are_accepted(tmp_path: Path) -> None:
     text = tiny.text_state()
     text["embed_tokens.weight"][-8:] = 0
     open_text_encoder(saved(text, tmp_path / "t.safetensors"))
+
+
+def test_the_demo_network_whose_layers_are_partly_off_is_accepted() -> None:
+    recognise(demo.FOLDER)

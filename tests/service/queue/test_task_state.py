@@ -11,6 +11,9 @@ from typing import Any
 from service_tools import TinyEngine, in_loop, inference, until
 from task_queue import WAIT_SECONDS, finished, open_tasks, run_task
 
+from acestep_xl.service.queue import jobs
+from acestep_xl.service.queue.database import TaskDatabase
+
 
 @in_loop
 async def test_finished_results_are_reported_before_the_others(tmp_path: Path) -> None:
@@ -118,3 +121,18 @@ async def test_the_overview_lists_the_queue(tmp_path: Path) -> None:
         for task in queue:
             await finished(tasks, task)
         assert await tasks.overview() == []
+
+
+@in_loop
+async def test_a_result_never_starts_before_its_task_was_accepted(tmp_path: Path) -> None:
+    """Transactions wait for each other, so the worker's time may be from before the task was accepted."""
+    task = inference()
+    async with open_tasks(tmp_path, TinyEngine(tmp_path / "work", seconds=60)) as tasks:
+        await tasks.submit([task])
+    database = TaskDatabase(tmp_path)
+    try:
+        assert database.transact_sync(jobs.claim, 0.0) is not None
+        select = "SELECT r.started - t.accepted FROM results r JOIN tasks t ON t.number = r.task"
+        assert database.transact_sync(lambda connection: connection.execute(select).fetchone()[0]) == 0
+    finally:
+        database.close()
