@@ -18,7 +18,8 @@ from pathlib import Path
 
 import av
 
-WORKFLOWS = Path(__file__).parent.parent / "workflows"
+from acestep_xl.runner.shipped import SHIPPED
+
 ONLY_COMFYUI = {"core_nodes"}  # uses ComfyUI's own nodes
 
 
@@ -41,7 +42,7 @@ def sample_hash(file: Path) -> str:
 
 
 def main() -> None:
-    for workflow in sorted(path.stem for path in WORKFLOWS.glob("*.json")):
+    for workflow in SHIPPED:
         if workflow in ONLY_COMFYUI:
             continue
         with tempfile.TemporaryDirectory() as folder:

@@ -14,12 +14,12 @@ from ..host.protocol import Progress
 from .graph import Graph, Problem, Workflow, WorkflowError
 from .node_table import NodeTable
 from .settings import Assignment, apply_settings, parse_assignment, resolve_assignments, use_demo
+from .shipped import SHIPPED
 from .terminal import UsageError, print_status
 from .validate import validate
 from .workflow.foreign_classes import headline
 from .workflow.read import load_json, read_workflow
 
-SHIPPED = Path(__file__).parent.parent / "workflows"
 MISSING_FILE_NOTE = (
     "A model file is missing: acestep-xl models lists the files found, acestep-xl download xl-sft downloads the "
     "standard ones, and --demo needs none."
@@ -115,7 +115,6 @@ def _edit_and_validate(graph: Graph, source: WorkflowInput, table: NodeTable, ed
 def _find_workflow(name: str) -> Path:
     if Path(name).is_file():
         return Path(name)
-    if (SHIPPED / f"{name}.json").is_file() and Path(name).name == name:
-        return SHIPPED / f"{name}.json"
-    shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.json"))) or "none"
-    raise UsageError([f"no workflow file {name!r}; shipped workflows: {shipped}"])
+    if name in SHIPPED:
+        return SHIPPED[name]
+    raise UsageError([f"no workflow file {name!r}; shipped workflows: {', '.join(SHIPPED)}"])

@@ -18,8 +18,8 @@ from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS
 from acestep_xl.parameters import ids
 from acestep_xl.runner.model_bundles import Source, find_bundle
+from acestep_xl.runner.shipped import SHIPPED
 
-FOLDER = ROOT / "workflows"
 BUNDLE = "xl-sft"
 HUB = "https://huggingface.co"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN")
@@ -113,8 +113,7 @@ def _make_room(nodes: list[dict[str, Any]]) -> None:
 
 def files() -> dict[Path, str]:
     """Every workflow, completed."""
-    paths = sorted(FOLDER.glob("*.json"))
-    return {path: _to_json(complete(json.loads(path.read_text("utf-8")))) for path in paths}
+    return {path: _to_json(complete(json.loads(path.read_text("utf-8")))) for path in SHIPPED.values()}
 
 
 def _to_json(workflow: dict[str, Any]) -> str:

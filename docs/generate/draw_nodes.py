@@ -10,12 +10,10 @@ from typing import Any
 import definitions
 import draw_workflow
 from draw_workflow import BODY, COLOURS, DEFAULT_COLOUR, FONT, GAP, ROW, SLOT, SQUEEZE, STRETCH, Socket, dot, rect, text
-from pages import ROOT
 
 from acestep_xl.parameters import ids
+from acestep_xl.runner.shipped import SHIPPED
 
-WORKFLOWS = ROOT / "workflows"
-FIRST = "text_to_music"  # the workflow with the usual connections
 # For a node in no shipped workflow: what feeds its optional inputs.
 USUAL = {ids.TRACKS: {"audio": ids.LOAD_AUDIO, "vae": ids.LOADER}}
 WIDTH, GUTTER, MARGIN, TITLE = 340, 34, 10, draw_workflow.TITLE
@@ -125,8 +123,8 @@ def _usual(node: definitions.Node, by_id: NodesById) -> tuple[Ends, Ends]:
 
 
 def _simplest_first() -> list[dict[str, Any]]:
-    files = sorted(WORKFLOWS.glob("*.json"), key=lambda file: (file.stem != FIRST, file.stem))
-    first, *others = (json.loads(file.read_text("utf-8")) for file in files)
+    """The first workflow has the usual connections."""
+    first, *others = (json.loads(path.read_text("utf-8")) for path in SHIPPED.values())
     return [first, *sorted(others, key=lambda workflow: len(workflow["nodes"]))]
 
 

@@ -14,12 +14,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from pages import DOCS, ROOT, write
+from pages import DOCS, write
 
 from acestep_xl.nodes.table import NODE_DISPLAY_NAME_MAPPINGS
 from acestep_xl.parameters import ids
+from acestep_xl.runner.shipped import SHIPPED
 
-WORKFLOW = ROOT / "workflows" / "text_to_music.json"
+WORKFLOW = SHIPPED["text_to_music"]
 PICTURE = DOCS / "images" / "text_to_music.svg"
 
 TITLE, SLOT, ROW, GAP, LINE, MARGIN = 36, 23, 25, 4, 19, 32

@@ -1,4 +1,4 @@
-"""Draws the workflows' pictures for ComfyUI's template browser, workflows/NAME.jpg:
+"""Draws the workflows' pictures for ComfyUI's template browser, workflows/*.jpg:
 python docs/generate/make_thumbnails.py
 
 Above, the graph; below, what happens to the audio: grey is source, colour is generated.
@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 from draw_workflow import COLOURS, DEFAULT_COLOUR
-from pages import ROOT, write
+from pages import write
 from PIL import Image, ImageDraw
 
 from acestep_xl.nodes.load_audio import example
+from acestep_xl.runner.shipped import SHIPPED
 
-FOLDER = ROOT / "workflows"
 SIZE, FINER = 512, 3  # size in pixels, and the factor of oversampling for smooth edges
 EDGE, GRAPH, AUDIO = 36, (44, 226), (262, 476)
 GROUND, NODE, TITLE, GREY, REGION = "#16171b", "#33363d", "#4a4e58", "#767b85", "#232a38"
@@ -173,9 +173,9 @@ def _rainbow(position: float) -> tuple[int, int, int]:
 def files() -> dict[Path, bytes]:
     """The picture of every workflow. Raises KeyError for one without strips."""
     pictures = {}
-    for path in sorted(FOLDER.glob("*.json")):
+    for name, path in SHIPPED.items():
         buffer = io.BytesIO()
-        picture(json.loads(path.read_text("utf-8")), STRIPS[path.stem]).save(buffer, "JPEG", quality=QUALITY)
+        picture(json.loads(path.read_text("utf-8")), STRIPS[name]).save(buffer, "JPEG", quality=QUALITY)
         pictures[path.with_suffix(".jpg")] = buffer.getvalue()
     return pictures
 

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from pathlib import Path
 from typing import Any
 
 from ...parameters import AUTO, api, ids, read_choice
 from ...runner.graph import Graph, Link, NodeCall
 from ...runner.node_table import NodeTable
 from ...runner.settings import Setting, apply_settings, use_demo
+from ...runner.shipped import SHIPPED
 from ...runner.validate import validate
 from ...runner.workflow.read import load_json, read_workflow
 from ..schema.encoding_rules import LOSSLESS
 from ..schema.task import Task
 from .protocol import NO_SPACE, DiskFull
 
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
 ENCODING = {"bitrate": "bitrate", "sample_rate": "sampleRate", "channels": "channels"}
 INSTRUMENTAL = "[Instrumental]"
 
@@ -57,7 +56,7 @@ def build_graph(
     seed: of this result. prefix: of its file's name. source: its name in the engine. model: replaces
     the workflow's checkpoint. demo: use the demo network. Raises GraphError and DiskFull.
     """
-    workflow = read_workflow(load_json(WORKFLOWS / f"{workflow_name(task)}.json"), table)
+    workflow = read_workflow(load_json(SHIPPED[workflow_name(task)]), table)
     graph = workflow.graph
     values = _values(task, seed, prefix) | (_source_values(task, source) if source else {})
     if model:

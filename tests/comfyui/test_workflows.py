@@ -15,16 +15,16 @@ import graphs
 import pytest
 import torch
 from audio_files import write
-from comfy_server import ROOT, ComfyServer, messages, needs_comfyui, table_of
+from comfy_server import ComfyServer, messages, needs_comfyui, table_of
 
 from acestep_xl import parameters
 from acestep_xl.audio.decoding import read
+from acestep_xl.runner.shipped import SHIPPED
 from acestep_xl.runner.workflow.api_format import to_api
 from acestep_xl.runner.workflow.read import read_workflow
 
 pytestmark = [needs_comfyui, pytest.mark.slow]
 
-SHIPPED = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 SECONDS = 8.0
 # Workflows with a source use the built-in melody, which is 8 seconds long.
 LENGTHS = {"extend": 16.0, "chain": 12.0, "core_nodes": 30.0}
@@ -46,7 +46,7 @@ def tune(seconds: float) -> torch.Tensor:
 
 def shipped(name: str, server: ComfyServer) -> dict[str, Any]:
     """A shipped workflow as ComfyUI's editor sends it, but with the demo network, few steps and short songs."""
-    data = json.loads((ROOT / f"workflows/{name}.json").read_text("utf-8"))
+    data = json.loads(SHIPPED[name].read_text("utf-8"))
     workflow = read_workflow(data, table_of(server))
     assert workflow.problems == []
     graph = to_api(workflow.graph)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +23,8 @@ from acestep_xl.pipeline.advice.region_advice import SourceRegions
 from acestep_xl.pipeline.advice.run_advice import shift_of
 from acestep_xl.pipeline.edit import Edit
 from acestep_xl.pipeline.run import PromptSize
+from acestep_xl.runner.shipped import SHIPPED
 from acestep_xl.sampler.presets import PRESETS
-
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
 
 LYRICS = {
     "ar": "يا ليل يا عين", "az": "Sarı gəlin", "bg": "Хубава си моя горо", "bn": "আমার সোনার বাংলা",
@@ -269,7 +267,7 @@ def test_every_check_has_a_docstring() -> None:
 def test_shipped_workflows_need_no_advice() -> None:
     """Widget values of a saved encode node: caption, lyrics, language, bpm, key, beats, seconds."""
     count = 0
-    for path in sorted(WORKFLOWS.glob("*.json")):
+    for path in SHIPPED.values():
         for node in json.loads(path.read_text("utf-8"))["nodes"]:
             if node["type"] == "AceStepXLEncode":
                 caption, lyrics, language, bpm, key, beats, seconds = node["widgets_values"][:7]

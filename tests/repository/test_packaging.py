@@ -148,7 +148,7 @@ def test_the_wheel_holds_only_the_pack(wheel: Path) -> None:
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and path.suffix not in (".py", ".pyc")
     }
-    assert "workflows/text_to_music.json" in data
+    assert "workflows/01 Text to music.json" in data
     assert packed == sources | data
     assert {name.split("/")[0] for name in names} - {"acestep_xl"} == {f"{wheel.name.rsplit('-', 3)[0]}.dist-info"}
 

@@ -22,6 +22,7 @@ from acestep_xl.runner import cli, terminal
 from acestep_xl.runner.model_bundles import BUNDLES
 from acestep_xl.runner.node_table import NodeTable
 from acestep_xl.runner.settings import apply_settings, parse_assignment, resolve_assignments
+from acestep_xl.runner.shipped import SHIPPED
 from acestep_xl.runner.workflow.read import read_workflow
 from acestep_xl.service.serve_command import SERVE
 
@@ -91,7 +92,7 @@ def test_the_tasks_are_those_of_the_encoder() -> None:
 
 def test_all_shipped_workflows_are_named() -> None:
     workflows = [name for row in rows(section("Tasks"), "Task") for name in names(row[3])]
-    assert sorted(workflows) == sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+    assert sorted(workflows) == sorted(SHIPPED)
 
 
 def test_the_menu_of_the_nodes() -> None:
@@ -114,12 +115,12 @@ def test_every_command_parses() -> None:
         if arguments.command == "download":
             assert arguments.name in BUNDLES
         if arguments.command == "run":
-            assert (ROOT / "workflows" / f"{arguments.workflow}.json").is_file()
+            assert arguments.workflow in SHIPPED
 
 
 def test_every_setting_fits_the_workflow() -> None:
     table = NodeTable.shipped()
-    graph = read_workflow(json.loads((ROOT / "workflows/text_to_music.json").read_text("utf-8")), table).graph
+    graph = read_workflow(json.loads(SHIPPED["text_to_music"].read_text("utf-8")), table).graph
     texts = [value for words in commands() for flag, value in pairwise(words) if flag == "--set"]
     assert len(texts) >= 4
     settings, problems = resolve_assignments(graph, map(parse_assignment, texts), table)

@@ -14,9 +14,9 @@ from demo_network import shipped_demo
 from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS
 from acestep_xl.runner.cli import main
 from acestep_xl.runner.model_bundles import BUNDLES
-from acestep_xl.runner.workflow_input import SHIPPED
+from acestep_xl.runner.shipped import SHIPPED
 
-WORKFLOWS = sorted(SHIPPED.glob("*.json"))
+NAMES = {path: name for name, path in SHIPPED.items()}
 # Uses ComfyUI's own sampling nodes; tests/comfyui runs it.
 CORE = {"core_nodes"}
 CORE_NODES = {
@@ -27,7 +27,7 @@ CORE_NODES = {
     "SaveAudio",
     "VAEDecodeAudio",
 }
-OURS = [path for path in WORKFLOWS if path.stem not in CORE]
+OURS = [path for path, name in NAMES.items() if name not in CORE]
 SONGS = {"batch": 2, "variations": 2}
 # Seconds of the songs that are not as long as the example melody.
 SECONDS = {
@@ -52,26 +52,26 @@ def nodes(path: Path) -> list[dict[str, Any]]:
 
 def test_every_task_has_a_workflow() -> None:
     expected = {"text_to_music", "cover", "repaint", "repaint_regions", "extend", "timbre_reference", "variations"}
-    assert expected <= {path.stem for path in WORKFLOWS}
+    assert expected <= set(SHIPPED)
 
 
-@pytest.mark.parametrize("path", OURS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", OURS, ids=NAMES.get)
 def test_a_workflow_runs_without_model_files(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", str(path), "--demo", "--output", str(tmp_path), "--device", "cpu"]
-    with shipped_demo() if path.stem in SHIPPED_DEMO else nullcontext():
+    with shipped_demo() if NAMES[path] in SHIPPED_DEMO else nullcontext():
         assert main([*arguments, "--set", "AceStepXLSchedule.steps=2"]) == 0
     files = [line for line in capsys.readouterr().out.split() if not line.endswith(".png")]
-    assert len(files) == SONGS.get(path.stem, 1)
+    assert len(files) == SONGS.get(NAMES[path], 1)
     for file in files:
         samples, rate = soundfile.read(file)
         assert rate == 48000
-        assert len(samples) == SECONDS.get(path.stem, EXAMPLE_SECONDS) * 48000
+        assert len(samples) == SECONDS.get(NAMES[path], EXAMPLE_SECONDS) * 48000
         assert 0.01 < abs(samples).max() <= 1
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", NAMES, ids=NAMES.get)
 def test_a_workflow_uses_known_nodes_and_published_files(path: Path) -> None:
-    core = CORE_NODES if path.stem in CORE else set()
+    core = CORE_NODES if NAMES[path] in CORE else set()
     assert {node["type"] for node in nodes(path)} <= {*NODE_CLASS_MAPPINGS, *core, "MarkdownNote"}
     published = {tuple(source.target.rsplit("/", 1)) for source in BUNDLES["xl-sft"]}
     for node in nodes(path):
@@ -87,7 +87,7 @@ def test_a_workflow_of_core_nodes_is_refused_by_name(capsys: pytest.CaptureFixtu
     assert "SamplerCustomAdvanced" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", NAMES, ids=NAMES.get)
 def test_a_workflow_has_no_local_paths(path: Path) -> None:
     assert "/home/" not in path.read_text()
     assert path.read_text().endswith("}\n")

@@ -244,10 +244,8 @@ def test_shipped_workflow_by_bare_name(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shipped = tmp_path / "shipped"
-    shipped.mkdir()
-    workflow.rename(shipped / "tune.json")
-    monkeypatch.setattr(workflow_input, "SHIPPED", shipped)
+    file = workflow.rename(tmp_path / "01 A tune.json")
+    monkeypatch.setattr(workflow_input, "SHIPPED", {"tune": file})
     assert cli.main(["run", "tune", "--demo"], table) == 0
     assert cli.main(["run", "tun", "--demo"], table) == 2
     assert "shipped workflows: tune" in capsys.readouterr().err

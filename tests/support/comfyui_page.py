@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from browser import wait
-from comfy_server import ROOT, ComfyServer
+from comfy_server import ComfyServer
+
+from acestep_xl.runner.shipped import SHIPPED
 
 RENDERERS = ("canvas", "vue")
 # The node of a class, by the first argument of a script.
@@ -31,7 +33,7 @@ def script(ui: Any, text: str, *arguments: Any) -> Any:
 def open_workflow(ui: Any, workflow: dict[str, Any] | str) -> None:
     """Open a workflow, or a shipped one by its name."""
     if isinstance(workflow, str):
-        workflow = json.loads((ROOT / f"workflows/{workflow}.json").read_text("utf-8"))
+        workflow = json.loads(SHIPPED[workflow].read_text("utf-8"))
     answer = ui.execute_async_script(
         "app.loadGraphData(arguments[0]).then(() => arguments[1]('opened'), (error) => arguments[1](String(error)))",
         workflow,

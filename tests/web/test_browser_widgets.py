@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from browser import drag, press, wait
-from comfy_server import ROOT, ComfyServer, needs_comfyui
+from comfy_server import ComfyServer, needs_comfyui
 from comfyui_page import (
     FIND,
     RENDERERS,
@@ -25,6 +25,7 @@ from comfyui_page import (
 )
 
 from acestep_xl.audio.region_text import parse_regions
+from acestep_xl.runner.shipped import SHIPPED
 
 pytestmark = [needs_comfyui, pytest.mark.slow]
 
@@ -189,9 +190,8 @@ def test_the_wheel_zooms_over_a_widget(ui: Any) -> None:
 
 def test_workflows_open_from_the_template_browser_run_and_play(ui: Any) -> None:
     """Each in one of the renderers, with the demo network and few steps."""
-    names = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
-    for name in names[RENDERERS.index(ui.renderer) :: 2]:
-        open_template(ui, name)
+    for name in [*SHIPPED][RENDERERS.index(ui.renderer) :: 2]:
+        open_template(ui, SHIPPED[name].stem)
         put(ui, "AceStepXLLoader", "model", "demo")
         put(ui, "AceStepXLSchedule", "steps", 2)
         if script(ui, f"return Boolean({FIND})", "AceStepXLEmptyLatent"):
@@ -234,7 +234,7 @@ def test_a_dropped_recording_is_uploaded_selected_and_shown(ui: Any, comfy: Comf
 
 @pytest.mark.parametrize("name", ["repaint", "text_to_music"])
 def test_widgets_leave_no_trace_in_saved_workflows_and_prompts(ui: Any, name: str) -> None:
-    shipped = json.loads((ROOT / f"workflows/{name}.json").read_text("utf-8"))
+    shipped = json.loads(SHIPPED[name].read_text("utf-8"))
     open_workflow(ui, name)
     saved = {node["id"]: node for node in script(ui, "return app.graph.serialize()")["nodes"]}
     for node in shipped["nodes"]:

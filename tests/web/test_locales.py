@@ -15,6 +15,7 @@ import translation
 from acestep_xl import host
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+from acestep_xl.runner.shipped import SHIPPED
 
 ROOT = Path(__file__).parents[2]
 LOCALES = ROOT / "locales"
@@ -113,7 +114,7 @@ def test_the_widget_texts_are_complete(language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_notes_and_groups_of_every_workflow_are_translated(language: str) -> None:
     texts = read(language, "main")["acestep_xl_workflows"]
-    workflows = {path.stem: json.loads(path.read_text("utf-8")) for path in (ROOT / "workflows").glob("*.json")}
+    workflows = {name: json.loads(path.read_text("utf-8")) for name, path in SHIPPED.items()}
     assert set(texts["notes"]) == set(workflows)
     titles = {group["title"] for workflow in workflows.values() for group in workflow["groups"]}
     assert set(texts["groups"]) == titles

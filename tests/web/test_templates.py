@@ -10,9 +10,10 @@ from browser import wait
 from comfy_server import ROOT, ComfyServer, needs_comfyui
 from comfyui_page import FIND, open_workflow, reload, script
 
+from acestep_xl.runner.shipped import SHIPPED
+
 pytestmark = [needs_comfyui, pytest.mark.slow]
 
-SHIPPED = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 NOTE = "return app.graph._nodes.find((node) => node.type === 'MarkdownNote').widgets[0].value"
 TITLES = "return app.graph._groups.map((group) => group.title)"
 
