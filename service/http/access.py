@@ -12,12 +12,14 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from ..schema.errors import ApiError
 
 KEY_VARIABLE = "ACESTEP_XL_API_KEY"
 BEARER = "bearer "
+REMEMBERED = 256  # addresses and hosts that need not be parsed again for each request
 HOST = re.compile(r"(?:\[(?P<address>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9.-]+))(?::[0-9]{1,5})?")
 
 
@@ -86,6 +88,7 @@ def split_keys(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
 
+@lru_cache(REMEMBERED)
 def is_loopback(host: str) -> bool:
     """Whether a host, as in a Host header, is a name or an address that always means this machine."""
     match = HOST.fullmatch(host)
@@ -100,6 +103,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@lru_cache(REMEMBERED)
 def client_name(address: str | None) -> str:
     """What a client is known by: its address, or the network of an IPv6 address, of which one client may have many."""
     try:

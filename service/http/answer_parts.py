@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import re
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +29,7 @@ def split(value: Any) -> list[Part]:
         audio.append(entry)
         return mark
 
-    texts = re.split(mark, json.dumps(value, default=stand_in))
+    texts = json.dumps(value, default=stand_in).split(mark)
     parts: list[Part] = [texts[0].encode()]
     for entry, text in zip(audio, texts[1:], strict=True):
         parts += [entry.prefix.encode(), entry, text.encode()]

@@ -17,8 +17,8 @@ _logger = logging.getLogger("acestep_xl")
 async def send_answer(request: web.Request, answer: Answer, reader: PartReader) -> web.StreamResponse:
     """Send an answer that may hold audio, which is read meanwhile. Status as `json_response`."""
     parts = split(answer.to_json())
-    if len(parts) == 1:
-        return json_response(answer)
+    if isinstance(parts[0], bytes) and len(parts) == 1:
+        return web.Response(body=parts[0], status=_status(answer), content_type="application/json", charset="utf-8")
     response = web.StreamResponse(status=_status(answer), headers={"Content-Type": "application/json; charset=utf-8"})
     response.content_length = length(parts)
     try:

@@ -71,6 +71,8 @@ async def _read_tasks(request: web.Request, context: ServerContext, lease: Lease
 
 async def _complete(request: web.Request, context: ServerContext, answers: list[Answer]) -> web.StreamResponse:
     """The answers in the order of their tasks, once those that await results have them or the server stops."""
+    if all(answer.awaiting is None for answer in answers):
+        return await send_answer(request, merge(answers), context.part_reader)
     queue, seconds = await context.tasks(), context.settings.sync_timeout
 
     async def complete(answer: Answer) -> Answer:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import queue
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,13 +63,11 @@ class TaskDatabase:
         version.
         """
         data_folder.prepare(folder)
-        self._waiting: queue.SimpleQueue[_Transaction] = queue.SimpleQueue()
-        self._thread = ThreadPoolExecutor(1, "acestep-xl-database")
-        try:
-            self._connection = self._thread.submit(_open, folder / FILE_NAME).result()
-        except BaseException:
-            self._thread.shutdown()
-            raise
+        self._connection = _open(folder / FILE_NAME)
+        self._waiting: queue.SimpleQueue[_Transaction | None] = queue.SimpleQueue()
+        self._is_open, self._closing = True, threading.Lock()
+        self._thread = threading.Thread(target=self._run_all, name="acestep-xl-database", daemon=True)
+        self._thread.start()
 
     async def transact(self, work: Callable[..., T], *args: Any) -> T:
         """Run a transaction without blocking the event loop. It completes even if the caller is cancelled."""
@@ -79,28 +78,43 @@ class TaskDatabase:
         return self._submit(work, *args).result()
 
     def close(self) -> None:
-        """Wait for running transactions, and close."""
-        self._thread.submit(self._connection.close).result()
-        self._thread.shutdown()
+        """Wait for waiting transactions, and close."""
+        with self._closing:
+            self._is_open = False
+            self._waiting.put(None)
+        self._thread.join()
+        self._connection.close()
 
     def _submit(self, work: Callable[..., T], *args: Any) -> Future[T]:
         transaction = _Transaction(work, args)
         transaction.future.set_running_or_notify_cancel()  # from now on, it cannot be cancelled
-        self._waiting.put(transaction)
-        self._thread.submit(self._run_waiting)
+        with self._closing:
+            if not self._is_open:
+                raise RuntimeError("the database is closed")
+            self._waiting.put(transaction)
         return transaction.future
 
-    def _run_waiting(self) -> None:
-        """Run what is waiting, all at once if possible. The call of a transaction may find it done already."""
+    def _run_all(self) -> None:
+        """Run transactions as they come, those that wait together as one if possible. Returns at the end mark."""
+        while True:
+            group, is_last = self._take_group()
+            if group and not self._run(group):
+                for transaction in group:
+                    self._run([transaction])
+            if is_last:
+                return
+
+    def _take_group(self) -> tuple[list[_Transaction], bool]:
+        """What is waiting, at least one, and whether the end mark came after it. Blocks."""
         group: list[_Transaction] = []
+        transaction = self._waiting.get()
         with suppress(queue.Empty):
-            while len(group) < GROUP:
-                group.append(self._waiting.get_nowait())
-        if not group or self._run(group):
-            return
-        for transaction in group:
-            if not self._run([transaction]):
-                raise AssertionError("a transaction of its own has an outcome")
+            while transaction is not None:
+                group.append(transaction)
+                if len(group) == GROUP:
+                    break
+                transaction = self._waiting.get_nowait()
+        return group, transaction is None
 
     def _run(self, group: Sequence[_Transaction]) -> bool:
         """Run transactions with one commit, and set their outcomes. False, with nothing done, if one of several has

@@ -100,7 +100,9 @@ class Tasks:
         """
         base_url = self._settings.public_url or base_url or self._settings.base_url
         refusals = await self._acceptance.accept(requests, base_url)
-        self._queue_changed()
+        if any(task.value("inputs.audio") for task in requests):
+            self._sources.wake()
+        self._wake_workers()
         return refusals
 
     async def wait(self, task_uuid: str, timeout: float) -> TaskState | None:
@@ -122,7 +124,7 @@ class Tasks:
             for worker in self._workers:
                 worker.cancel(task_uuid)
             self._task_changed(task_uuid)
-            self._queue_changed()
+            self._wake_workers()
         return cancelled
 
     async def details(self, task_uuid: str) -> dict[str, Any] | None:
@@ -223,14 +225,13 @@ class Tasks:
 
     def _source_changed(self, task_uuid: str) -> None:
         self._task_changed(task_uuid)
-        self._queue_changed()
+        self._wake_workers()
 
     def _task_changed(self, task_uuid: str) -> None:
         self._outbox.wake()
         self._events.notify(task_uuid)
 
-    def _queue_changed(self) -> None:
-        self._sources.wake()
+    def _wake_workers(self) -> None:
         for worker in self._workers:
             worker.wake()
 

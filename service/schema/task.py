@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from ...parameters import api
@@ -83,6 +84,7 @@ def _read_object(values: Mapping[str, Any], task_type: str, parent: str, errors:
     return valid
 
 
+@cache
 def _children(task_type: str, parent: str) -> dict[str, api.ApiParameter]:
     """The parameters directly below one, by key. Those of the music come before those of its delivery, and so do their
     errors."""

@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from ...parameters import choices as spellings
@@ -18,20 +19,19 @@ MAX_MISSPELT = 40  # characters of a word for which a suggestion is looked up
 
 def check(parameter: ApiParameter, value: object) -> ApiError | None:
     """What is wrong with a value, which may be any object; None if it is valid."""
-    code, name = error_code("invalid", parameter.name), parameter.name
-    message = f"{name} is {format_value(value, parameter.secret)}; it must be {parameter.requirement}"
-    message += _hint(parameter, value)
-    choices = parameter.choices
+    name, choices = parameter.name, parameter.choices
     if not _has_type(parameter, value):
-        return ApiError(code, message, name, allowed_values=choices or None)
+        return _invalid(parameter, value)
     if isinstance(value, str) and not is_encodable(value):
-        return ApiError(code, f"{name} holds an unpaired surrogate, which is not valid text", name)
+        message = f"{name} holds an unpaired surrogate, which is not valid text"
+        return ApiError(error_code("invalid", name), message, name)
     if choices and value not in choices:
-        return ApiError(code, message, name, allowed_values=choices)
+        return _invalid(parameter, value)
     if isinstance(value, (str, int, float)) and not _in_range(parameter, value):
-        return ApiError(OUT_OF_RANGE.get(name, code), message, name)
+        return replace(_invalid(parameter, value), code=OUT_OF_RANGE.get(name, error_code("invalid", name)))
     if isinstance(value, str) and not _matches(parameter, value):
-        return ApiError(code, message if parameter.form else f"{name} holds the character U+0000; leave it out", name)
+        message = f"{name} holds the character U+0000; leave it out"
+        return _invalid(parameter, value) if parameter.form else ApiError(error_code("invalid", name), message, name)
     return None
 
 
@@ -101,6 +101,14 @@ def printable(value: object) -> str:
 def shorten(text: str, length: int) -> str:
     """The text, cut to a number of characters."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _invalid(parameter: ApiParameter, value: object) -> ApiError:
+    """The error for a value that is not what the parameter requires."""
+    name = parameter.name
+    message = f"{name} is {format_value(value, parameter.secret)}; it must be {parameter.requirement}"
+    message += _hint(parameter, value)
+    return ApiError(error_code("invalid", name), message, name, allowed_values=parameter.choices or None)
 
 
 def _hint(parameter: ApiParameter, value: object) -> str:

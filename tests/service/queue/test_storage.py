@@ -64,7 +64,7 @@ async def test_a_task_that_does_not_fit_on_the_disk_is_refused(tmp_path: Path) -
             (pages,) = connection.execute("PRAGMA page_count").fetchone()
             connection.execute(f"PRAGMA max_page_count = {pages}")
 
-        tasks._database._thread.submit(shrink, tasks._database._connection).result()
+        await tasks._database.transact(shrink)
         refused, task = None, inference()
         while refused is None:
             task = inference(positivePrompt="x" * 3000)
@@ -72,7 +72,7 @@ async def test_a_task_that_does_not_fit_on_the_disk_is_refused(tmp_path: Path) -
         (error,) = refused
         assert error.code == "storageFull" and "full" in error.message and error.task_uuid == task.task_uuid
         assert await tasks.state(task.task_uuid) is None
-        tasks._database._thread.submit(tasks._database._connection.execute, "PRAGMA max_page_count = 100000").result()
+        await tasks._database.transact(lambda connection: connection.execute("PRAGMA max_page_count = 100000"))
         assert await tasks.submit([task]) == [None], "the same task may be sent again"
 
 
