@@ -1,8 +1,10 @@
-"""Fixtures shared by the tests: the golden checkpoints and their tensors, and which network `demo` is."""
+"""How the tests share the cores; the golden checkpoints and their tensors; which network `demo` is."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,38 @@ from acestep_xl.model.network import AceStep
 
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_NAMES = ("xl_sft_tiny", "sft_2b_tiny")
+MOST_WORKERS = 4  # a worker takes up to 3 GB, and keeps fixtures of its own
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The golden adapters and quantised files may lie elsewhere; their tests take every file that is there."""
+    parser.addoption("--golden", type=Path, default=GOLDEN, metavar="DIR", help="folder with adapters/ and quantised/")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole suite runs in one process per core, a part of it in this one; `-n` decides otherwise.
+
+    Each worker starts for half a minute. Files stay together, since their fixtures take long.
+    """
+    is_whole = [Path(argument).resolve() for argument in config.args] == [GOLDEN.parent]
+    option = config.option
+    if is_whole and not hasattr(config, "workerinput") and getattr(option, "numprocesses", 0) is None:
+        option.numprocesses, option.maxprocesses = "auto", option.maxprocesses or MOST_WORKERS
+        option.dist, option.loadscopereorder = "loadfile", False
+
+
+def pytest_configure() -> None:
+    """One thread per process, also in those that tests start: they run side by side."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers take the files with the most slow tests first, so that none is left alone with one at the end."""
+    if hasattr(config, "workerinput"):
+        slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+        items.sort(key=lambda item: -slow[item.path])
 
 
 @dataclass(frozen=True)
