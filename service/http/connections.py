@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
@@ -31,9 +31,15 @@ class Connections:
         self._idle: dict[Gate, None] = {}  # the longest idle first
         self._silent: defaultdict[str, dict[Gate, None]] = defaultdict(dict)  # by client, the oldest first
 
-    def guard(self, inner: asyncio.Protocol) -> Gate:
+    def guard(self, build_inner: Callable[[], asyncio.Protocol]) -> Gate:
         """A protocol that stands before the server's own for one connection."""
-        return Gate(self, inner)
+        return Gate(self, build_inner)
+
+    def close_silent(self) -> None:
+        """Close the connections that the server's own protocols, which it closes itself, know nothing of."""
+        for silent in list(self._silent.values()):
+            for gate in list(silent):
+                gate.drop()
 
     def add(self, gate: Gate) -> bool:
         """Whether a new connection is admitted."""
@@ -69,11 +75,13 @@ class Connections:
 
 
 class Gate(asyncio.Protocol):
-    """One connection. client: its address. Passes everything on to the protocol it stands before."""
+    """One connection. client: its address. Passes everything on to the protocol it stands before, which is built only
+    for the first byte: it is most of the work that a connection makes, and many can be opened at once."""
 
-    def __init__(self, connections: Connections, inner: asyncio.Protocol) -> None:
+    def __init__(self, connections: Connections, build_inner: Callable[[], asyncio.Protocol]) -> None:
         self.client = ""
-        self._connections, self._inner = connections, inner
+        self._connections, self._build_inner = connections, build_inner
+        self._inner: asyncio.Protocol | None = None
         self._transport: asyncio.Transport | None = None
         self._opened = time.monotonic()
         self._requests = 0  # that are being handled
@@ -115,30 +123,33 @@ class Gate(asyncio.Protocol):
             self._transport.close()
             return
         self._deadline = asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self.drop)
-        self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        if not self._refused:
-            self._inner.data_received(data)
+        if self._refused or self._transport is None:
+            return
+        if self._inner is None:
+            self._inner = self._build_inner()
+            self._inner.connection_made(self._transport)
+        self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
-        return None if self._refused else self._inner.eof_received()
+        return None if self._inner is None else self._inner.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         _cancel(self._deadline)
         _cancel(self._stalled)
         self._connections.remove(self)
-        if not self._refused:
+        if self._inner is not None:
             self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
         self._stalled = asyncio.get_running_loop().call_later(STALLED_SECONDS, self.drop)
-        if not self._refused:
+        if self._inner is not None:
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
         _cancel(self._stalled)
-        if not self._refused:
+        if self._inner is not None:
             self._inner.resume_writing()
 
 

@@ -29,6 +29,7 @@ OTHER_FILES = 256  # open files beside the connections: the database, results, m
 LINGERING_SECONDS = 2.0  # for which what is left of a refused body is read, so that the client sees the answer
 IDLE_SECONDS = 75.0  # a connection without a request is closed after so long
 SHUTDOWN_SECONDS = 5.0  # active requests get so long to finish when the server stops
+ACCEPTED = 32  # connections at a time, before those that are open get their turn
 BACKLOG = 2048  # a client whose connection does not fit in waits a second or more before it tries again
 
 
@@ -46,12 +47,14 @@ async def serve(
     runner = build_runner(settings, lambda: Tasks.open(folder, engine, settings))
     stopped = _stop_signal()
     await runner.setup()
+    connections = Connections(_connection_limit(settings.max_connections + settings.max_websockets))
     try:
-        server = await _listen(runner, settings, listening)
+        server = await _listen(runner, connections, listening)
         say(f"listening on {settings.base_url}" + (" with the demo network" if settings.demo else ""))
         await stopped.wait()
         say("stopping; press Ctrl-C again to kill")
         server.close()
+        connections.close_silent()
     finally:
         await runner.cleanup()
 
@@ -69,16 +72,17 @@ def build_runner(settings: ServiceSettings, open_tasks: OpenTasks) -> web.AppRun
     )
 
 
-async def _listen(runner: web.AppRunner, settings: ServiceSettings, listening: socket.socket) -> asyncio.Server:
+async def _listen(runner: web.AppRunner, connections: Connections, listening: socket.socket) -> asyncio.Server:
     """Accept connections up to the limit; those beyond it are refused at once, before any parsing."""
     requests = runner.server
     assert requests is not None
-    connections = Connections(_connection_limit(settings.max_connections + settings.max_websockets))
 
     def accept() -> asyncio.Protocol:
-        return connections.guard(requests())
+        return connections.guard(requests)
 
-    return await asyncio.get_running_loop().create_server(accept, sock=listening, backlog=BACKLOG)
+    server = await asyncio.get_running_loop().create_server(accept, sock=listening, backlog=ACCEPTED)
+    listening.listen(BACKLOG)  # asyncio accepts as many connections in one go as it is given as its backlog
+    return server
 
 
 def _connection_limit(wanted: int) -> int:

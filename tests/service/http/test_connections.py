@@ -34,7 +34,8 @@ async def listening(folder: Path, engine: TinyEngine | None = None, limit: int =
     await runner.setup()
     bound = server.bind("127.0.0.1", 0)
     port = bound.getsockname()[1]
-    serving = await server._listen(runner, settings, bound)
+    connections = connections_module.Connections(server._connection_limit(limit))
+    serving = await server._listen(runner, connections, bound)
     try:
         yield port
     finally:
@@ -134,6 +135,29 @@ async def test_silent_sockets_of_one_client_shut_nobody_out(tmp_path: Path, monk
 
 
 @in_loop
+async def test_silent_sockets_cost_no_more_than_their_place(tmp_path: Path) -> None:
+    """What parses requests is built with the first byte, and whatever is silent at the end is closed with the rest."""
+    connections = connections_module.Connections(1000)
+    built: list[asyncio.Protocol] = []
+
+    def build() -> asyncio.Protocol:
+        built.append(asyncio.Protocol())
+        return built[-1]
+
+    listening_server = await asyncio.get_running_loop().create_server(lambda: connections.guard(build), "127.0.0.1", 0)
+    port = listening_server.sockets[0].getsockname()[1]
+    silent = [await connect(port) for _ in range(100)]
+    await until(lambda: len(connections._open) == 100)
+    assert not built
+    silent[0][1].write(b"G")
+    await until(lambda: built)
+    connections.close_silent()
+    for stream in silent:
+        assert await is_closed(stream)
+    listening_server.close()
+
+
+@in_loop
 async def test_a_first_request_that_does_not_arrive_closes_the_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,9 +193,10 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_closed(
         resume_writing = pause_writing
 
     listening_server = await asyncio.get_running_loop().create_server(
-        lambda: connections.guard(Endless()), "127.0.0.1", 0
+        lambda: connections.guard(Endless), "127.0.0.1", 0
     )
     stream = await connect(listening_server.sockets[0].getsockname()[1])
+    stream[1].write(b"GET")
     stream[0]._transport.pause_reading()  # type: ignore[attr-defined]  # asyncio offers no other way
     await asyncio.wait_for(closed.wait(), 20)
     await until(lambda: not connections._open)
