@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import IO, TypeVar
 
@@ -60,14 +60,21 @@ async def with_session(
 
 @asynccontextmanager
 async def open_response(
-    session: ClientSession, method: str, url: URL, *, body: IO[bytes] | None = None, media_type: str | None = None
+    session: ClientSession,
+    method: str,
+    url: URL,
+    *,
+    body: IO[bytes] | AsyncIterable[bytes] | None = None,
+    media_type: str | None = None,
+    length: int | None = None,
 ) -> AsyncIterator[ClientResponse]:
     """The response to one request, with only its headers read; redirects are returned, not followed.
 
-    Raises Refused if the name resolves to a forbidden address, Failed without a valid response. Errors have no cause,
-    because its text and attributes would contain the full URL.
+    length: of a body in pieces, in bytes. Raises Refused if the name resolves to a forbidden address, Failed without a
+    valid response. Errors have no cause, because its text and attributes would contain the full URL.
     """
-    headers = {"Content-Type": media_type} if media_type else None
+    headers = {"Content-Type": media_type, "Content-Length": None if length is None else str(length)}
+    headers = {name: value for name, value in headers.items() if value is not None}
     try:
         response = await session.request(method, url, data=body, headers=headers, allow_redirects=False)
     except Refused as refused:

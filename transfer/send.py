@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import AsyncIterable
 from pathlib import Path
 from typing import IO
 
@@ -35,14 +36,30 @@ async def post_json(url: str, body: bytes, policy: Policy, *, network: Network =
     return await _send("POST", url, io.BytesIO(body), "application/json", policy, network)
 
 
-async def _send(method: str, url: str, body: IO[bytes], media_type: str, policy: Policy, network: Network) -> int:
+async def post_json_pieces(
+    url: str, pieces: AsyncIterable[bytes], length: int, policy: Policy, *, network: Network = INTERNET
+) -> int:
+    """The same with a body in pieces, of which one is in memory at a time. length: of the whole in bytes."""
+    return await _send("POST", url, pieces, "application/json", policy, network, length)
+
+
+async def _send(
+    method: str,
+    url: str,
+    body: IO[bytes] | AsyncIterable[bytes],
+    media_type: str,
+    policy: Policy,
+    network: Network,
+    length: int | None = None,
+) -> int:
     if not re.fullmatch(r"[\x21-\x7e]+/[\x20-\x7e]+", media_type):
         raise ValueError(f"{media_type!r} is not a media type; use one like audio/mpeg")
     target = parse_url(url, policy)
 
     async def exchange(session: ClientSession) -> int:
         # The body of the response is not needed.
-        async with open_response(session, method, target, body=body, media_type=media_type) as response:
+        sending = open_response(session, method, target, body=body, media_type=media_type, length=length)
+        async with sending as response:
             if 300 <= response.status < 400:
                 reason = f"the server answered with status {response.status}, and sending does not follow redirects"
                 raise Failed(str(target), f"{reason}: give the final URL", response.status)

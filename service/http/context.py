@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ...transfer.policy import Policy
+from ..queue.answer_parts import PartReader
 from ..schema.errors import ApiError
 from ..settings import ServiceSettings
 from .access import Access, bearer_key, client_name
-from .answer_parts import PartReader
 from .byte_budget import ByteBudget
 from .json_body import JsonReader
 from .key_guesses import KeyGuesses

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from .answer_parts import Part, PartReader, split
+from ..queue.answer_parts import Part, PartReader, split
 
 TEXT, CONTINUATION, FINAL = 0x1, 0x0, 0x80
 

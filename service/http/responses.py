@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from ..queue.answer_parts import PartReader, length, split
 from ..schema.errors import ApiError, http_status
-from .answer_parts import PartReader, length, split
 from .dispatch import Answer
 
 _logger = logging.getLogger("acestep_xl")

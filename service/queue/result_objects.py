@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +34,7 @@ class AudioText:
 
 
 def result_object(task: Task, job: Job, file: str, usage: Usage, price_per_hour: float) -> dict[str, Any]:
-    """A finished result. Audio that belongs into the object itself is None, to be added with `with_audio` or
-    `with_audio_text`."""
+    """A finished result. Audio that belongs into the object itself is None, to be added with `with_audio_text`."""
     audio = {
         "URL": {"audioURL": f"{job.base_url}/audio/{file}"},
         "base64Data": {AUDIO_BASE64: None},
@@ -67,13 +65,6 @@ def processing_object(task_uuid: str, share: float) -> dict[str, Any]:
     return {"taskType": TASK_TYPE, "taskUUID": task_uuid, "status": PROCESSING, "progress": int(100 * share)}
 
 
-def with_audio(payload: dict[str, Any], file: Path) -> dict[str, Any]:
-    """A result object with the audio of its file as text, where it carries audio. Raises OSError if the file is
-    gone."""
-    entries = with_audio_text(payload, file).items()
-    return {name: value.read() if isinstance(value, AudioText) else value for name, value in entries}
-
-
 def with_audio_text(payload: dict[str, Any], file: Path) -> dict[str, Any]:
     """A result object with an AudioText, where it carries audio."""
     key = next((key for key in (AUDIO_BASE64, AUDIO_DATA_URI) if key in payload), None)
@@ -85,11 +76,6 @@ def with_audio_text(payload: dict[str, Any], file: Path) -> dict[str, Any]:
 
 def without_audio(payload: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in payload.items() if name not in (AUDIO_BASE64, AUDIO_DATA_URI)}
-
-
-def to_bytes(payload: dict[str, Any]) -> bytes:
-    """An object as it is sent; equal objects give equal bytes."""
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def media_type(file: str) -> str:

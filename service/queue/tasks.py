@@ -196,6 +196,7 @@ class Tasks:
     async def _stop(self) -> None:
         await asyncio.gather(*(asyncio.to_thread(worker.stop) for worker in self._workers))
         await self._background.stop()
+        self._outbox.close()
         self._state_readers.shutdown(wait=False)
 
     async def _finished(self, task_uuid: str) -> None:

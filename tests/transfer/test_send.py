@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -13,7 +13,7 @@ from hostile_server import PUBLIC, Script, Served, Stage, Visit, responding, res
 from acestep_xl.transfer.errors import Failed, Refused
 from acestep_xl.transfer.network import Network
 from acestep_xl.transfer.policy import Policy
-from acestep_xl.transfer.send import post_json, put
+from acestep_xl.transfer.send import post_json, post_json_pieces, put
 
 URL = "http://song.example/up?X-Sig=a%2Bb"
 POLICY = Policy(connect_timeout=5, total_timeout=20)
@@ -30,7 +30,15 @@ async def post(url: str, body: bytes, policy: Policy, network: Network) -> int:
     return await post_json(url, body, policy, network=network)
 
 
-both = pytest.mark.parametrize("send", [put_song, post])
+async def post_pieces(url: str, body: bytes, policy: Policy, network: Network) -> int:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 1000):
+            yield body[start : start + 1000]
+
+    return await post_json_pieces(url, pieces(), len(body), policy, network=network)
+
+
+both = pytest.mark.parametrize("send", [put_song, post, post_pieces])
 
 
 def sent(
@@ -64,7 +72,12 @@ def receiving(status: int = 200, **headers: str) -> tuple[Script, list[bytes]]:
 
 
 @pytest.mark.parametrize(
-    ("send", "method", "media_type"), [(put_song, "PUT", "audio/mpeg"), (post, "POST", "application/json")]
+    ("send", "method", "media_type"),
+    [
+        (put_song, "PUT", "audio/mpeg"),
+        (post, "POST", "application/json"),
+        (post_pieces, "POST", "application/json"),
+    ],
 )
 @pytest.mark.parametrize("body", [BODY, b"", bytes(range(256)) * 8192])
 def test_the_request(send: Send, method: str, media_type: str, body: bytes) -> None:

@@ -11,12 +11,14 @@ import logging
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 from ....transfer import send
 from ....transfer.errors import Failed, TransferError, redacted
 from ....transfer.policy import Policy
 from ...settings import ServiceSettings
-from .. import result_objects
+from .. import answer_parts, result_objects
+from ..answer_parts import PartReader
 from ..background.lanes import Lanes
 from ..background.poller import Poller
 from ..database import StorageFull, TaskDatabase
@@ -40,6 +42,7 @@ class Outbox:
     def __init__(self, database: TaskDatabase, folder: Path, settings: ServiceSettings) -> None:
         self._database, self._folder, self._settings = database, folder, settings
         self._lanes: dict[str, Lanes] = {}
+        self._reader = PartReader()  # of the audio in webhook calls
         self._poller = Poller()
         self.wake = self._poller.wake
 
@@ -47,6 +50,10 @@ class Outbox:
         """Deliver until cancelled; the next start repeats what was not complete."""
         self._lanes = {UPLOAD: Lanes(UPLOADS), WEBHOOK: Lanes(WEBHOOKS)}
         await self._poller.run(self._poll)
+
+    def close(self) -> None:
+        """Once `run` has ended."""
+        self._reader.close()
 
     async def _poll(self) -> float | None:
         """Start what is due and has room. Returns the seconds until something else is due."""
@@ -109,8 +116,10 @@ class Outbox:
             policy = self._policy(self._settings.upload_timeout)
             await send.put_file(delivery.url, file, result_objects.media_type(file.name), policy)
         else:
-            body = await asyncio.to_thread(_webhook_body, delivery, file)
-            await send.post_json(delivery.url, body, self._policy(self._settings.webhook_timeout))
+            parts = answer_parts.split(_webhook_object(delivery, file))
+            length = await asyncio.to_thread(answer_parts.length, parts)
+            policy = self._policy(self._settings.webhook_timeout)
+            await send.post_json_pieces(delivery.url, self._reader.pieces(parts), length, policy)
 
     def _policy(self, timeout: float) -> Policy:
         connect_timeout = min(Policy.connect_timeout, timeout)
@@ -140,7 +149,7 @@ def _is_final(delivery: Delivery, error: TransferError) -> bool:
     return delivery.kind == UPLOAD and 400 <= status < 500 and status not in TRANSIENT
 
 
-def _webhook_body(delivery: Delivery, file: Path) -> bytes:
+def _webhook_object(delivery: Delivery, file: Path) -> dict[str, Any]:
     if delivery.failed:
-        return result_objects.to_bytes(result_objects.failure_object(delivery.payload))
-    return result_objects.to_bytes(result_objects.with_audio(delivery.payload, file))
+        return result_objects.failure_object(delivery.payload)
+    return result_objects.with_audio_text(delivery.payload, file)

@@ -14,10 +14,10 @@ from aiohttp import WSMsgType
 from local_service import Gate, serving
 from service_tools import TinyEngine, audio_bytes, body, in_loop
 
-from acestep_xl.service.http import answer_parts
-from acestep_xl.service.http.answer_parts import AUDIO_BYTES, PartReader, length, split
 from acestep_xl.service.http.context import CONTEXT
 from acestep_xl.service.http.message_writer import frame_head
+from acestep_xl.service.queue import answer_parts
+from acestep_xl.service.queue.answer_parts import AUDIO_BYTES, PartReader, length, split
 from acestep_xl.service.queue.result_objects import AudioText
 
 PING = {"taskType": "ping", "ping": True}

@@ -1,4 +1,4 @@
-"""Answers in parts: the audio of results is read from its file piece by piece while the answer is sent."""
+"""Answers and webhook calls in parts: the audio of results is read from its file piece by piece while they are sent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
-from ..queue.result_objects import AudioText
+from .result_objects import AudioText
 
 AUDIO_BYTES = 3 * 2**15  # of a file that are read at a time; a multiple of 3, so that the pieces of base64 join
 THREADS = 4
