@@ -53,6 +53,12 @@ def restrict(folder: Path) -> None:
         raise FolderUnusable(folder, f"{error.filename} belongs to another user; change its owner") from error
 
 
+def write_private(file: Path, data: bytes) -> None:
+    """Write a new file that others can read at no time, where the system has permissions. Raises FileExistsError."""
+    with open(file, "xb", opener=lambda path, flags: os.open(path, flags, PRIVATE_FILE)) as opened:
+        opened.write(data)
+
+
 def make_private(file: Path) -> None:
     """Take the permissions of others from a file, where the system has such."""
     if os.name == "posix":

@@ -31,6 +31,7 @@ from ..schema import urls
 from ..schema.errors import ApiError, RequestError
 from ..schema.task import Task
 from ..settings import ServiceSettings
+from .data_folder import PRIVATE_FOLDER, write_private
 from .database import StorageFull
 from .result_files import publish
 
@@ -88,7 +89,8 @@ class MediaStore:
         self._network, self._clock = network, clock
         # One at a time: a recording may have to be decoded, which takes memory in proportion to its length.
         self._turn = asyncio.Semaphore(1)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._adding: str | None = None  # the UUID of the recording whose turn it is, which no cleaning may touch
+        self._folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
 
     async def add(self, source: str, policy: Policy | None = None) -> Media:
         """Store a recording from a URL, a data URI or bare base64.
@@ -142,11 +144,17 @@ class MediaStore:
             age, is_partial = now - last_use, PARTIAL in path.name
             expired = age > (PROTECTED_SECONDS if is_partial else lifetime)
             crowded = total + room > limit and age > PROTECTED_SECONDS
-            if (expired or crowded) and path.name not in in_use:
+            if (expired or crowded) and path.name not in in_use and path.name.partition(".")[0] != self._adding:
                 path.unlink(missing_ok=True)
                 total -= 0 if is_partial else size
         if room and total + room > limit:
             raise StorageFull(f"recordings take {total} of {limit} bytes, and one of {room} more does not fit")
+
+    def move_times(self, seconds: float) -> None:
+        """Move the time of the last use of every recording, after the clock has jumped by so much."""
+        for last_use, _, path in self._files():
+            with suppress(FileNotFoundError):
+                os.utime(path, (last_use + seconds, last_use + seconds))
 
     def _files(self) -> list[tuple[float, int, Path]]:
         """Time of last use, size and path of every file, the least recently used first."""
@@ -170,10 +178,10 @@ class MediaStore:
         """Check a recording and publish it under a new name. data: None if the source itself contains it."""
         if data is None:
             data = _decode_base64(source, self._settings.max_media_bytes)
-        name = str(uuid.uuid4())
+        name = self._adding = str(uuid.uuid4())
         partial = self._folder / f"{name}{PARTIAL}"
         try:
-            partial.write_bytes(data)
+            write_private(partial, data)
             partial, info = self._probe(partial)
             # Only now, so that nothing is deleted for a file that is rejected.
             self.clean(len(data))
@@ -187,6 +195,7 @@ class MediaStore:
         finally:
             for leftover in self._folder.glob(f"{name}{PARTIAL}*"):
                 leftover.unlink(missing_ok=True)
+            self._adding = None
         return Media(name, path, info.media_type, len(data), info.seconds)
 
     def _touch(self, path: Path) -> None:

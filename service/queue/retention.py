@@ -1,4 +1,4 @@
-"""Which files are kept: those of results until they expire, and the sources of unfinished tasks."""
+"""How long things are kept: files of results until they expire, and the sources of unfinished tasks."""
 
 from __future__ import annotations
 
@@ -47,3 +47,16 @@ def source_names(connection: Connection) -> set[str]:
         UNFINISHED,
     )
     return {PurePosixPath(row["source_file"]).name for row in rows}
+
+
+def move_times(connection: Connection, seconds: float, since: float, until: float) -> None:
+    """Move the times at which results expire and deliveries were scheduled, after the clock has jumped, except of those
+    that ended between `since` and `until`, by the new clock."""
+    connection.execute(
+        "UPDATE results SET expires = expires + ? WHERE expires IS NOT NULL AND finished NOT BETWEEN ? AND ?",
+        (seconds, since, until),
+    )
+    connection.execute(
+        "UPDATE deliveries SET created = created + ? WHERE state = ? AND created NOT BETWEEN ? AND ?",
+        (seconds, DeliveryStatus.WAITING, since, until),
+    )

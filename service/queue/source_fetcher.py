@@ -36,6 +36,8 @@ class RecordingStore(Protocol):
 
     def clean(self) -> None: ...
 
+    def move_times(self, seconds: float) -> None: ...
+
 
 class SourceUnavailable(RuntimeError):  # noqa: N818 - names the condition
     """A source cannot be fetched; the message says why."""

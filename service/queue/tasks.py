@@ -24,6 +24,7 @@ from ..settings import ServiceSettings
 from . import crash_signs, jobs, queue_view, result_objects, retention, task_errors, task_state
 from .acceptance import Acceptance
 from .background.cleanup import run_cleanup
+from .background.clock import ClockFollower, JumpingClock
 from .background.supervisor import Supervisor
 from .database import StorageFull, TaskDatabase
 from .delivery import deliveries
@@ -53,6 +54,7 @@ class Tasks:
         folder: Path,
         engines: Sequence[Engine],
         settings: ServiceSettings,
+        clock: JumpingClock,
     ) -> None:
         self._database, self._recordings, self._settings = database, recordings, settings
         self._engines, self._loop, self._folder = engines, asyncio.get_running_loop(), folder
@@ -61,7 +63,8 @@ class Tasks:
         self._acceptance = Acceptance(database, recordings, self._files, folder, settings)
         self._sources = SourceFetcher(database, recordings, folder, self._source_changed)
         self._workers = [Worker(database, engine, folder, settings, self._worker_changed) for engine in engines]
-        self._outbox = Outbox(database, self._files.folder, settings)
+        self._clock = ClockFollower(clock, database, recordings)
+        self._outbox = Outbox(database, self._files.folder, settings, self._clock)
         self._background = Supervisor()
         # States must not wait for whatever else this process does in threads, such as decoding uploads.
         self._state_readers = ThreadPoolExecutor(STATE_READERS, "acestep-xl-state")
@@ -83,8 +86,10 @@ class Tasks:
         folder = folder.absolute()
         engines = engine if isinstance(engine, Sequence) else [engine]
         database = await asyncio.to_thread(TaskDatabase, folder)
+        clock = JumpingClock()
         try:
-            tasks = Tasks(database, recordings or _media_store(database, folder, settings), folder, engines, settings)
+            recordings = recordings or _media_store(database, folder, settings, clock)
+            tasks = Tasks(database, recordings, folder, engines, settings, clock)
             await tasks._start()
             try:
                 yield tasks
@@ -173,7 +178,9 @@ class Tasks:
             self._background.start("recovering the queue", self._recover_later)
         self._background.start("fetching sources", self._sources.run)
         self._background.start("deliveries", self._outbox.run)
-        self._background.start("deleting expired files", partial(run_cleanup, self._files, self._recordings))
+        self._background.start("following the clock", self._clock.run)
+        cleanup = partial(run_cleanup, self._files, self._recordings, self._clock)
+        self._background.start("deleting expired files", cleanup)
         for problem in await asyncio.to_thread(self._problems):
             _logger.warning("no task can run: %s", problem)
 
@@ -237,5 +244,8 @@ class Tasks:
             worker.wake()
 
 
-def _media_store(database: TaskDatabase, folder: Path, settings: ServiceSettings) -> MediaStore:
-    return MediaStore(folder / "media", settings, in_use=lambda: database.transact_sync(retention.source_names))
+def _media_store(database: TaskDatabase, folder: Path, settings: ServiceSettings, clock: JumpingClock) -> MediaStore:
+    def in_use() -> set[str]:
+        return database.transact_sync(retention.source_names)
+
+    return MediaStore(folder / "media", settings, in_use=in_use, clock=clock.time)

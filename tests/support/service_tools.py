@@ -130,6 +130,9 @@ class FakeRecordings:
     def clean(self) -> None:
         """Delete nothing."""
 
+    def move_times(self, seconds: float) -> None:
+        """Nothing expires."""
+
     def _write(self, data: bytes) -> Path:
         path = self.folder / "media" / f"{hashlib.sha256(data).hexdigest()[:16]}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ import pytest
 from service_tools import FakeRecordings, TinyEngine
 
 from acestep_xl.service.engine.protocol import Engine
+from acestep_xl.service.queue.background import clock
 from acestep_xl.service.queue.database import StorageFull, TaskDatabase
 from acestep_xl.service.queue.tasks import Tasks, TaskState
 from acestep_xl.service.schema.task import Task
@@ -45,6 +46,13 @@ async def run_task(tasks: Tasks, task: Task) -> TaskState:
     """Submit a task, and wait until it is finished."""
     assert await tasks.submit([task]) == [None]
     return await finished(tasks, task)
+
+
+def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let so much time pass at once, by every clock, and then stand still."""
+    later, steady = time.time() + seconds, clock._steady_time() + seconds
+    monkeypatch.setattr(time, "time", lambda: later)
+    monkeypatch.setattr(clock, "_steady_time", lambda: steady)
 
 
 def fill_disk(monkeypatch: pytest.MonkeyPatch, work: Callable[..., Any], times: int) -> list[float]:

@@ -102,6 +102,11 @@ def next_due(connection: Connection, now: float) -> float | None:
     return None if row is None else row["due"]
 
 
+def creation_time(connection: Connection, number: int) -> float:
+    """When its result ended, by the clock as it is now."""
+    return connection.execute("SELECT created FROM deliveries WHERE number = ?", (number,)).fetchone()["created"]
+
+
 def complete(connection: Connection, number: int) -> None:
     """Record that the receiver accepted it."""
     connection.execute(

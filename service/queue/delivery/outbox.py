@@ -19,6 +19,7 @@ from ....transfer.policy import Policy
 from ...settings import ServiceSettings
 from .. import answer_parts, result_objects
 from ..answer_parts import PartReader
+from ..background.clock import ClockFollower
 from ..background.lanes import Lanes
 from ..background.poller import Poller
 from ..database import StorageFull, TaskDatabase
@@ -39,8 +40,8 @@ TRANSIENT = (408, 425, 429)
 class Outbox:
     """Delivers in the event loop that runs it. folder: of the results."""
 
-    def __init__(self, database: TaskDatabase, folder: Path, settings: ServiceSettings) -> None:
-        self._database, self._folder, self._settings = database, folder, settings
+    def __init__(self, database: TaskDatabase, folder: Path, settings: ServiceSettings, clock: ClockFollower) -> None:
+        self._database, self._folder, self._settings, self._clock = database, folder, settings, clock
         self._lanes: dict[str, Lanes] = {}
         self._reader = PartReader()  # of the audio in webhook calls
         self._poller = Poller()
@@ -126,14 +127,20 @@ class Outbox:
         return Policy(self._settings.allow_private, connect_timeout=connect_timeout, total_timeout=timeout)
 
     async def _record_failure(self, delivery: Delivery, problem: str, final: bool) -> None:
-        now = time.time()
-        expired = now - delivery.created > self._settings.delivery_hours * SECONDS_PER_HOUR
-        if final or (expired and delivery.attempts + 1 >= MIN_ATTEMPTS):
+        if final or (delivery.attempts + 1 >= MIN_ATTEMPTS and await self._is_too_old(delivery)):
             _logger.warning("gave up the %s to %s: %s", delivery.kind, redacted(delivery.url), problem)
             await self._database.transact(deliveries.give_up, delivery.number, problem)
         else:
-            due = now + retry_delay(delivery.attempts)
+            due = time.time() + retry_delay(delivery.attempts)
             await self._database.transact(deliveries.postpone, delivery.number, due, problem)
+
+    async def _is_too_old(self, delivery: Delivery) -> bool:
+        limit = self._settings.delivery_hours * SECONDS_PER_HOUR
+        if time.time() - delivery.created <= limit:
+            return False
+        await self._clock.follow()  # it may just have jumped
+        created = await self._database.transact(deliveries.creation_time, delivery.number)
+        return time.time() - created > limit
 
 
 def retry_delay(attempts: int) -> float:

@@ -16,6 +16,7 @@ import pytest
 from folders import file_names
 from media_stores import HOUR, Clock, add, base64_of, open_store, recording, upload_task
 
+from acestep_xl.service.queue import media_store
 from acestep_xl.service.queue.database import StorageFull
 from acestep_xl.service.schema.errors import RequestError
 
@@ -84,12 +85,12 @@ def test_a_full_folder_rejects_recordings_and_loses_nothing(tmp_path: Path) -> N
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write_until_full(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
+    def write_until_full(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
             file.write(data[:10])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(Path, "write_bytes", write_until_full)
+    monkeypatch.setattr(media_store, "write_private", write_until_full)
     with pytest.raises(StorageFull, match="the disk has no room for the recording"):
         add(open_store(tmp_path), base64_of(recording()))
     assert file_names(tmp_path) == []

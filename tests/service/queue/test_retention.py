@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from service_tools import TinyEngine, in_loop, inference, until
-from task_queue import WAIT_SECONDS, finished, open_tasks, run_task
+from task_queue import WAIT_SECONDS, finished, open_tasks, pass_time, run_task
 
 from acestep_xl.service.queue.background import cleanup
 
@@ -23,8 +22,7 @@ async def test_a_result_is_deleted_when_its_ttl_is_over(tmp_path: Path, monkeypa
         short_file, long_file = [await tasks.file(uuid) for uuid in uuids]
         assert short_file is not None and long_file is not None
         path = short_file[0]
-        later = time.time() + 61
-        monkeypatch.setattr(time, "time", lambda: later)
+        pass_time(monkeypatch, 61)
         assert await tasks.file(uuids[0]) is None
         assert await tasks.file(uuids[1]) == long_file
         await until(lambda: not path.exists())
@@ -38,8 +36,7 @@ async def test_results_without_a_ttl_are_kept_for_keep_hours(tmp_path: Path, mon
     task = inference(outputType="base64Data")
     async with open_tasks(tmp_path, keep_hours=1) as tasks:
         await run_task(tasks, task)
-        later = time.time() + 3601
-        monkeypatch.setattr(time, "time", lambda: later)
+        pass_time(monkeypatch, 3601)
     monkeypatch.setattr(cleanup, "INTERVAL", 0.02)
     async with open_tasks(tmp_path) as tasks:
         await until(lambda: not any((tmp_path / "results").iterdir()))
@@ -58,8 +55,7 @@ async def test_the_source_of_a_queued_task_does_not_expire(tmp_path: Path, monke
         engine._act = lambda graph: gate.wait(WAIT_SECONDS)
         blocker, cover = inference(), inference(inputs={"audio": uuid})
         await tasks.submit([blocker, cover])
-        later = time.time() + 61
-        monkeypatch.setattr(time, "time", lambda: later)
+        pass_time(monkeypatch, 61)
         await asyncio.sleep(0.1)
         gate.set()
         assert (await finished(tasks, cover)).errors == ()

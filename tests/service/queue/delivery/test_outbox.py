@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 from service_tools import TinyEngine, audio_bytes, in_loop, inference, receiving, until
-from task_queue import fill_disk, open_tasks
+from task_queue import fill_disk, open_tasks, pass_time
 
 from acestep_xl.service.engine.protocol import RunError
 from acestep_xl.service.queue.delivery import outbox
@@ -154,8 +153,7 @@ async def test_an_upload_that_is_refused_blocks_nothing(tmp_path: Path, monkeypa
         (entry,) = await tasks.overview()
         assert (entry["taskUUID"], entry["status"]) == (task.task_uuid, "success")
         assert entry["deliveries"] == [up], "a finished task with a failed delivery is listed"
-        later = time.time() + 24 * 3600 + 1
-        monkeypatch.setattr(time, "time", lambda: later)
+        pass_time(monkeypatch, 24 * 3600 + 1)
         assert await tasks.overview() == [], "for a day"
         state = await tasks.state(task.task_uuid)
         assert state is not None and await tasks.file(state.results[0]["audioUUID"]) is not None
@@ -195,8 +193,7 @@ async def test_deliveries_are_retried_until_they_are_too_old(tmp_path: Path, mon
         task = inference(webhookURL=f"{receiver.url}/hook")
         await tasks.submit([task])
         await until(lambda: len(receiver.calls) > 2 * outbox.MIN_ATTEMPTS)
-        later = time.time() + 3601
-        monkeypatch.setattr(time, "time", lambda: later)
+        pass_time(monkeypatch, 3601)
         (entry,) = await delivered(tasks, task)
         assert entry["state"] == "failed"
 
