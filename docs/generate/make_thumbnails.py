@@ -95,6 +95,7 @@ STRIPS: dict[str, tuple[Strip, ...]] = {
     "repaint_regions": (Strip(melody, ((0.12, 0.28), (0.46, 0.6), (0.78, 0.92)), generated=song(5)),),
     "scheduler": (Strip(levels, NOTHING), Strip(song(6))),
     "text_to_music": (Strip(song(3)),),
+    "text_to_music_app": (Strip(song(3)),),
     "timbre_reference": (Strip(melody, NOTHING, 0.3, 0.7), Strip(song(7))),
     "variations": (Strip(song(3)), Strip(song(3.25))),
 }

@@ -98,8 +98,18 @@ def test_a_note_can_be_read_in_both_renderers(path: Path) -> None:
     assert note["properties"]["acestep_xl_note"] == NAMES[path]
 
 
-def test_text_to_music_is_an_app_too() -> None:
-    workflow = read(SHIPPED["text_to_music"])
+def test_the_app_is_text_to_music_in_app_mode() -> None:
+    graph, app = read(SHIPPED["text_to_music"]), read(SHIPPED["text_to_music_app"])
+    assert app["extra"].pop("linearMode") is True
+    differing = [key for key in graph if graph[key] != app[key]]
+    assert differing == ["id", "nodes"]
+    kinds = [one["type"] for one, other in zip(graph["nodes"], app["nodes"], strict=True) if one != other]
+    assert kinds == ["MarkdownNote"]
+
+
+@pytest.mark.parametrize("name", ["text_to_music", "text_to_music_app"])
+def test_an_app_shows_inputs_and_outputs_that_exist(name: str) -> None:
+    workflow = read(SHIPPED[name])
     nodes = {node["id"]: node for node in workflow["nodes"]}
     data = workflow["extra"]["linearData"]
     for number, name in data["inputs"]:

@@ -32,6 +32,7 @@ SONGS = {"batch": 2, "variations": 2}
 # Seconds of the songs that are not as long as the example melody.
 SECONDS = {
     "text_to_music": 60,
+    "text_to_music_app": 60,
     "timbre_reference": 30,
     "variations": 30,
     "batch": 30,
