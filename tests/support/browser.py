@@ -48,7 +48,7 @@ def chromium(profile: Path) -> Iterator[Any]:
         driver.quit()
 
 
-def wait(driver: Any, script: str, seconds: float = 30) -> Any:
+def wait(driver: Any, script: str, seconds: float = 120) -> Any:
     """The value of a script once it is truthy. Until then it may raise, since the page is still loading."""
     from selenium.common.exceptions import JavascriptException
     from selenium.webdriver.support.ui import WebDriverWait
