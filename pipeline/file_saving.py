@@ -77,6 +77,11 @@ def output_reference(path: Path) -> dict[str, str]:
     return {"filename": path.name, "subfolder": "" if subfolder == Path() else subfolder.as_posix(), "type": "output"}
 
 
+def output_path(reference: dict[str, str]) -> Path:
+    """The file of a reference to the output folder."""
+    return current_host().output_directory() / reference["subfolder"] / reference["filename"]
+
+
 def _write(directory: Path, prefix: str, file: OutputFile) -> Path:
     for attempt in range(_ATTEMPTS):
         with numbered_stem(directory, prefix) as stem:

@@ -64,3 +64,39 @@ def length_of(chain: SamplerChain, source_seconds: float | None) -> float:
     if length is None:
         raise UnknownRun("the length comes from a source; give it with --seconds")
     return length
+
+
+def song_count(graph: Nodes, link: Any) -> int | None:
+    """How many songs will come over a link; None where the nodes on the way to it do not tell before they run."""
+    for _ in graph:
+        node = graph.get(str(link[0])) if isinstance(link, (list, tuple)) and link else None
+        kind = "" if node is None else str(node.get("class_type"))
+        inputs: Inputs = {} if node is None else node.get("inputs") or {}
+        if kind not in _PASSING_SONGS:
+            songs = inputs.get("batch_size")
+            # The others repeat the one song of a source, or take as many as the source has.
+            lowest = _MAKING_SONGS.get(kind)
+            return songs if lowest is not None and isinstance(songs, int) and songs >= lowest else None
+        link = inputs.get(_PASSING_SONGS[kind])
+    return None
+
+
+# The input over which nodes get the songs that they pass on, one for one.
+_PASSING_SONGS = {
+    ids.UPLOAD: "encoded",
+    ids.WEBHOOK: "encoded",
+    ids.ENCODE_AUDIO: "audio",
+    ids.DECODE: "latent",
+    ids.SAMPLER: "latent",
+    "VAEDecodeAudio": "samples",
+    "KSampler": "latent_image",
+    "SamplerCustomAdvanced": "latent_image",
+}
+# Nodes with a batch_size, and from which value on it is the number of songs.
+_MAKING_SONGS = {
+    ids.EMPTY_LATENT: 1,
+    "EmptyAceStep1.5LatentAudio": 1,
+    ids.COVER: 2,
+    ids.REPAINT: 2,
+    ids.TRACKS: 2,
+}

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from ... import parameters
 from ...audio.encoding import EncodedAudio
 from ...pipeline import metadata
-from ...pipeline.delivery import deliver, url_problem
+from ...pipeline.delivery import deliver, deliver_all, url_problem
 from ...pipeline.output import ENCODED_AUDIO
 from ...transfer.policy import Policy
 from ...transfer.send import post_json
@@ -65,9 +65,16 @@ class Webhook:
     ) -> tuple[Sequence[EncodedAudio]]:
         policy = Policy(allow_private=allow_private, total_timeout=timeout)
         added = _object(fields)
-        for index, song in enumerate(encoded):
-            body = json.dumps(message(song, index, len(encoded), attach) | added).encode()
-            deliver(post_json(url.strip(), body, policy), policy)
+
+        def send(index: int) -> int:
+            body = json.dumps(message(encoded[index], index, len(encoded), attach) | added).encode()
+            return deliver(post_json(url.strip(), body, policy), policy)
+
+        if attach == "nothing":
+            for index in range(len(encoded)):
+                send(index)
+        else:
+            deliver_all(encoded, send)
         return (encoded,)
 
 

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 from ... import parameters
 from ...audio.encoding import EncodedAudio
-from ...pipeline.delivery import deliver, url_problem
+from ...parameters import ids
+from ...pipeline.delivery import count_problem, deliver, deliver_all, keep, mismatch, url_problem
+from ...pipeline.input_checks import join_answers
 from ...pipeline.output import ENCODED_AUDIO
 from ...transfer.policy import Policy
 from ...transfer.send import put
@@ -41,15 +43,19 @@ class Upload:
 
     @classmethod
     def VALIDATE_INPUTS(cls, urls: str | None, allow_private: bool | None) -> bool | str:
-        return url_problem(urls, allow_private)
+        return join_answers(url_problem(urls, allow_private), count_problem(urls, ids.UPLOAD))
 
     def upload(
         self, encoded: Sequence[EncodedAudio], urls: str, allow_private: bool, timeout: float
     ) -> tuple[Sequence[EncodedAudio]]:
         targets = urls.split()
         if len(targets) != len(encoded):
-            raise ValueError(f"{len(targets)} URLs for {len(encoded)} songs; give one URL per song, one per line")
+            raise keep(encoded, len(encoded), mismatch(len(targets), len(encoded)))
         policy = Policy(allow_private=allow_private, total_timeout=timeout)
-        for song, url in zip(encoded, targets, strict=True):
-            deliver(put(url, song.data, song.media_type, policy), policy)
+
+        def send(index: int) -> int:
+            song = encoded[index]
+            return deliver(put(targets[index], song.data, song.media_type, policy), policy)
+
+        deliver_all(encoded, send)
         return (encoded,)
