@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 FILE_NAME = "extra_model_paths.yaml"
 # Older names of folders that ComfyUI still reads.
 RENAMED = {"unet": "diffusion_models", "clip": "text_encoders"}
+# What ComfyUI's desktop application calls its models folder, which has the usual subfolders.
+MODELS = "download_model_base"
 
 
 class ExtraFolder(NamedTuple):
@@ -20,7 +22,9 @@ class ExtraFolder(NamedTuple):
 
 
 def config_of(models: Path) -> Path | None:
-    """The file that belongs to a ComfyUI's models folder, if there is one."""
+    """The file that belongs to a ComfyUI's models folder, if there is one; the path itself if it is such a file."""
+    if models.suffix.lower() in (".yaml", ".yml") and not models.is_dir():
+        return models
     config = models.parent / FILE_NAME
     return config if config.is_file() else None
 
@@ -33,6 +37,8 @@ def read(config: Path) -> list[ExtraFolder]:
         sections = yaml.safe_load(config.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{config} is not valid YAML: {error}; correct it as its example beside it shows") from error
+    except OSError as error:
+        raise ValueError(f"cannot read {config}: {error.strerror or error}; correct its path or its rights") from error
     if sections is None:
         return []
     if not isinstance(sections, dict):

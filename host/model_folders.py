@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from . import extra_model_paths
-from .comfyui_location import comfyui_folders, is_comfyui
+from .comfyui_location import comfyui_folders, desktop_configs, is_comfyui
 from .directory_walk import Folder, resolve, walk
 
 # Kind -> subfolders of a model root. The second names are ComfyUI's older ones, which people still use.
@@ -42,21 +42,22 @@ def data_directory() -> Path:
 
 
 def search_roots(first: Iterable[Path]) -> list[Path]:
-    """Model roots in search order, without duplicates.
+    """Model roots in search order, without duplicates: folders, and files like ComfyUI's extra_model_paths.yaml.
 
     The ``first`` ones, ACESTEP_XL_MODELS (separated like PATH), COMFYUI_PATH/models, the models of the ComfyUI that the
-    pack is installed in, ./models, the data directory.
+    pack is installed in and of ComfyUI's desktop applications, ./models, the data directory.
     """
     roots = list(first)
     roots += [Path(part) for part in os.environ.get("ACESTEP_XL_MODELS", "").split(os.pathsep) if part]
     roots = [root / "models" if is_comfyui(root) else root for root in roots]
     roots += [folder / "models" for folder in comfyui_folders()]
+    roots += desktop_configs()
     roots += [Path("models"), data_directory() / "models"]
     return list(dict.fromkeys(root.expanduser().absolute() for root in roots))
 
 
 def folders_by_kind(roots: Sequence[Path]) -> dict[str, list[Path]]:
-    """Search folders by kind, root by root, with those that a root's extra_model_paths.yaml adds.
+    """Search folders by kind, root by root, with those that a root's extra_model_paths.yaml adds, or the root itself.
 
     Raises ValueError for such a file that can't be read.
     """
@@ -64,10 +65,12 @@ def folders_by_kind(roots: Sequence[Path]) -> dict[str, list[Path]]:
     for root in roots:
         config = extra_model_paths.config_of(root)
         extra = extra_model_paths.read(config) if config else []
+        bases = [] if root == config else [root]
+        bases += [entry.path for entry in extra if entry.kind == extra_model_paths.MODELS]
         for kind, names in SUBFOLDERS.items():
-            own = [root / name for name in names]
+            own = [base / name for base in bases for name in names]
             if kind == "diffusers":
-                own += official_folders(root)
+                own += [folder for base in bases for folder in official_folders(base)]
             added = [entry for entry in extra if _kind_of(entry.kind) == kind]
             # As in ComfyUI, each default folder goes before all that were there.
             folders[kind] += [entry.path for entry in reversed(added) if entry.first]

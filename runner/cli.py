@@ -69,7 +69,8 @@ def build_parser(commands: Sequence[Command] = (), table: NodeTable | None = Non
             default=[],
             type=Path,
             metavar="DIR",
-            help="a folder with ComfyUI's model subfolders, searched first (repeatable)",
+            help="a folder with ComfyUI's model subfolders, or a file like its extra_model_paths.yaml, searched first "
+            "(repeatable)",
         )
         subparser.set_defaults(run=command.run)
     return parser

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..host.extra_model_paths import config_of
 from ..host.model_folders import data_directory
 from .download import DownloadError, download
 from .model_bundles import BUNDLES, find_bundle
@@ -20,7 +21,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def download_bundle(arguments: argparse.Namespace) -> int:
     """Download a bundle into the first --models folder, or the user's data folder, and return the exit code.
 
-    Raises UsageError for a missing or unknown name.
+    Raises UsageError for a missing or unknown name, and for a file of folders instead of a folder.
     """
     if arguments.list:
         return _list_bundles()
@@ -30,11 +31,13 @@ def download_bundle(arguments: argparse.Namespace) -> int:
         sources = find_bundle(arguments.name)
     except ValueError as error:
         raise UsageError([str(error)]) from error
+    root = arguments.models[0] if arguments.models else data_directory() / "models"
+    if config_of(root) == root:
+        raise UsageError([f"{root} is a list of folders; give --models the folder to download into"])
     if not sys.stderr.isatty():
         from huggingface_hub.utils import disable_progress_bars
 
         disable_progress_bars()
-    root = arguments.models[0] if arguments.models else data_directory() / "models"
     try:
         paths = download(sources, root.expanduser().absolute(), print_status)
     except DownloadError as error:
