@@ -6,6 +6,7 @@ import re
 from itertools import groupby
 from pathlib import Path
 
+from .holes import find_holes
 from .tensors import CheckpointError, Entry, Tensors
 
 FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
@@ -29,7 +30,7 @@ SHOWN = 3
 
 def check_weights(source: Path, tensors: Tensors) -> None:
     """Raise CheckpointError for weights that are quantised, integers or never filled. Reads a part of each tensor."""
-    for problem in (_quantised(tensors), _integers(tensors), _unfilled(tensors)):
+    for problem in (_quantised(tensors), _integers(tensors), _unfilled(tensors) or _holes(tensors)):
         if problem:
             raise CheckpointError(f"{source} {problem}")
 
@@ -71,6 +72,23 @@ def _unfilled(tensors: Tensors) -> str:
     return (
         f"is only partly there: {len(entries)} weights ({size:,} of {total:,} bytes) hold nothing but zeros, the first "
         f"{entries[0].key}. A downloader that reserves the space first leaves such a file; fetch it again"
+    )
+
+
+def _holes(tensors: Tensors) -> str:
+    """What to say about matrices with zeros where a download left out a part."""
+    matrices = [entry for entry in tensors.entries().values() if _is_matrix(entry) and entry.span[1] > entry.span[0]]
+    matrices.sort(key=lambda entry: (entry.path, entry.span))
+    by_file = groupby(matrices, key=lambda entry: entry.path)
+    holes = [hole for path, entries in by_file for hole in find_holes(path, list(entries))]
+    if not holes:
+        return ""
+    entry, start, end = holes[0]
+    share = (end - start) / (entry.span[1] - entry.span[0])
+    more = f", and {len(holes) - 1} more weights have such holes" if len(holes) > 1 else ""
+    return (
+        f"is only partly there: bytes {start:,} to {end:,} of {entry.path.name} are zeros in the middle of {entry.key} "
+        f"({share:.1%} of it){more}. A download that stopped and went on later leaves such a file; fetch it again"
     )
 
 
