@@ -46,5 +46,5 @@ def text_vae_dtype(dtype: torch.dtype) -> torch.dtype:
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # CPUs emulate bf16 slowly; Apple's and Intel's GPUs compute it.
+    # Apple's and Intel's GPUs compute bf16, and so do CPUs with AMX; most other CPUs emulate it slowly.
     return device.type in ("xpu", "mps")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,8 +38,11 @@ def modules_of(root: Path) -> dict[str, Module]:
                 path = Path(directory) / file
                 parts = (*package, path.stem) if path.stem != "__init__" or not package else package
                 name = ".".join(parts)
-                modules[name] = Module(name, path, ast.parse(path.read_text("utf-8")), package)
+                modules[name] = Module(name, path, _parse(path.read_text("utf-8")), package)
     return modules
+
+
+_parse = functools.cache(ast.parse)  # several tests walk the whole tree
 
 
 def _is_package(folder: Path, root: Path) -> bool:

@@ -61,6 +61,7 @@ def vae_state() -> dict[str, Tensor]:
     return state
 
 
+@cache
 def silence() -> Tensor:
     """What the official folder ships: the VAE's encoding of silence, ``[1 c t]``."""
     network = random_network.network()
