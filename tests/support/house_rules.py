@@ -44,6 +44,10 @@ RULES: dict[str, Rule] = {
     "model.vae": Rule(own=("model.vae",), libraries=("torch",)),
     "sampler": Rule(libraries=("torch",)),
     "sampler.chart": Rule(libraries=("PIL", "numpy")),
+    "sampler.native": Rule(
+        own=("sampler.native", "sampler.schedules", "sampler.solvers"), libraries=("numpy", "scipy", "torch")
+    ),
+    "sampler.native.samplers.fresh_noise": Rule(own=("sampler.native",), libraries=("torch", "torchsde")),
     "sampler.plot": Rule(libraries=("numpy", "torch")),
     "sampler.schedules": Rule(own=("sampler.schedules",), libraries=("numpy", "scipy")),
     "sampler.solvers": Rule(own=("sampler.solvers", "sampler.noise"), libraries=("torch",)),
