@@ -73,6 +73,8 @@ def apply_settings(graph: Graph, settings: Iterable[Setting], table: NodeTable) 
 def use_demo(graph: Graph, table: NodeTable) -> list[Problem]:
     """Point every loader at the built-in demo network."""
     loaders = [node_id for node_id, call in graph.items() if call.class_type == ids.LOADER]
+    if not any(call.class_type in table.classes for call in graph.values()):
+        return []  # that all nodes are unknown is told for itself
     if not loaders:
         return [Problem(f"the workflow has no {ids.LOADER} node to load the demo network with")]
     spec = table.spec(ids.LOADER)
