@@ -37,7 +37,10 @@ RULES: dict[str, Rule] = {
     "parameters": Rule(),
     "model": Rule(libraries=("einops", "safetensors", "tokenizers", "torch", "transformers")),
     "model.formats": Rule(own=("model.formats",), libraries=("safetensors", "torch")),
-    "model.adapters": Rule(own=("model.adapters", "model.formats"), libraries=("einops", "safetensors", "torch")),
+    "model.adapters": Rule(
+        own=("model.adapters", "model.config", "model.formats", "model.layers", "model.network"),
+        libraries=("safetensors", "torch"),
+    ),
     "model.planner": Rule(
         own=("model.planner", "model.formats"), libraries=("safetensors", "tokenizers", "torch", "transformers")
     ),

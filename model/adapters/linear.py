@@ -1,0 +1,124 @@
+"""A linear layer that stays as it is, with one adapter's update of it."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from ..layers import compute_dtype
+from .updates.decomposed import Decomposed
+from .updates.update import Update, merge
+
+
+@runtime_checkable
+class Dequantisable(Protocol):
+    """A linear layer whose weight is not stored as plain numbers."""
+
+    def dequantise(self) -> Tensor:
+        """The weight ``[n k]`` in the dtype that the layer computes in."""
+        ...
+
+
+class AdaptedLinear(nn.Module):
+    """The sum of a layer and an update; several of them around each other are a stack, the outermost applied last.
+
+    ``base`` is a linear layer of any kind, also one with 8-bit or streamed weights, or another AdaptedLinear. Its
+    weight is read here, once, and again only where the update depends on what lies below and that changes.
+    """
+
+    strength: Tensor
+    bias: Tensor | None
+
+    def __init__(self, base: nn.Module, update: Update, strength: float, *, position: int, group: str) -> None:
+        """position: of the adapter in the network's stack; group: whose strength the layer takes."""
+        super().__init__()
+        self.base = base
+        self.update, self.position, self.group = update, position, group
+        self.value = strength
+        weight = self._running_weight()
+        self.form = update.form(weight, compute_dtype(base))
+        self.register_buffer("strength", torch.tensor(strength, dtype=torch.float32, device=weight.device))
+        bias = innermost(base).bias if self.form.changes_output else None
+        # A copy, since a streamed layer's own bias is elsewhere while this one computes.
+        self.register_buffer("bias", None if bias is None else cast(Tensor, bias).detach().clone())
+
+    @property
+    def in_features(self) -> int:
+        return cast(int, self.base.in_features)
+
+    @property
+    def out_features(self) -> int:
+        return cast(int, self.base.out_features)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what goes in and comes out."""
+        return compute_dtype(self.base)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[... k]`` to ``[... n]``."""
+        y = self.base(self.form.before(x, self.strength))
+        if self.bias is None:
+            return self.form.after(y, x, self.strength)
+        return self.form.after(y - self.bias, x, self.strength) + self.bias
+
+    def set_strength(self, strength: float) -> bool:
+        """Take another strength; whether it differs from the last."""
+        changed = strength != self.value
+        if changed:
+            self.value = strength
+            self.strength.fill_(strength)
+        return changed
+
+    def refresh(self) -> None:
+        """Take note of new strengths below, where the update depends on the weight."""
+        if isinstance(self.update, Decomposed):
+            self.form = self.update.form(self._running_weight(), compute_dtype(self.base))
+
+    def share(self) -> AdaptedLinear:
+        """Another layer over the same tensors, with a strength of its own; see `network.share`."""
+        copy = AdaptedLinear.__new__(AdaptedLinear)
+        nn.Module.__init__(copy)
+        copy.base = share_layer(self.base)
+        copy.update, copy.position, copy.group, copy.value = self.update, self.position, self.group, self.value
+        copy.form = self.form.share()
+        copy.register_buffer("strength", self.strength.clone())
+        copy.register_buffer("bias", self.bias)
+        return copy
+
+    def _running_weight(self) -> Tensor:
+        """The weight ``[n k]`` that the update is applied to, in float32."""
+        updates: list[tuple[Update, float]] = []
+        layer = self.base
+        while isinstance(layer, AdaptedLinear):
+            updates.insert(0, (layer.update, layer.value))
+            layer = layer.base
+        return merge(weight_of(layer), updates)
+
+
+def innermost(layer: nn.Module) -> nn.Module:
+    """The layer below all adapters."""
+    while isinstance(layer, AdaptedLinear):
+        layer = layer.base
+    return layer
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """A linear layer's weight ``[n k]``, dequantised if it is stored in 8 bits or fewer."""
+    return layer.dequantise() if isinstance(layer, Dequantisable) else cast(Tensor, layer.weight).detach()
+
+
+def share_layer(layer: nn.Module) -> nn.Module:
+    """Another linear layer over the same tensors. Raises TypeError for a class that can't be copied."""
+    share = getattr(layer, "share", None)
+    if share is not None:
+        return share()
+    if type(layer) is not nn.Linear:
+        raise TypeError(f"{type(layer).__name__} has no method share(), by which layers are copied")
+    with torch.device("meta"):
+        copy = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None)
+    for name, value in layer.named_parameters(recurse=False):
+        copy._parameters[name] = nn.Parameter(value.detach(), requires_grad=False)
+    return copy.train(layer.training)

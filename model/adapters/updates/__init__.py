@@ -1,0 +1,1 @@
+"""What an adapter does to one weight: one file per family of formulas; `kinds.py` lists them."""
