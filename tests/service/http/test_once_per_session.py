@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,16 @@ async def finished(local: Local, task: dict[str, Any], count: int) -> None:
         await asyncio.sleep(0.01)
 
 
+@asynccontextmanager
+async def gated(tmp_path: Path, count: int) -> AsyncIterator[tuple[Gate, Local, Socket, dict[str, Any]]]:
+    """A server whose songs wait at a gate, a client, and its accepted task of so many songs."""
+    gate = Gate()
+    async with serving(tmp_path, TinyEngine(tmp_path / "work", act=gate)) as local, socket(local) as client:
+        task = body(deliveryMethod="async", numberResults=count, seed=1)
+        await client.ask(task)
+        yield gate, local, client, task
+
+
 def seeds(answer: dict[str, Any]) -> list[int]:
     return [entry["seed"] for entry in answer["data"] if "seed" in entry]
 
@@ -39,10 +51,7 @@ async def polled(client: Socket, task: dict[str, Any]) -> list[int]:
 
 @in_loop
 async def test_what_was_pushed_is_not_repeated_by_the_next_poll(tmp_path: Path) -> None:
-    gate = Gate()
-    async with serving(tmp_path, TinyEngine(tmp_path / "work", act=gate)) as local, socket(local) as client:
-        task = body(deliveryMethod="async", numberResults=3, seed=1)
-        await client.ask(task)
+    async with gated(tmp_path, 3) as (gate, local, client, task):
         assert await polled(client, task) == []
         gate.release()
         assert seeds(await client.receive()) == [1], "pushed, as the client waits"
@@ -61,10 +70,7 @@ async def test_what_was_pushed_is_not_repeated_by_the_next_poll(tmp_path: Path) 
 
 @in_loop
 async def test_what_a_poll_returned_is_not_pushed(tmp_path: Path) -> None:
-    gate = Gate()
-    async with serving(tmp_path, TinyEngine(tmp_path / "work", act=gate)) as local, socket(local) as client:
-        task = body(deliveryMethod="async", numberResults=2, seed=1)
-        await client.ask(task)
+    async with gated(tmp_path, 2) as (gate, local, client, task):
         gate.release()
         await finished(local, task, 1)
         assert await polled(client, task) == [1]
@@ -77,10 +83,7 @@ async def test_results_are_pushed_only_while_the_client_waits_for_its_poll(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions, "PUSH_SECONDS", 0.2)
-    gate = Gate()
-    async with serving(tmp_path, TinyEngine(tmp_path / "work", act=gate)) as local, socket(local) as client:
-        task = body(deliveryMethod="async", numberResults=2, seed=1)
-        await client.ask(task)
+    async with gated(tmp_path, 2) as (gate, local, client, task):
         await client.ask(poll(task))
         await asyncio.sleep(0.3)
         gate.release(2)
