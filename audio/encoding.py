@@ -20,6 +20,9 @@ from .waveform import as_float32, non_finite, require_rate
 
 BLOCK = 1 << 16  # samples per channel that are converted and encoded at a time
 
+MP3_ENCODER = "libmp3lame"
+BEST_VARIABLE = {"flags": "+qscale", "global_quality": "0"}  # LAME's V0
+
 # FFmpeg's channel layout for each number of channels, as FLAC and WAV both define it.
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
@@ -29,12 +32,12 @@ class EncodedAudio:
     """One song as an audio file in memory, with its properties."""
 
     data: bytes = field(repr=False)
-    format: str  # a key of formats.FORMATS; also the file's extension
+    format: str  # a name that formats.get knows; also the file's extension
     sample_rate: int
     channels: int
     samples: int  # per channel
     bit_depth: int | None  # None: lossy
-    bitrate_kbps: int | None  # None: lossless
+    bitrate_kbps: int | None  # None: lossless or variable
     metadata: Mapping[str, str] = field(repr=False)
 
     @property
@@ -61,14 +64,16 @@ def encode(
     bit_depth: int,
     metadata: Mapping[str, str] | None = None,
     bitrate_kbps: int | None = None,
+    variable_bitrate: bool = False,
 ) -> EncodedAudio:
     """Encode a waveform `[c n]` at `sample_rate` Hz.
 
-    format: a key of formats.FORMATS. bit_depth: 16, 24 or 32 (float, WAV only); ignored by MP3 and OGG. Integers are
-    rounded to nearest and clipped to their range, without dither; 32-bit float keeps every value.
+    format: a name that formats.get knows. bit_depth: 16, 24 or 32 (float, WAV only); ignored by lossy formats. Integers
+    are rounded to nearest and clipped to their range, without dither; 32-bit float keeps every value.
     metadata: tags. FLAC, MP3 and OGG keep any name; WAV drops names it does not know, so its comment tag holds all of
     them as one JSON object. bitrate_kbps: of MP3 (constant, the nearest that the encoder has) and OGG (average, hardly
-    exceeded over any two seconds); None for the highest that the format's table has for the rate.
+    exceeded over any two seconds); None for the highest that the format's table has for the rate. variable_bitrate: MP3
+    at LAME's best variable bitrate, V0, in place of a fixed one.
     Raises ValueError that lists everything the format cannot hold, and MissingEncoder for OGG without an encoder.
     """
     target = formats.get(format)
@@ -77,11 +82,13 @@ def encode(
     channels, length = samples.shape
     problems = formats.encoding_problems(format, channels, sample_rate, bit_depth, bitrate_kbps)
     problems += formats.size_problems(format, channels, length, bit_depth, tags) + formats.tag_problems(tags)
+    if variable_bitrate and (format != "mp3" or bitrate_kbps is not None):
+        problems.append("a variable bitrate is for mp3 alone, without bitrate_kbps")
     if problems:
         raise ValueError(f"cannot encode as {format}: {'; '.join(problems)}")
     if problem := non_finite(samples):
         raise ValueError(f"the waveform contains {problem}, which no file can hold; run loudness.guard on it first")
-    if target.bitrates and bitrate_kbps is None:
+    if target.bitrates and bitrate_kbps is None and not variable_bitrate:
         bitrate_kbps = target.bitrates[channels][sample_rate][1]
     depth = bit_depth if bit_depth in target.encoders else None
     encoder, stored_tags = target.encoders[depth], _stored_tags(tags, target)
@@ -134,6 +141,8 @@ def _encode(
         if bitrate_kbps is not None:
             stream.codec_context.bit_rate = bitrate_kbps * 1000
             stream.codec_context.options = vorbis.rate_limit(bitrate_kbps) if name == vorbis.ENCODER else {}
+        elif name == MP3_ENCODER:
+            stream.codec_context.options = BEST_VARIABLE
         _mux(container, stream, _frames(samples, sample_rate, depth, sample_format))
     return buffer.getvalue()
 

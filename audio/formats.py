@@ -11,7 +11,7 @@ Bitrates = Mapping[int, Mapping[int, tuple[int, int]]]  # channels -> Hz -> lowe
 
 @dataclass(frozen=True)
 class Format:
-    """A file format that can be written. Its key in FORMATS is also FFmpeg's container name and the extension."""
+    """A file format that can be written. Its name is also FFmpeg's container name and the extension."""
 
     media_type: str
     encoders: Mapping[int | None, tuple[str, str]]  # bit depth (None: lossy) -> FFmpeg encoder and sample format
@@ -23,9 +23,20 @@ class Format:
 
 def get(name: str) -> Format:
     """An output format by name. Raises ValueError that lists the known ones."""
-    if name not in FORMATS:
-        raise ValueError(f"unknown audio format {name!r}; known: {', '.join(FORMATS)}")
-    return FORMATS[name]
+    known = FORMATS | NATIVE_FORMATS
+    if name not in known:
+        raise ValueError(f"unknown audio format {name!r}; known: {', '.join(known)}")
+    return known[name]
+
+
+def nearest_bitrate(name: str, channels: int, sample_rate: int, bitrate_kbps: int) -> int:
+    """The bitrate that the named lossy format takes nearest to a wanted one; that itself where the format takes none.
+
+    What keeps the format from holding such a waveform at all is left to `encoding_problems`.
+    """
+    ranges = (get(name).bitrates or {}).get(channels, {})
+    lowest, highest = ranges.get(sample_rate, (bitrate_kbps, bitrate_kbps))
+    return max(lowest, min(bitrate_kbps, highest))
 
 
 def encoding_problems(
@@ -100,4 +111,18 @@ FORMATS: dict[str, Format] = {
     ),
     "mp3": Format("audio/mpeg", {None: ("libmp3lame", "fltp")}, 2, {1: _MP3_BITRATES, 2: _MP3_BITRATES}, True),
     "ogg": Format("audio/ogg", {None: ("libvorbis", "fltp")}, 2, _OGG_BITRATES, True),
+}
+
+# What only ComfyUI's own save nodes write. FFmpeg's libopus takes up to 256 kbps a channel, the format 510 in all.
+NATIVE_FORMATS: dict[str, Format] = {
+    "opus": Format(
+        "audio/ogg",
+        {None: ("libopus", "flt")},
+        2,
+        {
+            channels: dict.fromkeys((8000, 12000, 16000, 24000, 48000), (6, highest))
+            for channels, highest in ((1, 256), (2, 510))
+        },
+        True,
+    )
 }

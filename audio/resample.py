@@ -35,8 +35,8 @@ DOWNMIX: dict[int, tuple[list[float], list[float]]] = {
 }
 
 
-def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
-    """Resample `[b c n]` from one rate in Hz to another: `[b c m]` with m = ceil(n * to_rate / from_rate).
+def resample(waveform: Tensor, from_rate: int, to_rate: int, length: int | None = None) -> Tensor:
+    """Resample `[b c n]` from one rate in Hz to another: `[b c length]`, by default ceil(n * to_rate / from_rate).
 
     Band-limited (windowed sinc), without delay: sample 0 stays at time 0. Uses torchaudio's default filter, like the
     official inference code, or FFmpeg's libswresample if torchaudio does not import or the rates have no useful common
@@ -48,13 +48,18 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     waveform = as_float32(waveform)
     if from_rate == to_rate:
         return waveform
-    length = -(-waveform.shape[-1] * to_rate // from_rate)
+    length = -(-waveform.shape[-1] * to_rate // from_rate) if length is None else length
     with_torchaudio = _torchaudio_resample()
     if with_torchaudio is None or _kernel_size(from_rate, to_rate) > MAX_KERNEL_SIZE:
         return _resample_with_pyav(waveform, from_rate, to_rate, length)
     # torchaudio computes the length in float32, which is off by samples after a few minutes: request more, then trim.
     padded = F.pad(waveform, (0, from_rate * _margin_seconds(from_rate, to_rate)))
     return with_torchaudio(padded, from_rate, to_rate)[..., :length].contiguous()
+
+
+def torchaudio_length(samples: int, from_rate: int, to_rate: int) -> int:
+    """The length that torchaudio's resampler gives, and so ComfyUI's nodes: computed in float32."""
+    return int(torch.tensor(samples * to_rate / from_rate, dtype=torch.float32).ceil())
 
 
 def route() -> str:

@@ -24,7 +24,12 @@ def current_host() -> Host:
     host = _override.get()
     if host is not None:
         return host
-    return _comfy() if "comfy.model_management" in sys.modules else _headless()
+    return _comfy() if inside_comfyui() else _headless()
+
+
+def inside_comfyui() -> bool:
+    """Whether ComfyUI runs in this process."""
+    return "comfy.model_management" in sys.modules
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,11 +10,11 @@ from torch import Tensor
 
 from .. import parameters
 from ..audio.containers import UnreadableAudio
-from ..audio.decoding import read
 from ..audio.probe import probe
 from ..audio.trim import problems, trim
 from ..host import current_host
 from ..host.directory_walk import resolve, walk
+from ..pipeline import recording
 
 EXAMPLE = "example"
 EXTENSIONS = tuple(".wav .flac .mp3 .ogg .oga .opus .m4a .aac .aif .aiff .wma .mka .webm .mp4 .mov .mkv".split())
@@ -58,20 +57,12 @@ class LoadAudio:
     def IS_CHANGED(cls, audio: str, start: float = 0.0, end: float = 0.0) -> str:
         if audio == EXAMPLE:
             return EXAMPLE
-        return hashlib.sha256(_path(audio).read_bytes()).hexdigest()
+        return recording.fingerprint(_path(audio))
 
     def load(self, audio: str, start: float = 0.0, end: float = 0.0) -> tuple[dict[str, Any]]:
-        waveform, rate = (example(), parameters.SAMPLE_RATE) if audio == EXAMPLE else self._read(audio)
+        is_example = audio == EXAMPLE
+        waveform, rate = (example(), parameters.SAMPLE_RATE) if is_example else recording.read(_path(audio), audio)
         return ({"waveform": trim(waveform, rate, start, end), "sample_rate": rate},)
-
-    @staticmethod
-    def _read(audio: str) -> tuple[Tensor, int]:
-        path = _path(audio)
-        try:
-            return read(path)
-        except UnreadableAudio as error:
-            # A service passes this on to its clients, who must not learn where the folder is.
-            raise UnreadableAudio(str(error).replace(str(path), audio)) from None
 
 
 def example() -> Tensor:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ..audio.encoding import EncodedAudio
-from ..audio.files import numbered_stem, write_new
-from ..host import current_host
-from ..pipeline import metadata, output
+from ..pipeline import output
 
 ENCODING = output.Encoding.of("flac", "24", 0, "auto", "auto")
 PREFIX = "acestep_preview"
@@ -38,11 +35,4 @@ class Preview:
         unique_id: str | None = None,
     ) -> dict[str, Any]:
         songs = output.songs(audio, ENCODING, output.Origin(prompt, extra_pnginfo, unique_id, title=""))
-        return {"ui": {"audio": [_write(song) for song in songs]}}
-
-
-def _write(song: EncodedAudio) -> dict[str, str]:
-    """Write a song and return ComfyUI's reference to it."""
-    with numbered_stem(current_host().temp_directory(), PREFIX) as stem:
-        path = write_new(stem.with_name(f"{stem.name}.{song.format}"), song.data)
-    return {"filename": path.name, "subfolder": "", "type": "temp", **metadata.song_seed(song.metadata)}
+        return {"ui": {"audio": output.preview(songs, PREFIX)}}

@@ -15,6 +15,7 @@ from torch import Tensor
 from .. import parameters
 from ..audio import vorbis
 from ..audio.encoding import EncodedAudio, encode
+from ..audio.files import numbered_stem, write_new
 from ..audio.formats import encoding_problems, get
 from ..audio.resample import resample, to_channels
 from ..host import current_host
@@ -39,6 +40,7 @@ class Encoding:
     bitrate_kbps: int | None
     sample_rate: int | None
     channels: int | None
+    variable_bitrate: bool = False  # MP3 only
 
     @staticmethod
     def of(format: str, bit_depth: str, bitrate: int, sample_rate: str, channels: str) -> Encoding:
@@ -77,6 +79,7 @@ class Encoding:
             bit_depth=self.bit_depth,
             metadata=tags,
             bitrate_kbps=self.bitrate_kbps,
+            variable_bitrate=self.variable_bitrate,
         )
 
 
@@ -162,6 +165,11 @@ def save(
     return [reference | seed for reference, seed in zip(saved, seeds, strict=True)]
 
 
+def preview(songs: Iterable[EncodedAudio], prefix: str) -> list[dict[str, str]]:
+    """Write songs to the temporary folder and return ComfyUI's references to them, with their seeds."""
+    return [_preview(song, prefix) for song in songs]
+
+
 def sidecar_of(song: EncodedAudio, name: str) -> dict[str, Any]:
     """The content of the sidecar of a song whose file has that name."""
     return {
@@ -174,6 +182,12 @@ def sidecar_of(song: EncodedAudio, name: str) -> dict[str, Any]:
         "bitrate_kbps": song.bitrate_kbps,
         **metadata.read(song.metadata),
     }
+
+
+def _preview(song: EncodedAudio, prefix: str) -> dict[str, str]:
+    with numbered_stem(current_host().temp_directory(), prefix) as stem:
+        path = write_new(stem.with_name(f"{stem.name}.{song.format}"), song.data)
+    return {"filename": path.name, "subfolder": "", "type": "temp", **metadata.song_seed(song.metadata)}
 
 
 def _encoding(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..host import inside_comfyui
 from ..host.protocol import Host
 
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
@@ -83,10 +84,16 @@ class NodeTable:
 
     @staticmethod
     def shipped() -> NodeTable:
-        """The pack's own nodes. Imports torch."""
+        """The pack's own nodes, and ComfyUI's where it is not there to run them. Imports torch."""
         from ..nodes import table
 
-        return NodeTable(table.NODE_CLASS_MAPPINGS, table.NODE_DISPLAY_NAME_MAPPINGS, table.MemoryPlanner)
+        if inside_comfyui():
+            return NodeTable(table.NODE_CLASS_MAPPINGS, table.NODE_DISPLAY_NAME_MAPPINGS, table.MemoryPlanner)
+        from ..nodes.native import table as native
+
+        classes = {**table.NODE_CLASS_MAPPINGS, **native.NATIVE_CLASS_MAPPINGS}
+        names = {**table.NODE_DISPLAY_NAME_MAPPINGS, **native.NATIVE_DISPLAY_NAME_MAPPINGS}
+        return NodeTable(classes, names, table.MemoryPlanner)
 
     def title(self, class_type: str) -> str:
         return self.display_names.get(class_type, class_type)

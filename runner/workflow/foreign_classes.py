@@ -1,4 +1,4 @@
-"""Node classes of ComfyUI and of other packs: whose they are, and what does their work here.
+"""Node classes of ComfyUI and of other packs that do not run here: whose they are, and what does their work.
 
 Sources: ComfyUI 0.20.1, ComfyUI-AceStep_SFT, ComfyUI-kaola-ace-step, ComfyUI_RyanOnTheInside, acestep-cpp-comfyui.
 """
@@ -32,8 +32,9 @@ def headline(graph: Graph, table: NodeTable) -> str:
             "ComfyUI, or replace them as below"
         )
     return (
-        f"this is a workflow for {owners}; this command runs the nodes of this pack only: run it in ComfyUI, or start "
-        "from a shipped workflow, such as text_to_music, cover or repaint, and set its values"
+        f"this is a workflow for {owners}; this command runs the nodes of this pack, and of ComfyUI's own those that "
+        "ACE-Step 1.5 needs: run it in ComfyUI, or start from a shipped workflow, such as text_to_music, cover or "
+        "repaint, and set its values"
     )
 
 
@@ -86,23 +87,24 @@ NAME_MARKS = {
     "AcestepCPP": "acestep-cpp-comfyui",
 }
 _TEXT_TO_MUSIC = f"{ids.ENCODE}, {ids.GUIDER}, {ids.SAMPLER} and {ids.DECODE}, as in the workflow text_to_music"
+_EMPTY_LATENT = f"EmptyAceStep1.5LatentAudio or {ids.EMPTY_LATENT}"
 _REAL_LINKS = "its menu entry that converts its links to real ones, and save the workflow again"
-# What ComfyUI itself offers besides those below; nothing here does their work.
+# What ComfyUI itself offers besides those below and those that run here; nothing here does their work.
 OTHER_CORE_CLASSES = frozenset(
     "CLIPSetLastLayer CLIPTextEncodeFlux CLIPVisionEncode CLIPVisionLoader CheckpointLoader ConditioningAverage "
     "ConditioningCombine ConditioningConcat ConditioningSetArea ConditioningSetAreaPercentage ConditioningSetMask "
     "ConditioningSetTimestepRange ControlNetApply ControlNetApplyAdvanced ControlNetLoader DifferentialDiffusion "
     "DiffControlNetLoader EmptyImage FluxGuidance GLIGENLoader GLIGENTextBoxApply ImageBatch ImageInvert "
-    "ImagePadForOutpaint ImageScale ImageScaleBy InpaintModelConditioning InvertMask LatentBlend LatentComposite "
-    "LatentCrop LatentFlip LatentFromBatch LatentRotate LatentUpscale LatentUpscaleBy LoadImage LoadImageMask "
+    "ImagePadForOutpaint ImageScale ImageScaleBy InpaintModelConditioning InvertMask LatentComposite "
+    "LatentCrop LatentFlip LatentRotate LatentUpscale LatentUpscaleBy LoadImage LoadImageMask "
     "LoadLatent MaskToImage ImageToMask ModelMergeSimple ModelSamplingFlux PairConditioningSetProperties "
-    "PairConditioningSetPropertiesAndCombine RepeatLatentBatch RescaleCFG SaveLatent SetClipHooks SolidMask "
+    "PairConditioningSetPropertiesAndCombine RescaleCFG SaveLatent SetClipHooks "
     "StyleModelApply StyleModelLoader TorchCompileModel TripleCLIPLoader VAEDecodeTiled VAEEncode VAEEncodeForInpaint "
     "VAEEncodeTiled unCLIPCheckpointLoader unCLIPConditioning CreateVideo SaveVideo LoadVideo SaveAnimatedWEBP "
-    "LatentApplyOperation LatentApplyOperationCFG LatentOperationTonemapReinhard SplitAudioChannels JoinAudioChannels "
-    "AudioEqualizer3Band ConditioningStableAudio SamplerEulerAncestral SamplerDPMPP_2M_SDE SamplerDPMPP_SDE "
+    "LatentApplyOperation LatentApplyOperationCFG LatentOperationTonemapReinhard "
+    "ConditioningStableAudio SamplerEulerAncestral SamplerDPMPP_2M_SDE SamplerDPMPP_SDE "
     "SamplerDPMPP_3M_SDE SamplerLMS SamplerSASolver SamplerER_SDE LaplaceScheduler VPScheduler SDTurboScheduler "
-    "ExtendIntermediateSigmas SetFirstSigma StringConcatenate StringReplace ComfyMathExpression ComfySwitchNode "
+    "ExtendIntermediateSigmas SetFirstSigma StringReplace ComfyMathExpression ComfySwitchNode "
     "CustomCombo".split()
 )
 # By pack and class, what does the work here; "" for nothing.
@@ -122,11 +124,8 @@ REPLACEMENTS: dict[str, dict[str, str]] = {
         "TextEncodeAceStepAudio1.5": ids.ENCODE,
         "ConditioningZeroOut": f"{ids.GUIDER} with nothing connected to negative",
         "ReferenceTimbreAudio": ids.TIMBRE,
-        "EmptyLatentAudio": ids.EMPTY_LATENT,
-        "EmptyAceStepLatentAudio": ids.EMPTY_LATENT,
-        "EmptyAceStep1.5LatentAudio": ids.EMPTY_LATENT,
-        "SetLatentNoiseMask": ids.REPAINT,
-        "VAEEncodeAudio": f"{ids.COVER} or {ids.REPAINT}, which take the audio itself",
+        "EmptyLatentAudio": _EMPTY_LATENT,
+        "EmptyAceStepLatentAudio": _EMPTY_LATENT,
         "KSampler": f"{ids.SAMPLER} with {ids.GUIDER} and {ids.SCHEDULE}",
         "KSamplerAdvanced": f"{ids.SAMPLER} with {ids.GUIDER} and {ids.SCHEDULE}",
         "SamplerCustom": ids.SAMPLER,
@@ -148,24 +147,12 @@ REPLACEMENTS: dict[str, dict[str, str]] = {
         "SplitSigmas": "",
         "SplitSigmasDenoise": f"the denoise of {ids.SCHEDULE}",
         "FlipSigmas": "",
-        "VAEDecodeAudio": ids.DECODE,
-        "VAEDecodeAudioTiled": ids.DECODE,
-        "LoadAudio": ids.LOAD_AUDIO,
-        "RecordAudio": ids.LOAD_AUDIO,
-        "SaveAudio": f"{ids.SAVE} with format flac",
-        "SaveAudioMP3": f"{ids.SAVE} with format mp3",
-        "SaveAudioOpus": f"{ids.SAVE} with format ogg",
-        "PreviewAudio": ids.PREVIEW,
+        "RecordAudio": f"LoadAudio or {ids.LOAD_AUDIO} with a recording in the input folder",
         "PreviewAny": "",
         "PreviewImage": "",
         "SaveImage": "",
-        "VAEDecode": ids.DECODE,
-        "EmptyLatentImage": ids.EMPTY_LATENT,
-        "TrimAudioDuration": f"the start and end of {ids.LOAD_AUDIO}",
-        "AudioConcat": "",
-        "AudioMerge": "",
-        "AudioAdjustVolume": f"the peak level of {ids.DECODE}",
-        "EmptyAudio": "",
+        "VAEDecode": f"VAEDecodeAudio or {ids.DECODE}",
+        "EmptyLatentImage": _EMPTY_LATENT,
     },
     "ComfyUI-AceStep_SFT": {
         "AceStepSFTGenerate": _TEXT_TO_MUSIC,

@@ -39,7 +39,6 @@ def _names(graph: Graph, node_ids: list[str]) -> str:
 # They show a result in the browser and write no file that lasts.
 PREVIEWS = frozenset(
     {
-        "PreviewAudio",
         "PreviewImage",
         "PreviewAny",
         "MaskPreview",

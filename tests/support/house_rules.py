@@ -29,6 +29,8 @@ class Rule:
     libraries: tuple[str, ...] = ()
 
 
+NODE_TABLES = ("nodes.table", "nodes.native.table")
+
 # By folder or module; the longest matching name applies. Adding a library is a decision, made here.
 _FLOOR = ("model", "sampler", "audio", "transfer", "host")
 RULES: dict[str, Rule] = {
@@ -67,7 +69,7 @@ RULES: dict[str, Rule] = {
     "pipeline.preview": Rule(libraries=("PIL", "numpy", "torch")),
     "nodes": Rule(pack=("pipeline", *_FLOOR), libraries=("torch",)),
     "nodes.plot": Rule(pack=("pipeline", *_FLOOR), libraries=("PIL", "torch")),
-    "runner": Rule(pack=("nodes.table", "host"), libraries=("huggingface_hub", "torch", "tqdm")),
+    "runner": Rule(pack=("nodes.table", "nodes.native.table", "host"), libraries=("huggingface_hub", "torch", "tqdm")),
     "runner.workflow": Rule(own=("runner.workflow", "runner.graph", "runner.node_table", "runner.values")),
     "service": Rule(pack=("runner", "audio", "transfer", "host"), libraries=("aiohttp", "torch")),
     "service.schema": Rule(pack=("runner", "audio", "transfer", "host"), own=("service.schema",)),
@@ -117,7 +119,7 @@ def _module_violations(module: Module, modules: dict[str, Module], classes: set[
                     yield f"{location}: {problem}"
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
             yield f"{location}: imports a name computed at run time, which no rule can check"
-    if module.package[:1] == ("nodes",) and module.name != "nodes.table":
+    if module.package[:1] == ("nodes",) and module.name not in NODE_TABLES:
         yield from _node_class_uses(module, modules, classes)
 
 
@@ -151,10 +153,12 @@ def _is_within(name: str, folder: str) -> bool:
 
 
 def node_classes(modules: dict[str, Module]) -> set[str]:
-    """The node classes as `module.Class`, read from the table's dict of (class, display name)."""
-    if "nodes.table" not in modules:
-        return set()
-    for node in ast.walk(modules["nodes.table"].tree):
+    """The node classes as `module.Class`, read from the tables' dicts of (class, display name)."""
+    return set().union(*(_listed_classes(modules[name]) for name in NODE_TABLES if name in modules))
+
+
+def _listed_classes(table_module: Module) -> set[str]:
+    for node in ast.walk(table_module.tree):
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id == "NODES":
             table = getattr(node, "value", None)
@@ -170,10 +174,10 @@ def _node_class_uses(module: Module, modules: dict[str, Module], classes: set[st
         if isinstance(node, ast.ImportFrom) and node.level:
             for alias in node.names:
                 source = f"{node.module or ''}.{alias.name}".strip(".").removeprefix("nodes.")
-                source = source.removeprefix("delivery.")
+                source = source.removeprefix("delivery.").removeprefix("native.")
                 if source in classes:
                     yield f"{module.location(node)}: imports the node class {source}; nodes share functions, not nodes"
-                if f"nodes.{source}" in modules:
+                if any(f"nodes.{folder}{source}" in modules for folder in ("", "delivery.", "native.")):
                     names[alias.asname or alias.name] = source
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names:

@@ -1,0 +1,1 @@
+"""ComfyUI's own node classes, for graphs that run without ComfyUI."""
