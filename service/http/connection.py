@@ -92,6 +92,7 @@ class Connection:
                 elif message.type == WSMsgType.BINARY:
                     await self._send_errors(ApiError("invalidRequest", "messages are JSON text, not binary"))
                 self._guard.message_handled()
+                await asyncio.sleep(0)  # the next message may be here already; others get their turn first
         finally:
             login.cancel()
             for work in self._background:

@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from .access import client_name
+from .paced import PacedProtocol
 
 FIRST_REQUEST_SECONDS = 20.0  # a connection whose first request has not arrived by then is closed
 STALLED_SECONDS = 60.0  # one whose client takes nothing of an answer for so long, too
@@ -74,7 +75,7 @@ class Connections:
             self._silent.pop(gate.client, None)
 
 
-class Gate(asyncio.Protocol):
+class Gate(PacedProtocol):
     """One connection. client: its address. Passes everything on to the protocol it stands before, which is built only
     for the first byte: it is most of the work that a connection makes, and many can be opened at once."""
 

@@ -15,6 +15,7 @@ from typing import cast
 from aiohttp import WSCloseCode
 
 from .byte_budget import BudgetSpent, Lease
+from .paced import PacedProtocol
 
 LENGTH_BYTES = {126: 2, 127: 8}  # of longer lengths, by the short one that announces them
 MASK_BYTES = 4
@@ -29,7 +30,7 @@ class FrameRefused(ValueError):  # noqa: N818 - names the condition
         self.code = code
 
 
-class FrameGuard(asyncio.Protocol):
+class FrameGuard(PacedProtocol):
     """Passes everything on to the protocol it stands before, until a frame is refused.
 
     limit: bytes of one message; it may change at any time. lease: takes the bytes of messages that are unfinished or

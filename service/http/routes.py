@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+import json
+from functools import cache, partial
 from pathlib import Path
 
 from aiohttp import web
@@ -159,7 +160,12 @@ async def get_health(request: web.Request) -> web.Response:
 
 async def get_openapi(request: web.Request) -> web.Response:
     """The OpenAPI description."""
-    return web.json_response(openapi.document())
+    return web.Response(body=_openapi_text(), content_type="application/json", charset="utf-8")
+
+
+@cache
+def _openapi_text() -> bytes:
+    return json.dumps(openapi.document()).encode()
 
 
 PAGE_TYPES = {

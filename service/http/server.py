@@ -77,7 +77,7 @@ async def _listen(runner: web.AppRunner, connections: Connections, listening: so
     requests = runner.server
     assert requests is not None
 
-    def accept() -> asyncio.Protocol:
+    def accept() -> asyncio.BaseProtocol:
         return connections.guard(requests)
 
     server = await asyncio.get_running_loop().create_server(accept, sock=listening, backlog=ACCEPTED)
