@@ -106,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(rest[:pause])
             self.wfile.flush()
             self.server.stalled.set()
-            self.server.go_on.wait(30)
+            self.server.go_on.wait(300)
             self.close_connection = True
             return
         self.wfile.write(rest)
@@ -283,13 +283,13 @@ def test_ctrl_c_and_again_with_the_real_command(hub: Hub, tmp_path: Path) -> Non
     hub.files[f"{large.repo}/{large.path}"] = content
     hub.pause_at = 12 * 2**20
     first = start(hub, tmp_path)
-    assert hub.stalled.wait(30)
-    for _ in range(200):
+    assert hub.stalled.wait(120)
+    for _ in range(1200):
         if any(path.stat().st_size >= 10 * 2**20 for path in tmp_path.rglob("*.part")):
             break
         threading.Event().wait(0.05)
     first.send_signal(signal.SIGINT)
-    _, errors = first.communicate(timeout=30)
+    _, errors = first.communicate(timeout=120)
     hub.go_on.set()
     assert first.returncode == 130, errors
     (part,) = tmp_path.rglob("*.part")
@@ -299,7 +299,7 @@ def test_ctrl_c_and_again_with_the_real_command(hub: Hub, tmp_path: Path) -> Non
     hub.pause_at = None
     hub.gets.clear()
     second = start(hub, tmp_path)
-    output, errors = second.communicate(timeout=60)
+    output, errors = second.communicate(timeout=120)
     assert second.returncode == 0, errors
     assert hub.gets[0] == (f"{large.repo}/{large.path}", f"bytes={10 * 2**20}-")
     assert (tmp_path / large.target).read_bytes() == content

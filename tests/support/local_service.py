@@ -121,7 +121,7 @@ class Gate:
         self._released = threading.Semaphore(0)
 
     def __call__(self, graph: Graph) -> None:
-        assert self._released.acquire(timeout=30)
+        assert self._released.acquire(timeout=120)
 
     def release(self, runs: int = 1) -> None:
         self._released.release(runs)
@@ -160,7 +160,7 @@ class Command:
         """Terminate it as a service manager does, and return its exit code."""
         self.process.terminate()
         try:
-            return self.process.wait(20)
+            return self.process.wait(60)
         finally:
             self.process.kill()
 

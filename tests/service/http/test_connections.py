@@ -161,7 +161,7 @@ async def test_silent_sockets_cost_no_more_than_their_place(tmp_path: Path) -> N
 async def test_a_first_request_that_does_not_arrive_closes_the_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections_module, "FIRST_REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(connections_module, "FIRST_REQUEST_SECONDS", 2.0)
     async with listening(tmp_path) as port:
         silent, slow, good = [await connect(port) for _ in range(3)]
         slow[1].write(b"GET /health HTTP/1.1\r\nHost: lo")

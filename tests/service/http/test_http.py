@@ -63,10 +63,10 @@ async def test_an_async_task_is_acknowledged_and_polled(tmp_path: Path) -> None:
                     return data
                 await asyncio.sleep(0.01)
 
-        data = await asyncio.wait_for(first_done(), 10)
+        data = await asyncio.wait_for(first_done(), 60)
         assert [entry["status"] for entry in data] == ["success", "processing"] and data[0]["seed"] == 5
         gate.release()
-        await local.runner.app[CONTEXT]._tasks.wait(task["taskUUID"], 10)  # type: ignore[union-attr]  # open by now
+        await local.runner.app[CONTEXT]._tasks.wait(task["taskUUID"], 60)  # type: ignore[union-attr]  # open by now
         data = (await local.send(poll(task)))[1]["data"]
         assert [entry["seed"] for entry in data] == [5, 6] and {entry["status"] for entry in data} == {"success"}
 
@@ -131,7 +131,7 @@ async def test_results_after_the_sync_timeout_can_be_polled(tmp_path: Path) -> N
         status, answer = await local.send(late)
         assert status == 200 and [error["code"] for error in answer["errors"]] == ["timeoutSync"]
         gate.release(2)
-        await local.runner.app[CONTEXT]._tasks.wait(late["taskUUID"], 10)  # type: ignore[union-attr]  # open by now
+        await local.runner.app[CONTEXT]._tasks.wait(late["taskUUID"], 60)  # type: ignore[union-attr]  # open by now
         for each in (task, late):
             data = (await local.send(poll(each)))[1]["data"]
             assert {entry["status"] for entry in data} == {"success"}
@@ -142,7 +142,7 @@ async def test_a_task_with_a_webhook_is_only_acknowledged(tmp_path: Path) -> Non
     gate = Gate()
     async with serving(tmp_path, TinyEngine(tmp_path / "work", act=gate)) as local:
         task = body(webhookURL="https://hooks.example/x?token=1")
-        _, answer = await asyncio.wait_for(local.send(task), 5)
+        _, answer = await asyncio.wait_for(local.send(task), 60)
         assert answer == {"data": [{"taskType": "audioInference", "taskUUID": task["taskUUID"]}]}
         gate.release()
 
@@ -178,17 +178,16 @@ async def test_cancel_and_details(tmp_path: Path) -> None:
 
 @in_loop
 async def test_a_stopping_server_answers_its_clients_and_keeps_their_tasks(tmp_path: Path) -> None:
-    async with serving(tmp_path, TinyEngine(tmp_path / "work", seconds=30)) as local:
+    engine = TinyEngine(tmp_path / "work", seconds=600)
+    async with serving(tmp_path, engine) as local:
         task = body()
         request = asyncio.create_task(local.send(task))
-        context = local.runner.app[CONTEXT]
-        await until(lambda: context.active_requests == 1)
-        await asyncio.sleep(0.1)
+        await until(lambda: engine.graphs)
         await local.runner.app.shutdown()
-        status, answer = await asyncio.wait_for(request, 5)
+        status, answer = await asyncio.wait_for(request, 60)
         assert status == 503 and answer["errors"][0]["code"] == "serverStopping"
     async with serving(tmp_path) as local:
-        await local.runner.app[CONTEXT]._tasks.wait(task["taskUUID"], 10)  # type: ignore[union-attr]  # open by now
+        await local.runner.app[CONTEXT]._tasks.wait(task["taskUUID"], 60)  # type: ignore[union-attr]  # open by now
         assert (await local.send(poll(task)))[1]["data"][0]["status"] == "success"
 
 

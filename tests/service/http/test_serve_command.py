@@ -92,9 +92,9 @@ def test_a_stop_is_fast_and_clean(tmp_path: Path) -> None:
         poll = {"taskType": "getResponse", "taskUUID": task["taskUUID"]}
         while not 3 < call(command.url, poll)["data"][0]["progress"]:
             time.sleep(0.05)
-        start = time.monotonic()
         command.process.send_signal(signal.SIGTERM)
-        assert command.process.wait(30) == 0 and time.monotonic() - start < 20, "within a step"
+        assert command.process.wait(120) == 0
+    assert not any(path.is_file() for path in (tmp_path / "data" / "results").rglob("*")), "it stops within a step"
     text = command.log.read_text()
     assert f"listening on http://127.0.0.1:{command.port}" in text and "stopping" in text
     assert "Traceback" not in text and KEY not in text

@@ -169,7 +169,7 @@ async def test_a_stop_together_with_a_wake_stops() -> None:
         await asyncio.sleep(0)
         poller.wake()
         run.cancel()
-        await asyncio.wait([run], timeout=10)
+        await asyncio.wait([run], timeout=60)
         assert run.cancelled()
 
 

@@ -36,7 +36,7 @@ class Log:
     async def next(self, server: Server, kind: str) -> None:
         """Read messages until one of this kind."""
         while True:
-            entry = await asyncio.wait_for(asyncio.to_thread(server.pipe.recv), 20)
+            entry = await asyncio.wait_for(asyncio.to_thread(server.pipe.recv), 60)
             self.add(entry)
             if entry[0] == kind:
                 return
