@@ -10,6 +10,7 @@ from pathlib import Path
 
 import comfy.model_management  # pyright: ignore[reportMissingImports]  # ComfyUI cannot be installed
 import comfy.model_patcher  # pyright: ignore[reportMissingImports]
+import comfy.sd  # pyright: ignore[reportMissingImports]
 import comfy.utils  # pyright: ignore[reportMissingImports]
 import folder_paths  # pyright: ignore[reportMissingImports]
 import torch
@@ -18,11 +19,12 @@ from comfy.cli_args import args as comfy_args  # pyright: ignore[reportMissingIm
 from comfy_execution.utils import get_executing_context  # pyright: ignore[reportMissingImports]
 from torch import nn
 
-from . import comfy_model, comfy_server, model_folders
+from . import comfy_memory, comfy_server, model_folders
+from .comfy_sockets import ComfySockets
 from .offload.accelerator import MemoryInfo
 from .offload.hooks import interruptible
 from .output_folder import folder_problem, rescue_folders
-from .protocol import Progress, Role
+from .protocol import Held, Progress, Role
 
 _logger = logging.getLogger("acestep_xl")
 
@@ -50,7 +52,8 @@ class ComfyHost:
     """Implements `protocol.Host` over ComfyUI's folders, memory management, progress and interruption."""
 
     def __init__(self) -> None:
-        self._active: list[nn.Module] = []  # the modules of all open `resident` blocks
+        self.sockets = ComfySockets(self.warn)
+        self._active: list[comfy.model_patcher.ModelPatcher] = []  # of all open `resident` blocks
         self._hints: dict[str, tuple[str, list[str]]] = {}  # by node: the prompt it ran in and its hints
 
     def model_names(self, kind: str) -> list[str]:
@@ -73,27 +76,30 @@ class ComfyHost:
         return [*bundles, builtin] if builtin.is_dir() else bundles
 
     def compute_device(self, role: Role = "network") -> torch.device:
-        return comfy_model.compute_device(role)
+        return comfy_memory.compute_device(role)
 
     @contextmanager
-    def resident(self, modules: Sequence[nn.Module], memory: int, role: Role = "network") -> Iterator[torch.device]:
-        new = [comfy_model.patcher_of(module, role) for module in modules]
+    def resident(
+        self, modules: Sequence[nn.Module | Held], memory: int, role: Role = "network"
+    ) -> Iterator[torch.device]:
+        new = [_patcher(entry, role) for entry in modules]
         # Modules of outer blocks are requested again, or ComfyUI could unload them to make room for the new ones.
-        patchers = {id(patcher): patcher for patcher in [*map(comfy_model.patcher_of, self._active), *new]}
+        patchers = {id(patcher): patcher for patcher in [*self._active, *new]}
         comfy.model_management.load_models_gpu(list(patchers.values()), memory_required=memory)
         for patcher in patchers.values():
-            comfy_model.prepare(patcher)
+            if comfy_memory.is_ours(patcher):
+                comfy_memory.prepare(patcher)
         active_before = len(self._active)
-        self._active += modules
+        self._active += new
         try:
-            with interruptible(modules, self.check_interrupted):
+            with interruptible([_module(entry) for entry in modules], self.check_interrupted):
                 yield self.compute_device(role)
         finally:
             del self._active[active_before:]
 
-    def offload(self, module: nn.Module) -> None:
+    def offload(self, module: nn.Module | Held) -> None:
         # ComfyUI unloads all models or those it picks; it has no call for a single one.
-        if comfy_model.patcher_of(module).loaded_size() > 0:
+        if _patcher(module, "network").loaded_size() > 0:
             comfy.model_management.unload_all_models()
 
     def memory_info(self, role: Role = "network") -> MemoryInfo | None:
@@ -108,9 +114,6 @@ class ComfyHost:
     def reclaim(self) -> None:
         gc.collect()
         comfy.model_management.soft_empty_cache()
-
-    def sampling_patcher(self, network: nn.Module) -> comfy.model_patcher.ModelPatcher:
-        return comfy_model.patcher_of(network)
 
     def progress(self, total: int) -> Progress:
         return ComfyProgress(total)
@@ -161,3 +164,14 @@ class ComfyHost:
         # No hints are shown too: they clear those of an earlier run.
         comfy_server.show_hints(context.prompt_id, context.node_id, hints)
         self._hints[context.node_id] = (context.prompt_id, hints)
+
+
+def _module(entry: nn.Module | Held) -> nn.Module:
+    return entry.module if isinstance(entry, Held) else entry
+
+
+def _patcher(entry: nn.Module | Held, role: Role) -> comfy.model_patcher.ModelPatcher:
+    """ComfyUI's patcher of a module: that of the MODEL or CLIP that holds it, else one of its own."""
+    if not isinstance(entry, Held):
+        return comfy_memory.patcher_of(entry, role)
+    return entry.owner.patcher if isinstance(entry.owner, comfy.sd.CLIP) else entry.owner

@@ -1,113 +1,91 @@
-"""Our networks as ComfyUI's memory manager and samplers see them. Imported only when ComfyUI runs."""
+"""Our networks as ComfyUI's MODEL, and ComfyUI's as ours. Imported only when ComfyUI runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
-import comfy.latent_formats  # pyright: ignore[reportMissingImports]  # ComfyUI cannot be installed
-import comfy.model_management  # pyright: ignore[reportMissingImports]
+import comfy.conds  # pyright: ignore[reportMissingImports]  # ComfyUI cannot be installed
+import comfy.model_base  # pyright: ignore[reportMissingImports]
 import comfy.model_patcher  # pyright: ignore[reportMissingImports]
-import comfy.model_sampling  # pyright: ignore[reportMissingImports]
 import comfy.ops  # pyright: ignore[reportMissingImports]
+import comfy.supported_models  # pyright: ignore[reportMissingImports]
+import comfy.utils  # pyright: ignore[reportMissingImports]
 import torch
+from comfy.ldm.ace.ace_step15 import get_silence_latent  # pyright: ignore[reportMissingImports]
 from torch import nn
 
-from .offload import hooks
-from .protocol import Role
+from .comfy_memory import is_ours, make_patcher
+from .protocol import ForeignNetwork
 
-SHIFT = 3.0  # ComfyUI's own setting for ACE-Step 1.5; its schedulers read it
-_PATCHER = "_acestep_xl_patcher"
-
-
-class FlowSampling(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
-    """Flow matching for ComfyUI's samplers and schedulers: velocity is noise - data, the noise level is t."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.set_parameters(shift=SHIFT, multiplier=1.0)
+_ATTACHED = "acestep_xl_network"  # our network over the layers of ComfyUI's, on its MODEL
+SILENT_FRAMES = 750  # of ComfyUI's silence latent; beyond its start it repeats one frame
+# Keys of a CONDITIONING whose masks our network reads, and the names of its arguments. ComfyUI's own pads nothing.
+_MASKS = {"attention_mask": "caption_mask", "conditioning_lyrics_mask": "lyric_mask"}
 
 
-class AceStepXL(nn.Module):
-    """Wraps one network, so that the attributes ComfyUI sets on a model (device, ...) do not end up on it.
-
-    Has what ComfyUI's samplers and previews read from a model. ComfyUI's log shows this class's name.
-    """
+class AceStepModel(comfy.model_base.ACEStep15):
+    """ComfyUI's model of ACE-Step 1.5 around one of our networks."""
 
     def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.latent_format = comfy.latent_formats.ACEAudio15()
-        self.model_sampling = FlowSampling()
+        config = {"audio_model": "ace1.5", "disable_unet_model_creation": True}
+        super().__init__(comfy.supported_models.ACEStep15(config))
+        self.diffusion_model = network
+        # What our layers are given in; each casts to what it computes in.
+        self.manual_cast_dtype = torch.float32
 
-    def process_latent_in(self, latent: torch.Tensor) -> torch.Tensor:
-        """ACE-Step does not scale its latents."""
-        return latent
-
-    def process_latent_out(self, latent: torch.Tensor) -> torch.Tensor:
-        return latent
-
-    def scale_latent_inpaint(
-        self, x: torch.Tensor, sigma: torch.Tensor, noise: torch.Tensor, latent_image: torch.Tensor
-    ) -> torch.Tensor:
-        """The source at a noise level, which ComfyUI's samplers put back outside a mask."""
-        return self.model_sampling.noise_scaling(sigma.reshape([-1] + [1] * (x.ndim - 1)), noise, latent_image)
+    def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
+        """ComfyUI's, with the masks of a batch of prompts. The signature is ComfyUI's."""
+        masks = {name: comfy.conds.CONDRegular(kwargs[key]) for key, name in _MASKS.items() if key in kwargs}
+        return {**super().extra_conds(**kwargs), **masks}
 
 
-def compute_device(role: Role) -> torch.device:
-    """The device of a role. ComfyUI's options may put text encoders and VAEs on the CPU."""
-    return _DEVICES[role][0]()
+def make_model(network: nn.Module, like: Any = None) -> comfy.model_patcher.ModelPatcher:
+    """See `protocol.Sockets`."""
+    model = make_patcher(AceStepModel(network), "network")
+    if like is not None:
+        model.object_patches = like.object_patches.copy()
+        model.model_options = comfy.utils.deepcopy_list_dict(like.model_options)
+    return model
 
 
-def patcher_of(module: nn.Module, role: Role = "network") -> comfy.model_patcher.ModelPatcher:
-    """The module's one patcher, which lives as long as the module.
-
-    It is an attribute because a WeakKeyDictionary would never drop it: the patcher, its value, refers to the module,
-    its key.
-    """
-    patcher = module.__dict__.get(_PATCHER)
-    if patcher is None:
-        for layer in hooks.offloadable_layers(module):
-            _make_castable(layer)
-        compute, offload = _DEVICES[role]
-        patcher = comfy.model_patcher.ModelPatcher(AceStepXL(module), load_device=compute(), offload_device=offload())
-        module.__dict__[_PATCHER] = patcher
-    return patcher
+def network_of(model: Any) -> nn.Module | None:
+    """See `protocol.Sockets`."""
+    if not isinstance(model, comfy.model_patcher.ModelPatcher):
+        raise ValueError(f"model is a {type(model).__name__}: connect a node that loads ACE-Step 1.5")
+    return model.model.diffusion_model if is_ours(model) else model.get_attachment(_ATTACHED)
 
 
-def prepare(patcher: comfy.model_patcher.ModelPatcher) -> None:
-    """Make a network runnable that ComfyUI has loaded, perhaps in part.
-
-    ComfyUI moves only what it takes for its own layers. Here everything else, small beside the large layers, is moved
-    to the device, and the layers that ComfyUI left in main memory are hooked.
-    """
-    device = patcher.load_device
-    offloaded = [layer for layer in patcher.model.modules() if getattr(layer, "comfy_cast_weights", False)]
-
-    def fetch(layer: nn.Module) -> tuple[dict[str, torch.Tensor], Callable[[], None]]:
-        parameters = dict(layer.named_parameters(recurse=False))
-        bias_dtype = parameters["bias"].dtype if "bias" in parameters else None
-        weight, bias, stream = comfy.ops.cast_bias_weight(
-            layer, None, parameters["weight"].dtype, device, bias_dtype, offloadable=True
+def foreign_network(model: comfy.model_patcher.ModelPatcher) -> ForeignNetwork | None:
+    """See `protocol.Sockets`."""
+    if is_ours(model):
+        return None
+    if not isinstance(model.model, comfy.model_base.ACEStep15):
+        raise ValueError(
+            f"model holds {type(model.model).__name__}, not ACE-Step 1.5: load a checkpoint of ACE-Step 1.5, XL or 2B"
         )
-        copies = {name: copy for name, copy in (("weight", weight), ("bias", bias)) if name in parameters}
-        return copies, lambda: comfy.ops.uncast_bias_weight(layer, weight, bias, stream)
+    device, dtype = model.load_device, model.model.get_dtype_inference()
 
-    hooks.dispatch(patcher.model, offloaded, device, fetch)
+    def read_weights(layer: nn.Module) -> dict[str, torch.Tensor]:
+        weight, bias, _ = comfy.ops.cast_bias_weight(layer, None, dtype, device, dtype, offloadable=True)
+        return {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
 
-
-def _make_castable(layer: nn.Module) -> None:
-    """Give a layer the attributes by which ComfyUI knows one it may leave in main memory.
-
-    ComfyUI sets the first when it does so, and fills the next two.
-    """
-    layer.__dict__.update(comfy_cast_weights=False, weight_function=[], bias_function=[])
-    if "bias" not in layer._parameters:
-        layer.__dict__["bias"] = None
+    silence = get_silence_latent(SILENT_FRAMES, "cpu")[0].T.float()
+    return ForeignNetwork(model.model.diffusion_model, dtype, device, read_weights, silence)
 
 
-# Compute and offload device by role.
-_DEVICES: dict[Role, tuple[Callable[[], torch.device], Callable[[], torch.device]]] = {
-    "network": (comfy.model_management.get_torch_device, comfy.model_management.unet_offload_device),
-    "text": (comfy.model_management.text_encoder_device, comfy.model_management.text_encoder_offload_device),
-    "vae": (comfy.model_management.vae_device, comfy.model_management.vae_offload_device),
-}
+def replace_network(model: comfy.model_patcher.ModelPatcher, network: nn.Module) -> comfy.model_patcher.ModelPatcher:
+    """See `protocol.Sockets`."""
+    if not is_ours(model):
+        copy = model.clone()
+        copy.set_attachments(_ATTACHED, network)
+        return copy
+    replacement = make_model(network)
+    copy = model.clone(model_override=replacement.get_clone_model_override())
+    copy.size = 0  # counted anew: the other network's weights may have another format
+    return copy
+
+
+def shift_of(model: comfy.model_patcher.ModelPatcher) -> float | None:
+    """See `protocol.Sockets`."""
+    sampling = model.object_patches.get("model_sampling")
+    return None if sampling is None else sampling.shift

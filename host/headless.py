@@ -8,11 +8,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import model_folders
+from .headless_sockets import HeadlessSockets
 from .output_folder import folder_problem, rescue_folders
-from .protocol import Progress, Role
+from .protocol import Held, Progress, Role
 
 if TYPE_CHECKING:
     import torch
@@ -94,6 +95,7 @@ class HeadlessHost:
         self._stop = threading.Event()
         self._accelerator = accelerator
         self._manager: OffloadManager | None = None
+        self.sockets = HeadlessSockets()
 
     def model_names(self, kind: str) -> list[str]:
         return model_folders.list_models(kind, model_folders.folders_for(kind, self._folders))
@@ -111,9 +113,12 @@ class HeadlessHost:
         return pick_device(self._device_name) if self._accelerator is None else self._accelerator.device
 
     @contextmanager
-    def resident(self, modules: Sequence[nn.Module], memory: int, role: Role = "network") -> Iterator[torch.device]:
+    def resident(
+        self, modules: Sequence[nn.Module | Held], memory: int, role: Role = "network"
+    ) -> Iterator[torch.device]:
         from .offload.hooks import interruptible
 
+        modules = [_module(entry) for entry in modules]
         manager = self._offload_manager()
         if manager is None:
             for module in modules:
@@ -122,9 +127,9 @@ class HeadlessHost:
         with loaded, interruptible(modules, self.check_interrupted):
             yield self.compute_device()
 
-    def offload(self, module: nn.Module) -> None:
+    def offload(self, module: nn.Module | Held) -> None:
         if (manager := self._offload_manager()) is not None:
-            manager.offload(module)
+            manager.offload(_module(module))
 
     def memory_info(self, role: Role = "network") -> MemoryInfo | None:
         manager = self._offload_manager()
@@ -148,9 +153,6 @@ class HeadlessHost:
                 accelerator = TorchAccelerator(device)
             self._manager = OffloadManager(accelerator)
         return self._manager
-
-    def sampling_patcher(self, network: nn.Module) -> Any:
-        raise RuntimeError("ComfyUI's own samplers run only in ComfyUI; connect this pack's solver node instead")
 
     def progress(self, total: int) -> Progress:
         return self._progress(total)
@@ -200,3 +202,7 @@ class HeadlessHost:
     def advise(self, messages: Sequence[str]) -> None:
         for message in messages:
             self.warn(message)
+
+
+def _module(entry: nn.Module | Held) -> nn.Module:
+    return entry.module if isinstance(entry, Held) else entry

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 # What a network is for. A host may run each role on a different device.
 Role = Literal["network", "text", "vae"]
+NATIVE_SHIFT = 3.0  # of the noise levels, as ComfyUI sets it for ACE-Step 1.5
 
 
 class Progress(Protocol):
@@ -32,8 +34,89 @@ class Progress(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
+class Held(NamedTuple):
+    """A module that computes with weights which a MODEL or CLIP holds: `owner`, the socket's value."""
+
+    module: nn.Module
+    owner: Any
+
+
+class TextEncoding(Protocol):
+    """What a CLIP is made of: a text network and its tokenizer."""
+
+    model: nn.Module
+    tokenizer: Any
+
+    def tokenize(self, text: str) -> list[int]: ...
+
+
+@dataclass(frozen=True)
+class ForeignNetwork:
+    """Another implementation's network, as ComfyUI's own loaders put it on a MODEL socket.
+
+    module: has the parameter names of the official checkpoint. dtype, device: where it computes and in what.
+    read_weights: a layer's weights by name, ready to compute with. silence: what the VAE encodes silence to, ``[t c]``.
+    """
+
+    module: nn.Module
+    dtype: torch.dtype
+    device: torch.device
+    read_weights: Callable[[nn.Module], dict[str, torch.Tensor]]
+    silence: torch.Tensor
+
+
+class Sockets(Protocol):
+    """What MODEL and CLIP sockets carry: ComfyUI's own objects inside ComfyUI, so that other nodes take them."""
+
+    def make_model(self, network: nn.Module, like: Any = None) -> Any:
+        """A MODEL that holds one of our networks. like: a MODEL whose settings, but not its patches, it takes over."""
+        ...
+
+    def network_of(self, model: Any) -> nn.Module | None:
+        """Our network that `make_model` or `replace_network` was given; None if there is only another
+        implementation's. Raises ValueError for what is no MODEL."""
+        ...
+
+    def foreign_network(self, model: Any) -> ForeignNetwork | None:
+        """The other implementation's network that a MODEL holds, if it does. Raises ValueError if it is of another
+        kind of model than ACE-Step 1.5."""
+        ...
+
+    def replace_network(self, model: Any, network: nn.Module) -> Any:
+        """A MODEL with one of our networks in the place of another over the same weights. Patches that other nodes
+        added, and their settings, stay."""
+        ...
+
+    def shift_of(self, model: Any) -> float | None:
+        """The shift that a node has set on a MODEL; None where none has."""
+        ...
+
+    def sampling_patcher(self, model: Any) -> Any:
+        """ComfyUI's patcher, from which its samplers and previews read latent format and noise levels.
+
+        Raises RuntimeError outside of ComfyUI.
+        """
+        ...
+
+    def make_clip(self, encoder: TextEncoding) -> Any:
+        """A CLIP that holds one of our text encoders."""
+        ...
+
+    def encoder_of(self, clip: Any) -> TextEncoding | nn.Module:
+        """The encoder that `make_clip` was given; else the text network that a CLIP holds, callable as transformers'
+        Qwen3Model. Raises ValueError for a CLIP of another model."""
+        ...
+
+    def is_patched(self, clip: Any) -> bool:
+        """Whether other nodes have added patches to a CLIP."""
+        ...
+
+
 class Host(Protocol):
     """What a node may ask of the environment it runs in."""
+
+    @property
+    def sockets(self) -> Sockets: ...
 
     def model_names(self, kind: str) -> list[str]:
         """The names a user can choose from, sorted, with forward slashes.
@@ -58,7 +141,7 @@ class Host(Protocol):
     def compute_device(self, role: Role = "network") -> torch.device: ...
 
     def resident(
-        self, modules: Sequence[nn.Module], memory: int, role: Role = "network"
+        self, modules: Sequence[nn.Module | Held], memory: int, role: Role = "network"
     ) -> AbstractContextManager[torch.device]:
         """Make `modules` ready to run on the compute device of their role, which the block receives.
 
@@ -69,7 +152,7 @@ class Host(Protocol):
         """
         ...
 
-    def offload(self, module: nn.Module) -> None:
+    def offload(self, module: nn.Module | Held) -> None:
         """Move the weights of a network that no block holds back to main memory, to build another network from them."""
         ...
 
@@ -79,13 +162,6 @@ class Host(Protocol):
 
     def reclaim(self) -> None:
         """Free everything unused after an out-of-memory error, outside the `resident` block that raised it."""
-        ...
-
-    def sampling_patcher(self, network: nn.Module) -> Any:
-        """ComfyUI's patcher of a network, from which its samplers and previews read latent format and noise levels.
-
-        Raises RuntimeError outside of ComfyUI.
-        """
         ...
 
     def progress(self, total: int) -> Progress: ...

@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .config import Config
-from .layers import EncoderStack, cast_linear, linear_float32
+from .layers import EncoderStack, cast_linear, compute_dtype, linear_float32
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Quantizer(nn.Module):
         return torch.tensor([math.prod(sizes[: i + 1]) for i in range(len(sizes))], device=device)
 
     def _project(self, code: Tensor) -> Tensor:
-        return linear_float32(self.project_out, code).to(self.project_out.weight.dtype)
+        return linear_float32(self.project_out, code).to(compute_dtype(self.project_out))
 
 
 class Pooler(EncoderStack):

@@ -23,6 +23,11 @@ class Condition:
     states: Tensor
     mask: Tensor | None
 
+    @property
+    def padding_mask(self) -> Tensor | None:
+        """The mask, None where nothing is padded: attention is faster without one."""
+        return None if self.mask is None or bool(self.mask.all()) else self.mask
+
 
 class LyricEncoder(EncoderStack):
     def __init__(self, config: Config) -> None:

@@ -6,6 +6,8 @@ the dtype of its own weights, and adding its output to a float32 residual gives 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -100,16 +102,19 @@ class EncoderStack(nn.Module):
         rotary = rotary_table(h.shape[1], config.encoder.head_dim, config.rope_theta, h.device)
         full = full_mask(key_mask)
         sliding = band(h.shape[1], config.sliding_window, key_mask, h.device)
-        h = h.to(self.norm.weight.dtype)
+        h = h.to(compute_dtype(self.norm))
         for i, layer in enumerate(self.layers):
             h = layer(h, rotary, sliding if i % 2 == 0 and sliding is not None else full)
         return self.norm(h)
 
 
-def compute_dtype(layer: nn.Linear) -> torch.dtype:
-    """The dtype a linear layer computes in: that of its weights, unless they are 8-bit (see quantise.py)."""
+def compute_dtype(layer: nn.Module) -> torch.dtype:
+    """The dtype a layer computes in: that of its weights, unless it says another.
+
+    Layers with 8-bit weights do (quantise.py), and those of another implementation (borrowed.py).
+    """
     dtype = getattr(layer, "dtype", None)
-    return layer.weight.dtype if dtype is None else dtype
+    return cast(Tensor, layer.weight).dtype if dtype is None else dtype
 
 
 def cast_linear(layer: nn.Linear, x: Tensor) -> Tensor:

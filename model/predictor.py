@@ -48,9 +48,9 @@ class Predictor:
         self._timesteps: dict[float, TimestepModulation] = {}
         self._weights = (0.0,) if negative is None else tuple(negative_weights)
         with torch.no_grad():
-            self._condition = decoder.project_kv(condition.states, _padding_mask(condition))
+            self._condition = decoder.project_kv(condition.states, condition.padding_mask)
             self._null = decoder.project_constant(network.null_condition_emb)
-            self._negative = None if negative is None else decoder.project_kv(negative.states, _padding_mask(negative))
+            self._negative = None if negative is None else decoder.project_kv(negative.states, negative.padding_mask)
             self._context = decoder.embed_context(context)
 
     @torch.no_grad()
@@ -96,8 +96,3 @@ class Predictor:
             return None
         # The lists live as long as this object, so their ids stay unique.
         return self._caches.setdefault(id(condition), StepCache(self._threshold, self.counts))
-
-
-def _padding_mask(condition: Condition) -> Tensor | None:
-    """The mask of a condition with padding. Without padding none is needed, and attention is faster without a mask."""
-    return None if condition.mask is None or bool(condition.mask.all()) else condition.mask

@@ -76,6 +76,10 @@ class TextEncoder:
     def dtype(self) -> torch.dtype:
         return next(self.model.parameters()).dtype
 
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a text, without an end mark of its own."""
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
     @torch.no_grad()
     def encode(self, prompts: Sequence[Prompt]) -> TextStates:
         """Encode a batch; each prompt runs alone, so its neighbours cannot change it in any precision.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .attention import Band, band, rotary_table
 from .config import Config
-from .layers import Rotary, cast_linear, sinusoid
+from .layers import Rotary, cast_linear, compute_dtype, sinusoid
 from .transformer_layer import CrossAttention, Layer, LayerCondition, PairedConditions
 
 TIME_CHANNELS = 256
@@ -126,7 +126,7 @@ class Transformer(nn.Module):
         The first layer's self-attention does not see the condition and is computed once for both. batched: run the
         rest for both conditions in one batch; caches are then ignored. caches: one per condition, or None.
         """
-        h = (context.tokens + self._patches(x, slice(-x.shape[2], None))).to(self.norm_out.weight.dtype)
+        h = (context.tokens + self._patches(x, slice(-x.shape[2], None))).to(compute_dtype(self.norm_out))
         first_layer = cast(Layer, self.layers[0])
         attended = first_layer.self_attend(h, timestep.modulation, context.rotary, context.sliding)
         if batched and len(conditions) == 2:
@@ -175,9 +175,9 @@ class Transformer(nn.Module):
         An odd length is padded with a frame of zeros. The convolution is linear, so contributions add up.
         """
         conv, patch = cast(nn.Conv1d, self.proj_in["1"]), self.config.patch_size
-        frames = F.pad(frames, (0, 0, 0, -frames.shape[1] % patch)).transpose(1, 2).to(conv.weight.dtype)
+        frames = F.pad(frames, (0, 0, 0, -frames.shape[1] % patch)).transpose(1, 2).to(compute_dtype(conv))
         return F.conv1d(frames, conv.weight[:, channels], stride=patch).transpose(1, 2)
 
     def _frames(self, tokens: Tensor) -> Tensor:
         conv = cast(nn.ConvTranspose1d, self.proj_out["1"])
-        return conv(tokens.transpose(1, 2).to(conv.weight.dtype)).transpose(1, 2)
+        return conv(tokens.transpose(1, 2).to(compute_dtype(conv))).transpose(1, 2)

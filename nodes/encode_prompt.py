@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from .. import parameters
 from ..host import current_host
 from ..model.prompt import Metadata, Prompt, find_problems, instruction
-from ..model.text import TextEncoder
 from ..pipeline import conditioning
 from ..pipeline.advice.checks import advice_on
 from ..pipeline.encoding import encode
@@ -33,7 +32,7 @@ class Encode:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "text_encoder": ("ACESTEP_TEXT_ENCODER", {"tooltip": "From the loader."}),
+                "text_encoder": ("CLIP", {"tooltip": "From this pack's loader or ComfyUI's CLIP loaders, type ace."}),
                 "caption": parameters.widget("caption"),
                 "lyrics": parameters.widget("lyrics"),
                 "language": parameters.widget("language"),
@@ -75,7 +74,7 @@ class Encode:
 
     def encode(
         self,
-        text_encoder: TextEncoder,
+        text_encoder: Any,
         caption: str,
         lyrics: str,
         language: str,

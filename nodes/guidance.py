@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 from .. import parameters
 from ..host import current_host
-from ..model.network import AceStep
 from ..pipeline import conditioning
 from ..pipeline.advice.checks import advice_on
 from ..pipeline.advice.guidance_advice import GuidanceSettings
 from ..pipeline.conditioning import Conditioning
 from ..pipeline.guider import Guider
 from ..pipeline.input_checks import settings_problem
+from ..pipeline.model_socket import network_of
 from ..sampler.guidance import PARAMETER_NAMES, Guidance
 
 
@@ -35,7 +35,7 @@ class GuiderNode:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "model": ("ACESTEP_MODEL", {"tooltip": "From the loader."}),
+                "model": ("MODEL", {"tooltip": "ACE-Step 1.5, from this pack's loader or ComfyUI's, also with LoRA."}),
                 "positive": ("CONDITIONING", {"tooltip": "What to generate."}),
                 "type": parameters.widget("guidance_type"),
                 "scale": parameters.widget("guidance_scale"),
@@ -62,7 +62,7 @@ class GuiderNode:
 
     def make(
         self,
-        model: AceStep,
+        model: Any,
         positive: Conditioning,
         type: str,
         scale: float,
@@ -79,6 +79,7 @@ class GuiderNode:
         guidance = Guidance(type, scale, start, end, momentum, norm_threshold, eta, angle_clip, adg_variant)
         against = None if negative is None else conditioning.read(negative, "negative")
         has_negative = against is not None and not all(against.empty)
-        settings = GuidanceSettings(model.training_kind, model.name, scale, has_negative, negative_weight)
+        network = network_of(model)
+        settings = GuidanceSettings(network.training_kind, network.name, scale, has_negative, negative_weight)
         current_host().advise(advice_on("guidance", settings))
         return (Guider(model, conditioning.read(positive, "positive"), against, guidance, negative_weight),)

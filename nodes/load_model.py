@@ -13,6 +13,7 @@ from ..model.network import AceStep
 from ..model.precision import choose_dtype, text_vae_dtype
 from ..model.text import TextEncoder
 from ..model.tokenizer import find_tokenizer
+from ..model.vae.oobleck import Oobleck
 from ..pipeline.model_files import find, part_names, problem
 from ..pipeline.vae_socket import AudioVAE
 
@@ -29,12 +30,12 @@ class Loader:
     CATEGORY = "audio/ACE-Step XL"
     DESCRIPTION = "Loads ACE-Step 1.5 (2B or XL; SFT, base or turbo) from any of its published layouts."
     FUNCTION = "load"
-    RETURN_TYPES = ("ACESTEP_MODEL", "ACESTEP_TEXT_ENCODER", "VAE")
+    RETURN_TYPES = ("MODEL", "CLIP", "VAE")
     RETURN_NAMES = ("model", "text_encoder", "vae")
     OUTPUT_TOOLTIPS = (
-        "The network, for the guider.",
-        "The text encoder, for caption and lyrics.",
-        "The VAE, for decoding; core audio VAE nodes accept it too.",
+        "The network, for the guidance node; ComfyUI's LoRA, model and sampler nodes accept it too.",
+        "The text encoder, for caption and lyrics; ComfyUI's text encode node accepts it too.",
+        "The VAE, for decoding; ComfyUI's audio VAE nodes accept it too.",
     )
     SEARCH_ALIASES: ClassVar = ["ace step", "ace-step 1.5", "music model", "checkpoint"]
 
@@ -73,12 +74,11 @@ class Loader:
             return True
         return problem(current_host(), model, text_encoder or parameters.AUTO, vae or parameters.AUTO) or True
 
-    def load(self, model: str, text_encoder: str, vae: str, precision: str) -> tuple[AceStep, TextEncoder, AudioVAE]:
+    def load(self, model: str, text_encoder: str, vae: str, precision: str) -> tuple[Any, Any, AudioVAE]:
         host = current_host()
         host.advise([demo.NOTICE] if model == demo.NAME else [])
         if model == demo.NAME:
-            network, encoder, oobleck = demo.load()
-            return network, encoder, AudioVAE(oobleck)
+            return _sockets(host, *demo.load())
         device = host.compute_device()
         layout, text, sound = find(host, model, text_encoder, vae)
         if layout.training == "unknown":
@@ -94,7 +94,11 @@ class Loader:
             encoder = load_text_encoder(text, tokenizer, text_vae_dtype(choose_dtype(precision, device)), device)
             give_silence(network, oobleck)
             _tick(host, bar, PARTS)
-        return network, encoder, AudioVAE(oobleck)
+        return _sockets(host, network, encoder, oobleck)
+
+
+def _sockets(host: Host, network: AceStep, encoder: TextEncoder, oobleck: Oobleck) -> tuple[Any, Any, AudioVAE]:
+    return host.sockets.make_model(network), host.sockets.make_clip(encoder), AudioVAE(oobleck)
 
 
 def _tick(host: Host, bar: Progress, done: int) -> None:

@@ -14,6 +14,7 @@ from ..pipeline.edit import EDIT, TRACE, check_edit, edit_of, sample_count
 from ..pipeline.guider import Guider, refuse_damaged
 from ..pipeline.memory import plan
 from ..pipeline.memory.oom_retry import Strategy, run_with_retries
+from ..pipeline.model_socket import held
 from ..pipeline.run import Run
 from ..pipeline.solver_sampler import SolverSampler
 from ..sampler import schedule
@@ -82,7 +83,7 @@ class Sampler:
                 result, trace = guider.denoise(prepared, run, sampler, on_step)
                 return result[:, :frames].cpu(), trace
 
-        result, trace = run_with_retries(host, "sampling", [guider.network], strategies, work)
+        result, trace = run_with_retries(host, "sampling", [held(guider.model)], strategies, work)
         refuse_damaged(result, guider.network)
         rest = {key: value for key, value in latent.items() if key not in (EDIT, TRACE, "noise_mask")}
         rest |= {} if trace is None else {TRACE: trace}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from .. import parameters
 from ..host import current_host
 from ..model import compiled, quantise
-from ..model.network import AceStep
+from ..pipeline import model_socket
 from ..pipeline.input_checks import settings_problem
 from ..sampler.validation import find_problem
 
@@ -21,7 +21,7 @@ class Speed:
         "keep the unmodified model."
     )
     FUNCTION = "make"
-    RETURN_TYPES = ("ACESTEP_MODEL",)
+    RETURN_TYPES = ("MODEL",)
     RETURN_NAMES = ("model",)
     OUTPUT_TOOLTIPS = ("The network with these settings, for the guider.",)
     SEARCH_ALIASES: ClassVar = ["ace step fast", "quantise", "int8", "fp8", "torch compile", "teacache", "low vram"]
@@ -30,7 +30,7 @@ class Speed:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "model": ("ACESTEP_MODEL", {"tooltip": "From the loader."}),
+                "model": ("MODEL", {"tooltip": "ACE-Step 1.5, from this pack's loader or ComfyUI's."}),
                 "weights": parameters.widget("weights"),
                 "compile": parameters.widget("compile"),
                 "step_cache": parameters.widget("step_cache"),
@@ -43,15 +43,9 @@ class Speed:
         values = {"weights": weights, "compile": compile}
         return settings_problem(_check, values, {name: name for name in values})
 
-    def make(self, model: AceStep, weights: str, compile: str, step_cache: float) -> tuple[AceStep]:
-        host = current_host()
+    def make(self, model: Any, weights: str, compile: str, step_cache: float) -> tuple[Any]:
         _check(weights=weights, compile=compile)
-        # A copy of what lies on a card just now would keep that memory for itself.
-        host.offload(model)
-        network = quantise.convert(model, weights)
-        compiled.compile_layers(network, compile)
-        network.step_cache = step_cache
-        return (network,)
+        return (model_socket.adapt(model, weights, compile, step_cache),)
 
 
 def _check(*, weights: str, compile: str) -> None:

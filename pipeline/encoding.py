@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from ..host import current_host
 from ..model.prompt import Prompt
 from ..model.text import TextEncoder, TextStates
+from . import clip_socket
 from .memory import estimate
 from .memory.oom_retry import Strategy, fallbacks, run_with_retries
 
@@ -20,15 +22,15 @@ REMEMBERED = 8  # prompts per encoder, 9 MB each with the longest texts
 _remembered: WeakKeyDictionary[TextEncoder, OrderedDict[Prompt, TextStates]] = WeakKeyDictionary()
 
 
-def encode(encoder: TextEncoder, prompts: Sequence[Prompt]) -> list[TextStates]:
-    """The states of each prompt, ``[1 n d]`` on the CPU.
+def encode(clip: Any, prompts: Sequence[Prompt]) -> list[TextStates]:
+    """The states of each prompt, ``[1 n d]`` on the CPU. clip: a CLIP, from this pack's loader or ComfyUI's.
 
     ComfyUI runs a node again when anything above it changes, also what leaves its inputs as they were: the number of
     songs, beside the length that goes into the prompt. The encoder is then neither loaded nor run.
     """
-    recent = _remembered.setdefault(encoder, OrderedDict())
+    recent = _remembered.setdefault(clip_socket.encoder_of(clip), OrderedDict())
     states = {prompt: recent[prompt] for prompt in prompts if prompt in recent}
-    states |= _encode_new(encoder, [prompt for prompt in dict.fromkeys(prompts) if prompt not in states])
+    states |= _encode_new(clip, [prompt for prompt in dict.fromkeys(prompts) if prompt not in states])
     for prompt, encoded in states.items():
         recent[prompt] = encoded
         recent.move_to_end(prompt)
@@ -37,16 +39,16 @@ def encode(encoder: TextEncoder, prompts: Sequence[Prompt]) -> list[TextStates]:
     return [states[prompt] for prompt in prompts]
 
 
-def _encode_new(encoder: TextEncoder, prompts: Sequence[Prompt]) -> dict[Prompt, TextStates]:
+def _encode_new(clip: Any, prompts: Sequence[Prompt]) -> dict[Prompt, TextStates]:
     if not prompts:
         return {}
-    host = current_host()
+    host, encoder = current_host(), clip_socket.encoder_of(clip)
 
     def work(strategy: Strategy, device: torch.device) -> dict[Prompt, TextStates]:
         return {prompt: _on_cpu(encoder.encode([prompt])) for prompt in prompts}
 
     strategies = fallbacks(estimate.text(encoder.model), host.memory_info("text"))
-    return run_with_retries(host, "encoding the prompt", [encoder.model], strategies, work, "text")
+    return run_with_retries(host, "encoding the prompt", [clip_socket.held(clip)], strategies, work, "text")
 
 
 def _on_cpu(states: TextStates) -> TextStates:

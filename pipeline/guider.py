@@ -21,7 +21,7 @@ from ..sampler.guidance import Guidance
 from ..sampler.modifiers import Modifier
 from ..sampler.noise import draw, seeds_for
 from ..sampler.plot import Trace, Tracer
-from . import comfy_samplers, conditioning
+from . import comfy_samplers, conditioning, model_socket
 from .advice.checks import advice_on
 from .conditioning import PromptConditioning
 from .edit import Edit, PreparedRun, edit_of, prepare, with_silence
@@ -37,14 +37,18 @@ OnStep = Callable[[int, int, Tensor], None]
 
 @dataclass(frozen=True)
 class Guider:
-    """A network, its prompt and how strongly to follow it. negative None is the learned null condition."""
+    """A MODEL, its prompt and how strongly to follow it. negative None is the learned null condition."""
 
-    network: AceStep
+    model: Any
     positive: PromptConditioning
     negative: PromptConditioning | None
     guidance: Guidance
     negative_weight: float = 1.0
     modifiers: tuple[Modifier, ...] = ()
+
+    @property
+    def network(self) -> AceStep:
+        return model_socket.network_of(self.model)
 
     def describe(
         self,
@@ -91,7 +95,7 @@ class Guider:
     @property
     def model_patcher(self) -> Any:
         """What ComfyUI's sampler nodes ask a GUIDER for; only ComfyUI has it."""
-        return current_host().sampling_patcher(self.network)
+        return current_host().sockets.sampling_patcher(self.model)
 
     def prepare(self, run: Run, noise: Tensor, latents: Tensor, batch_halves: bool | None = None) -> PreparedRun:
         """The tensors of a run; everything that stays the same during it is computed here.
@@ -99,6 +103,7 @@ class Guider:
         noise, latents: ``[b t c]`` on the run's device. batch_halves: whether the halves of a guided step share a
         batch; None leaves it to the predictor.
         """
+        model_socket.refresh(self.model)
 
         def make_predictor(context: Tensor, after_switch: bool) -> Predictor:
             predictor = self._predictor(context, len(noise), noise.device, after_switch, batch_halves)
@@ -183,7 +188,7 @@ class Guider:
                 result = comfy_samplers.sample(prepared, run, self.model_patcher, sampler, step_callback)
                 return result[:, :frames].cpu()
 
-        result = run_with_retries(host, "sampling", [self.network], self.strategies(run), work)
+        result = run_with_retries(host, "sampling", [model_socket.held(self.model)], self.strategies(run), work)
         refuse_damaged(result, self.network)
         return result.transpose(1, 2).contiguous()
 

@@ -31,8 +31,8 @@ FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-
 CHARACTER = 8.1  # average width of a BODY letter in the widest of these fonts
 # ComfyUI's own colours where it has one for the type.
 COLOURS = {
-    "ACESTEP_MODEL": "#b39ddb",
-    "ACESTEP_TEXT_ENCODER": "#ffd500",
+    "MODEL": "#b39ddb",
+    "CLIP": "#ffd500",
     "VAE": "#ff6e6e",
     "CONDITIONING": "#ffa931",
     "LATENT": "#ff9cf9",

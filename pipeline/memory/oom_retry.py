@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ...host.offload.accelerator import MemoryInfo, OutOfMemory, is_out_of_memory
-from ...host.protocol import Host, Role
+from ...host.protocol import Held, Host, Role
 
 T = TypeVar("T")
 GIB = 2**30
@@ -50,7 +50,7 @@ def fallbacks(memory: int, info: MemoryInfo | None, batch_halves: bool | None = 
 def run_with_retries(
     host: Host,
     activity: str,
-    modules: Sequence[nn.Module],
+    modules: Sequence[nn.Module | Held],
     strategies: Sequence[Strategy],
     work: Callable[[Strategy, torch.device], T],
     role: Role = "network",

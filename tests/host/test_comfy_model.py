@@ -39,6 +39,8 @@ def predict(module):
 def offloaded(module):
     return [layer for layer in module.modules() if getattr(layer, "comfy_cast_weights", False)]
 
+from acestep_xl.pipeline import model_socket
+
 host = current_host()
 reserve = int(management.minimum_inference_memory())
 """
@@ -138,11 +140,12 @@ def test_8_bit_weights_loaded_in_part_compute_the_same(kind: str) -> None:
 from acestep_xl.model.quantise import linear_layers
 from acestep_xl.nodes.speed import Speed
 
-original = build()
+original = host.sockets.make_model(build())
 gpu["size"] = 10**12
-with host.resident([original], 0):
+with host.resident([model_socket.held(original)], 0):
     assert loaded_bytes() > 0
-(network,) = Speed().make(original, arguments[0], "off", 0.0)
+(model,) = Speed().make(original, arguments[0], "off", 0.0)
+network, original = model_socket.network_of(model), model_socket.network_of(original)
 assert loaded_bytes() == 0, "it is made of the weights in main memory"
 expected, total = predict(network), size_of(network)
 assert total < size_of(original) and not torch.equal(expected, predict(original))
@@ -150,7 +153,7 @@ assert {layer.weight.dtype.itemsize for _, layer in linear_layers(network)} == {
 for size in (10**12, reserve + total // 2, reserve):
     management.unload_all_models()
     gpu["size"] = size
-    with host.resident([network], 0):
+    with host.resident([model_socket.held(model)], 0):
         assert torch.equal(predict(network), expected), size
         print(len(offloaded(network)))
 """,

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from acestep_xl import host as hosts
 from acestep_xl.host.headless import HeadlessHost
+from acestep_xl.host.headless_sockets import HeadlessSockets
 from acestep_xl.nodes.recipe import Recipe
 from acestep_xl.nodes.sampler import Sampler
 from acestep_xl.nodes.solver import SolverNode, SolverSampler
@@ -214,7 +215,7 @@ def test_a_comfyui_sampler_in_our_node_equals_our_euler(
     tmp_path: Path, guidance: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Including the average that APG carries from step to step."""
-    monkeypatch.setattr(HeadlessHost, "sampling_patcher", lambda self, network: SimpleNamespace(model=network))
+    monkeypatch.setattr(HeadlessSockets, "sampling_patcher", lambda self, model: SimpleNamespace(model=model))
     settings = {"guider.type": guidance, "schedule.steps": 5, "empty.seconds": seconds}
     guider, sigmas, ours = (
         graphs.run(tmp_path, settings, probes=(name,)).outputs[name] for name in ("guider", "schedule", "sample")
@@ -249,7 +250,8 @@ from acestep_xl.nodes.sampler import Sampler
 network, encoder, _ = random_network.load()
 prompt = Prompt("a", "b", "en", Metadata(), instruction("text2music"))
 positive = conditioning.write(encoder.encode([prompt]), "text2music", [prompt])
-guider = GuiderNode().make(network, positive, "apg", 5.0, 0.0, 1.0, -0.75, 2.5, 0.0, 0.5, "standard", 1.0)[0]
+model = hosts.current_host().sockets.make_model(network)
+guider = GuiderNode().make(model, positive, "apg", 5.0, 0.0, 1.0, -0.75, 2.5, 0.0, 0.5, "standard", 1.0)[0]
 sigmas, latent = torch.linspace(1, 0, 7), {"samples": torch.zeros(1, 64, 150)}
 with hosts.use(ComfyHost()):
     ours = Sampler().sample(guider, sigmas, latent, 7)[0]["samples"]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from acestep_xl import host as hosts
 from acestep_xl.host.headless import HeadlessHost
+from acestep_xl.host.headless_sockets import HeadlessModel
 from acestep_xl.model import compiled, quantise, random_network
 from acestep_xl.nodes.speed import Speed
 from acestep_xl.pipeline.memory import speed as memory_speed
@@ -64,9 +65,9 @@ def test_invalid_choices(tmp_path: Path) -> None:
         song(tmp_path, {}, compile="turbo")
     with hosts.use(HeadlessHost([], tmp_path, device="cpu")):
         with pytest.raises(ValueError, match="needs an NVIDIA or AMD card, and this device is cpu; choose on"):
-            Speed().make(random_network.network(), "as loaded", "cuda graphs", 0.0)
-        (network,) = Speed().make(random_network.network(), "int8", "off", 0.25)
-    assert network.step_cache == 0.25 and random_network.network().step_cache == 0
+            Speed().make(HeadlessModel(random_network.network()), "as loaded", "cuda graphs", 0.0)
+        (model,) = Speed().make(HeadlessModel(random_network.network()), "int8", "off", 0.25)
+    assert model.network.step_cache == 0.25 and random_network.network().step_cache == 0
 
 
 def test_extra_memory_is_estimated_for_the_choices_that_need_it() -> None:

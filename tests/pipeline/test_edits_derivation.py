@@ -18,6 +18,7 @@ from torch import Tensor
 
 from acestep_xl import host as hosts
 from acestep_xl.host.headless import HeadlessHost
+from acestep_xl.host.headless_sockets import HeadlessModel
 from acestep_xl.nodes.cover import Cover
 from acestep_xl.nodes.guidance import GuiderNode
 from acestep_xl.nodes.repaint import Repaint
@@ -58,7 +59,7 @@ def song(
     """The sampled latents ``[b t c]``, through the nodes."""
     settings = {"type": "apg", "scale": 7.0, "start": 0.0, "end": 1.0, "negative_weight": 1.0} | options
     apg = {"momentum": -0.75, "norm_threshold": 2.5, "eta": 0.0, "angle_clip": 0.5, "adg_variant": "standard"}
-    (guider,) = GuiderNode().make(model.network, positive, negative=negative, **apg, **settings)
+    (guider,) = GuiderNode().make(HeadlessModel(model.network), positive, negative=negative, **apg, **settings)
     (sigmas,) = Schedule().make(STEPS, 3.0, "")
     return Sampler().sample(guider, sigmas, latent, seed, noise)[0]["samples"].transpose(1, 2)
 

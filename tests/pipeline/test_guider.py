@@ -15,6 +15,7 @@ from recorded_calls import record_calls
 
 from acestep_xl import host as hosts
 from acestep_xl.host.headless import HeadlessHost, Interrupted
+from acestep_xl.host.headless_sockets import HeadlessSockets
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.nodes.sampler import Sampler
 from acestep_xl.pipeline.solver_sampler import SolverSampler
@@ -90,18 +91,15 @@ class CONST:
     """ComfyUI's mark of a flow model."""
 
 
-class PatchingHost(HeadlessHost):
-    """Answers for the model patcher, which only ComfyUI has."""
-
-    def sampling_patcher(self, network: object) -> Any:
-        return SimpleNamespace(model=SimpleNamespace(model_sampling=CONST()))
-
-
 @pytest.mark.parametrize("frames", [50, 124, 130])
-def test_core_sampler_nodes_cut_a_short_song_from_one_of_the_minimum_too(frames: int, tmp_path: Path) -> None:
+def test_core_sampler_nodes_cut_a_short_song_from_one_of_the_minimum_too(
+    frames: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patcher = SimpleNamespace(model=SimpleNamespace(model_sampling=CONST()))
+    monkeypatch.setattr(HeadlessSockets, "sampling_patcher", lambda self, model: patcher)
     latents, sigmas, shown = torch.zeros(1, 64, frames), torch.tensor([1.0, 0.6, 0.0]), []
     noise = draw([3], frames, 64).transpose(1, 2)
-    with hosts.use(PatchingHost([], tmp_path, device="cpu")):
+    with hosts.use(HeadlessHost([], tmp_path, device="cpu")):
         guider = make_guider()
         result = guider.sample(
             noise, latents, SolverSampler("euler", 0.0), sigmas, callback=lambda *step: shown.append(step), seed=3

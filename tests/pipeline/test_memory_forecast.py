@@ -28,7 +28,8 @@ from acestep_xl.pipeline.memory.plan import MemoryPlan, empty_card
 def test_the_headers_of_a_checkpoint_give_the_sizes_of_its_networks(layout: str, tmp_path: Path) -> None:
     name = tiny.write(layout, tmp_path)
     with host.use(HeadlessHost([tmp_path], tmp_path, device="cpu")):
-        network, text, vae = Loader().load(name, "auto", "auto", "fp32")
+        model, text, vae = Loader().load(name, "auto", "auto", "fp32")
+        network = model.network
         inputs = {"model": name, "text_encoder": "auto", "vae": "auto", "precision": "fp32"}
         networks = memory_forecast._networks(inputs, torch.device("cpu"), is_hypothetical=False)
     network.silence = network.silence[:0]  # offloaded with the weights, but not in the headers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from acestep_xl.host import current_host
 from acestep_xl.model import random_network
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
@@ -21,4 +22,5 @@ def make_guider(
     random, encoder, _ = random_network.load()
     positive = conditioning.write(encoder.encode(prompts), "text2music", prompts)
     apg = {"momentum": -0.75, "norm_threshold": 2.5, "eta": 0.0, "angle_clip": 0.5, "adg_variant": "standard"}
-    return GuiderNode().make(network or random, positive, guidance, scale, 0.0, 1.0, negative_weight=1.0, **apg)[0]
+    model = current_host().sockets.make_model(network or random)
+    return GuiderNode().make(model, positive, guidance, scale, 0.0, 1.0, negative_weight=1.0, **apg)[0]

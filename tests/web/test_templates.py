@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from browser import wait
 from comfy_server import ROOT, ComfyServer, needs_comfyui
-from comfyui_page import FIND, open_workflow, reload, script
+from comfyui_page import FIND, close_dialog, open_templates, open_workflow, reload, script
 
 from acestep_xl.runner.shipped import SHIPPED
 
@@ -42,24 +42,46 @@ def test_notes_and_groups_are_in_the_language_of_the_interface(spanish: Any) -> 
 
 
 @pytest.mark.parametrize("palette", ["dark", "light"])
-def test_own_socket_types_have_colours_of_their_own(ui: Any, palette: str) -> None:
+def test_every_socket_type_has_a_colour_of_its_own(ui: Any, palette: str) -> None:
     change = "app.extensionManager.setting.set('Comfy.ColorPalette', arguments[0]).then(arguments[1])"
     ui.execute_async_script(change, palette)
     open_workflow(ui, "text_to_music")
-    types = ["ACESTEP_MODEL", "ACESTEP_TEXT_ENCODER", "ACESTEP_ENCODED_AUDIO"]
+    types = ["MODEL", "CLIP", "VAE", "ACESTEP_ENCODED_AUDIO"]
     colours = "arguments[0].map((type) => app.canvas.default_connection_color_byType[type])"
     wait(ui, f"((types) => types.every((type) => app.canvas.default_connection_color_byType[type]))({types})")
     assert len(set(script(ui, f"return {colours}", types))) == len(types)
-    assert len(set(script(ui, "return arguments[0].map((type) => LGraphCanvas.link_type_colors[type])", types))) == 3
+    links = "return arguments[0].map((type) => LGraphCanvas.link_type_colors[type])"
+    assert len(set(script(ui, links, types))) == len(types)
     variables = "const style = getComputedStyle(document.documentElement); return arguments[0].map((type) => "
-    assert len(set(script(ui, variables + "style.getPropertyValue(`--color-datatype-${type}`))", types))) == 3
+    assert len(set(script(ui, variables + "style.getPropertyValue(`--color-datatype-${type}`))", types))) == len(types)
     ui.execute_async_script(change, "dark")
 
 
 def test_our_elements_are_no_inputs_of_the_properties_panel(ui: Any) -> None:
-    """Older frontends list every widget there and know no way to hide one."""
+    """Older frontends list every widget that the Vue renderer shows, so there it has a label that people read."""
     open_workflow(ui, "text_to_music")
-    hidden = script(
-        ui, f"return {FIND}.widgets.find(({{ name }}) => name === 'audioUI').options.hideInPanel", "AceStepXLSave"
-    )
-    assert hidden is True
+    script(ui, f"app.canvas.selectNode({FIND})", "AceStepXLSave")
+    panel = "document.querySelectorAll('.widget-item')"
+    toggle = "document.querySelector('button[aria-label=\"Toggle properties panel\"]')"
+    if not script(ui, f"return {panel}.length"):
+        wait(ui, f"{toggle}?.click() ?? true")
+    wait(ui, f"[...{panel}].some((item) => item.textContent.includes('sidecar'))")
+    listed = script(ui, f"return [...{panel}].map((item) => item.textContent.trim())")
+    assert not [text for text in listed if "audioUI" in text]
+    if ui.renderer == "canvas" or ui.frontend == "other":
+        assert "Player" not in " ".join(listed)
+    widget = f"{FIND}.widgets.find(({{ name }}) => name === 'audioUI')"
+    assert script(ui, f"return {widget}.options.hideInPanel", "AceStepXLSave") is True
+    wait(ui, "document.querySelector('.acestep-player')?.offsetParent")
+    script(ui, f"{toggle}.click()")
+
+
+def test_templates_are_listed_in_the_order_of_their_numbers(ui: Any) -> None:
+    open_templates(ui)
+    cards = "[...document.querySelectorAll('[data-testid^=template-workflow-]')]"
+    wait(ui, f"{cards}.length === {len(SHIPPED)}")
+    place = "(card) => [Math.round(card.getBoundingClientRect().top), card.getBoundingClientRect().left]"
+    boxes = script(ui, f"return {cards}.map((card) => [...({place})(card), card.dataset.testid])")
+    titles = [test_id.removeprefix("template-workflow-") for *_, test_id in sorted(boxes)]
+    assert titles == [path.stem for path in SHIPPED.values()]
+    close_dialog(ui)

@@ -2,7 +2,7 @@
 
 import { app } from "../../../scripts/app.js";
 
-const TYPES = ["ACESTEP_MODEL", "ACESTEP_TEXT_ENCODER", "ACESTEP_ENCODED_AUDIO"];
+const TYPES = ["ACESTEP_ENCODED_AUDIO"];
 
 /** Colour sockets and links, again whenever ComfyUI loads a palette: it blanks the types that the palette lacks. */
 export function colourSockets() {

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from acestep_xl import host as host_package
 from acestep_xl.host.headless import HeadlessHost
+from acestep_xl.host.headless_sockets import HeadlessModel
 from acestep_xl.host.offload import placement
 from acestep_xl.host.offload.accelerator import RESERVE
 from acestep_xl.host.offload.manager import OffloadManager
@@ -117,9 +118,9 @@ def test_a_faster_network_shares_the_originals_in_main_memory(tmp_path: Path) ->
         with host.resident([network], 0):
             pass
         assert accelerator.used() == placement.size_of(network)
-        (faster,) = Speed().make(network, "as loaded", "off", 0.0)
+        (faster,) = Speed().make(HeadlessModel(network), "as loaded", "off", 0.0)
         assert accelerator.used() == 0
-    assert {value.data_ptr() for value in faster.parameters()} == originals
+    assert {value.data_ptr() for value in faster.network.parameters()} == originals
 
 
 def test_an_error_in_the_block_leaves_the_network_usable() -> None:
