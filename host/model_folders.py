@@ -21,7 +21,7 @@ SUBFOLDERS: dict[str, tuple[str, ...]] = {
     "diffusers": ("diffusers",),
 }
 KINDS = tuple(SUBFOLDERS)
-WEIGHT_SUFFIXES = (".safetensors",)
+WEIGHT_SUFFIXES = (".safetensors", ".gguf")
 PIPELINE = "model_index.json"
 FOLDER_MARKERS = {PIPELINE, "config.json", "model.safetensors.index.json"}
 FOLDER_DEPTH = 2  # levels below a search folder on which folders are models

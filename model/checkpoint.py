@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .fit import empty_network, empty_text_encoder, empty_vae, misfits
+from .fit import empty_network, empty_text_encoder, empty_vae, fit_to, misfits
 from .formats.file_kinds import describe, identify
 from .formats.tensors import CheckpointError, Tensors
 from .layouts import Component, Layout
+from .linear.packed import PackedLinear, pack_layers
 from .network import AceStep
 from .precision import network_dtypes
-from .qwen3 import text_state
 from .text import TextEncoder
 from .tokenizer import load_tokenizer
 from .vae.keys import vae_state
@@ -68,8 +68,8 @@ def load_vae(component: Component, dtype: torch.dtype, device: torch.device) -> 
 
 def load_text_encoder(component: Component, tokenizer: Path, dtype: torch.dtype, device: torch.device) -> TextEncoder:
     """Load the text encoder in ``dtype`` on the CPU, to run on ``device``, and the tokenizer in a folder."""
-    model, _ = empty_text_encoder(component)
-    assign(model, text_state(component.tensors), lambda _: dtype, device, str(component.path))
+    model, tensors = empty_text_encoder(component)
+    assign(model, tensors, lambda _: dtype, device, str(component.path))
     return TextEncoder(model.eval(), load_tokenizer(tokenizer))
 
 
@@ -84,20 +84,24 @@ def assign(
 
     A tensor that already has its dtype stays mapped to the file, unless the CPU computes with it: a file aligns to 8
     bytes, and CPU kernels round differently on addresses that are not multiples of 64, so two files with the same
-    weights would give two songs. There it is copied to aligned memory.
+    weights would give two songs. There it is copied to aligned memory. Packed weights of linear layers stay mapped and
+    packed, see linear/packed.py; others are unpacked.
 
     Raises CheckpointError naming every missing, unknown or misshapen tensor at once; the module is then unchanged.
     """
+    tensors = fit_to(module, tensors) if isinstance(tensors, Tensors) else tensors
     shapes = tensors.shapes() if isinstance(tensors, Tensors) else {k: tuple(v.shape) for k, v in tensors.items()}
     if problems := misfits(module, shapes, source):
         raise CheckpointError(problems)
+    packed = pack_layers(module, tensors, dtype) if isinstance(tensors, Tensors) else set()
 
     def load(name: str) -> Tensor:
         tensor = tensors[name].to(dtype(name))
         return _align(tensor) if device.type == "cpu" else tensor
 
-    state = {name: load(name) for name in module.state_dict()}
-    module.load_state_dict(state, strict=True, assign=True)
+    # Not strict, because packed layers have their weights and scales already; every name was compared above.
+    state = {name: load(name) for name in tensors if name not in packed}
+    module.load_state_dict(state, strict=False, assign=True)
     module.requires_grad_(False)
 
 
@@ -125,7 +129,10 @@ def _read_silence(path: Path, channels: int) -> Tensor:
 def first_damaged(module: nn.Module) -> str | None:
     """Name of the first weight with NaN or infinity, to explain a result that has them.
 
-    8-bit weights show it in their scales, which a damaged row makes NaN or infinite.
+    8-bit weights show it in their scales, which a damaged row makes NaN or infinite; packed ones when unpacked.
     """
     state = ((name, value) for name, value in module.state_dict().items() if value.dtype.itemsize > 1)
-    return next((name for name, value in state if not torch.isfinite(value).all()), None)
+    packed = ((name, part) for name, part in module.named_modules() if isinstance(part, PackedLinear))
+    damaged = [name for name, value in state if not torch.isfinite(value).all()]
+    damaged += [f"{name}.weight" for name, layer in packed if not torch.isfinite(layer.dequantise()).all()]
+    return next(iter(damaged), None)

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from .formats.tensors import CheckpointError, Shape
+from .formats.tensors import CheckpointError, Shape, Tensors
 from .layouts import Component, Layout
+from .linear.packed import pack_layers
 from .network import AceStep
 from .precision import network_dtypes
 from .qwen3 import build_text_model, qwen3_config, text_state
@@ -30,14 +31,18 @@ class Networks(NamedTuple):
 
 def check_fit(layout: Layout, text: Component, vae: Component) -> None:
     """Raise CheckpointError if a file does not fit its network; names every such file."""
-    problems = [misfits(empty_network(layout), layout.network.shapes(), str(layout.path))]
-    for component, build in ((text, empty_text_encoder), (vae, empty_vae)):
-        try:
-            module, shapes = build(component)
-        except CheckpointError as error:
-            problems.append(str(error))
-        else:
-            problems.append(misfits(module, shapes, str(component.path)))
+    network = empty_network(layout)
+    problems = [misfits(network, fit_to(network, layout.network).shapes(), str(layout.path))]
+    try:
+        encoder, tensors = empty_text_encoder(text)
+        problems.append(misfits(encoder, fit_to(encoder, tensors).shapes(), str(text.path)))
+    except CheckpointError as error:
+        problems.append(str(error))
+    try:
+        oobleck, shapes = empty_vae(vae)
+        problems.append(misfits(oobleck, shapes, str(vae.path)))
+    except CheckpointError as error:
+        problems.append(str(error))
     if any(problems):
         raise CheckpointError("\n".join(problem for problem in problems if problem))
 
@@ -51,8 +56,11 @@ def build_on_meta(layout: Layout, text: Component, vae: Component, dtypes: tuple
     network, dtype_of = empty_network(layout), network_dtypes(network_dtype)
     for name, parameter in network.named_parameters():
         parameter.data = parameter.data.to(dtype_of(name))
-    (encoder, _), (oobleck, _) = empty_text_encoder(text), empty_vae(vae)
-    return Networks(network, encoder.to(text_vae_dtype), oobleck.to(text_vae_dtype))
+    (encoder, tensors), (oobleck, _) = empty_text_encoder(text), empty_vae(vae)
+    encoder, meta = encoder.to(text_vae_dtype), torch.device("meta")
+    pack_layers(network, fit_to(network, layout.network), dtype_of, meta)
+    pack_layers(encoder, fit_to(encoder, tensors), lambda _: text_vae_dtype, meta)
+    return Networks(network, encoder, oobleck.to(text_vae_dtype))
 
 
 def empty_network(layout: Layout) -> AceStep:
@@ -61,12 +69,13 @@ def empty_network(layout: Layout) -> AceStep:
         return AceStep(layout.config, layout.training)
 
 
-def empty_text_encoder(component: Component) -> tuple[nn.Module, Shapes]:
-    """The text encoder on the meta device, and the shapes that its file has for it. Raises CheckpointError."""
-    shapes = component.tensors.shapes()
+def empty_text_encoder(component: Component) -> tuple[nn.Module, Tensors]:
+    """The text encoder on the meta device, and its file's tensors under its names. Raises CheckpointError."""
+    shapes, tensors = component.tensors.shapes(), component.tensors
     try:
         config = qwen3_config(shapes, dict(component.config) if component.config else None)
-        return build_text_model(config), text_state(shapes)
+        entries = text_state(tensors.entries())
+        return build_text_model(config), Tensors(entries, tensors.files, tensors.metadata)
     except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
         raise CheckpointError(f"{component.path} is not the text encoder Qwen3-Embedding: {error}") from error
 
@@ -81,6 +90,11 @@ def empty_vae(component: Component) -> tuple[Oobleck, Shapes]:
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{component.path} is not ACE-Step's VAE: {error}") from error
     return vae, {name: tuple(value.shape) for name, value in state.items()}
+
+
+def fit_to(module: nn.Module, tensors: Tensors) -> Tensors:
+    """A file's tensors in a module's shapes, where they differ only in how the file stores them."""
+    return tensors.fit({name: tuple(value.shape) for name, value in module.state_dict().items()})
 
 
 def misfits(module: nn.Module, shapes: dict[str, Shape], source: str) -> str:

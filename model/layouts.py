@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import Config, Training, from_official, from_shapes, training_of
+from .formats import gguf_file
 from .formats.contents import COMPLETE, MARKER, contents_of, unwrap, wrong_contents
 from .formats.files import INDEX_SUFFIX, SHARD, open_file, open_folder
 from .formats.tensors import CheckpointError, Tensors, list_names, read_json
@@ -41,7 +42,7 @@ DIFFUSERS_NAMES = (
     ("decoder.proj_out_conv.", "decoder.proj_out.1."),
     ("encoder.null_condition_emb", "null_condition_emb"),
 )
-DIFFUSERS_SILENCE = "encoder.silence_latent"
+DIFFUSERS_SILENCE, GGUF_SILENCE = "encoder.silence_latent", "silence_latent"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def recognise(path: Path) -> Layout:
 
 
 def open_vae(path: Path) -> Component:
-    """Open a separate VAE: a safetensors file, or a diffusers folder with its config.json.
+    """Open a separate VAE: a safetensors or GGUF file, or a diffusers folder with its config.json.
 
     Raises CheckpointError for another file, and for weights that can't be used.
     """
@@ -94,7 +95,7 @@ def open_vae(path: Path) -> Component:
 
 
 def open_text_encoder(path: Path) -> Component:
-    """Open a separate text encoder: ComfyUI's single file, or the folder of the published model.
+    """Open a separate text encoder: ComfyUI's single file, a GGUF file, or the folder of the published model.
 
     Raises CheckpointError for another file, and for weights that can't be used.
     """
@@ -108,7 +109,8 @@ def _component(path: Path, tensors: Tensors, contents: str, name: str) -> Compon
         raise CheckpointError(f"{path} is not {name}: {wrong_contents(tensors.shapes())}")
     check_weights(path, tensors)
     config = path / "config.json"
-    return Component(tensors, read_json(config) if config.is_file() else None, path)
+    raw = read_json(config) if config.is_file() else gguf_file.config_of(tensors)
+    return Component(tensors, raw or None, path)
 
 
 def _read_file(path: Path) -> Layout:
@@ -120,17 +122,27 @@ def _read_file(path: Path) -> Layout:
         parts = {prefix: tensors.select(prefix) for prefix in (AIO_VAE, AIO_TEXT)}
     else:
         network, kind, parts = tensors, "ComfyUI diffusion model", {}
-    network = _checked(path, unwrap(network))
+    network, silence = _without_silence(unwrap(network))
+    network = _checked(path, network)
     vae, text = (Component(parts[prefix], None, path) if parts.get(prefix) else None for prefix in (AIO_VAE, AIO_TEXT))
     for part in (vae, text):
         if part is not None:
             check_weights(path, part.tensors)
-    raw = _config_beside(path)
+    beside = _config_beside(path)
+    raw = gguf_file.config_of(tensors) or beside
     name = path.parent.name if path.stem == "model" else path.stem
-    layout = Layout(
-        path, kind, network, _config(path, raw, network), training_of(raw, name), _silence_beside(path), vae, text
-    )
-    return replace(_with_parts_near(layout, path.parent), kind="official folder") if raw else layout
+    silence = silence or _silence_beside(path)
+    layout = Layout(path, kind, network, _config(path, raw, network), training_of(raw, name), silence, vae, text)
+    return replace(_with_parts_near(layout, path.parent), kind="official folder") if beside else layout
+
+
+def _without_silence(network: Tensors) -> tuple[Tensors, Tensors | None]:
+    """The network without the silence latent that GGUF files include, ``[t c]``, and that as ``[1 t c]``."""
+    if GGUF_SILENCE not in network:
+        return network, None
+    entry = network.entry(GGUF_SILENCE)
+    silence = Tensors({GGUF_SILENCE: entry._replace(shape=(1, *entry.shape[-2:]))}, network.files)
+    return network.without(GGUF_SILENCE), silence
 
 
 def _read_official(path: Path) -> Layout:

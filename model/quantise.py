@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .layers import compute_dtype
+from .linear.frozen import FrozenLinear
 from .network import AceStep, replace_layer, share
 
 AS_LOADED = "as loaded"
@@ -30,7 +32,7 @@ INT8_MULTIPLE, INT8_ROWS, FP8_MULTIPLE = 8, 16, 16
 FP8_CAPABILITY = (8, 9)  # Ada; Hopper is (9, 0)
 
 
-class QuantisedLinear(nn.Linear):
+class QuantisedLinear(FrozenLinear):
     """A linear layer with 8-bit weights.
 
     Weight only: ``y = x @ (w8 * scale).T + bias``, where ``w8 * scale`` is rounded to the layer's dtype. Dynamic: every
@@ -53,23 +55,28 @@ class QuantisedLinear(nn.Linear):
     def from_linear(cls, layer: nn.Linear, kind: str) -> QuantisedLinear:
         """Quantise a layer's weights; the layer itself is unchanged, and its bias is shared."""
         dtype, dynamic = _parse_kind(kind)
-        weight, scale = quantise_rows(layer.weight.detach(), dtype)
+        full = layer.dequantise() if isinstance(layer, FrozenLinear) else layer.weight.detach()
+        weight, scale = quantise_rows(full, dtype)
         bias = None if layer.bias is None else layer.bias.detach()
-        return cls(weight, scale, bias, layer.weight.dtype, dynamic)
+        return cls(weight, scale, bias, compute_dtype(layer), dynamic)
+
+    @property
+    def stored_as(self) -> str:
+        return "8 bits"
+
+    def work_bytes(self) -> int:
+        return 0 if self.dynamic else super().work_bytes()
 
     def share(self) -> QuantisedLinear:
-        """Another layer over the same tensors; see `network.share`."""
         bias = None if self.bias is None else self.bias.detach()
         return QuantisedLinear(self.weight.detach(), self.scale, bias, self.dtype, self.dynamic)
 
     def dequantise(self) -> Tensor:
-        """The weight ``[n k]`` in the layer's dtype."""
         return self.weight.to(self.dtype).mul_(self.scale.to(self.dtype))
 
     def forward(self, input: Tensor) -> Tensor:
-        """``[... k]`` to ``[... n]``, both in the layer's dtype."""
-        if not self.dynamic:
-            return F.linear(input, self.dequantise(), self.bias)
+        if self.weight_patches or not self.dynamic:
+            return super().forward(input)
         rows, row_scale = quantise_rows(input.reshape(-1, self.in_features), self.weight.dtype)
         if self.weight.dtype == torch.int8:
             out = int8_product(rows, self.weight) * row_scale * self.scale.T

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .formats.file_kinds import identify, mismatch
+from .formats.gguf_file import TOKEN_KEYS, open_gguf
 from .prompt import END
 
 if TYPE_CHECKING:
@@ -31,16 +32,19 @@ _VOCABULARY_FILES = ("vocab.json", "merges.txt")
 
 
 def find_tokenizer(near: Path, bundles: Sequence[Path]) -> Path:
-    """The folder to give to load_tokenizer() for a checkpoint.
+    """The folder or file to give to load_tokenizer() for a checkpoint.
 
     Args:
-        near: the text encoder's file or folder. The search covers a folder named like the file, then the folder itself
-            and its parent, each after its subfolders tokenizer and Qwen3-Embedding-0.6B.
+        near: the text encoder's file or folder. A GGUF file may hold the tokenizer itself; otherwise the search covers
+            a folder named like the file, then the folder itself and its parent, each after its subfolders tokenizer
+            and Qwen3-Embedding-0.6B.
         bundles: more folders, searched last.
 
     Raises:
         FileNotFoundError: none of them has a tokenizer; names the file to fetch and every folder searched.
     """
+    if _is_gguf(near) and all(key in open_gguf(near).metadata for key in TOKEN_KEYS):
+        return near
     folder = near if near.is_dir() else near.parent
     candidates = [] if near.is_dir() else [near.with_suffix("")]
     for parent in (folder, folder.parent):
@@ -57,7 +61,9 @@ def find_tokenizer(near: Path, bundles: Sequence[Path]) -> Path:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Load tokenizer.json, or vocab.json and merges.txt, out of a folder. Never reaches for the network.
+    """Load tokenizer.json, or vocab.json and merges.txt, out of a folder, or out of a GGUF file.
+
+    Never reaches for the network.
 
     Raises:
         FileNotFoundError: the folder holds neither.
@@ -66,6 +72,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     from tokenizers import Tokenizer
     from tokenizers.models import BPE
 
+    if _is_gguf(folder):
+        return _gguf_tokenizer(folder)
     files = _files(folder)
     if not files:
         raise FileNotFoundError(f"{folder} holds neither {_SINGLE_FILE} nor {' and '.join(_VOCABULARY_FILES)}")
@@ -111,6 +119,27 @@ def _files(folder: Path) -> list[Path]:
         if all((folder / name).is_file() for name in names):
             return [folder / name for name in names]
     return []
+
+
+def _is_gguf(path: Path) -> bool:
+    return path.is_file() and identify(path) == "gguf"
+
+
+def _gguf_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a GGUF file: what follows the vocabulary, special tokens and padding, is known."""
+    from tokenizers.models import BPE
+
+    tokens, merges = (open_gguf(path).metadata[key] for key in TOKEN_KEYS)
+    if END in tokens:
+        tokens = tokens[: tokens.index(END)]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    pairs = [(first, second) for first, _, second in (merge.partition(" ") for merge in merges)]
+    try:
+        return _byte_pair_tokenizer(BPE(vocabulary, pairs))
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise ValueError(
+            f"cannot read the tokenizer in {path}: {error}; the file is damaged, fetch it again"
+        ) from error
 
 
 def _byte_pair_tokenizer(model: BPE) -> Tokenizer:

@@ -97,7 +97,7 @@ KINDS: dict[str, FileKind] = {
     "gguf": FileKind(
         "a GGUF file",
         lambda head: head.startswith(b"GGUF"),
-        _always("GGUF files are not supported yet; choose the safetensors file of the model"),
+        _always("give it a name that ends in .gguf"),
     ),
     "ggml": FileKind(
         "a GGML file", lambda head: head.startswith(_GGML), _always("choose the safetensors file of the model")

@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from .gguf_file import open_gguf
 from .safetensors import open_safetensors
+from .scaled import join_scales
 from .tensors import CheckpointError, Tensors, list_names, read_json
 
 INDEX_SUFFIX = ".index.json"
@@ -16,8 +18,13 @@ SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # ends the stem of one of several files
 def open_file(path: Path) -> Tensors:
     """Open one weight file by its suffix; an unknown suffix is read as safetensors.
 
-    Raises CheckpointError for a file that is truncated or of another format.
+    A quantised weight and its scales are one tensor. Raises CheckpointError for a file that is truncated or of another
+    format.
     """
+    return join_scales(_open(path))
+
+
+def _open(path: Path) -> Tensors:
     return FORMATS.get(path.suffix.lower(), open_safetensors)(path)
 
 
@@ -44,12 +51,14 @@ def _open_shards(index: Path) -> Tensors:
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing or not names:
         raise CheckpointError(f"{index} lists shards that are not there: {', '.join(missing) or 'none listed'}")
-    shards = {name: open_file(index.parent / name) for name in names}
+    shards = {name: _open(index.parent / name) for name in names}
     absent = [key for key, name in weights.items() if key not in shards[name]]
     if absent:
         raise CheckpointError(f"{index} places {absent[0]} in {weights[absent[0]]}, which does not hold it")
     entries = {key: shards[name].entry(key) for key, name in weights.items()}
-    return Tensors(entries, tuple(index.parent / name for name in names))
+    metadata = {key: value for shard in shards.values() for key, value in shard.metadata.items()}
+    # A weight and its scales may lie in different shards.
+    return join_scales(Tensors(entries, tuple(index.parent / name for name in names), metadata))
 
 
-FORMATS: dict[str, Callable[[Path], Tensors]] = {".safetensors": open_safetensors}
+FORMATS: dict[str, Callable[[Path], Tensors]] = {".safetensors": open_safetensors, ".gguf": open_gguf}

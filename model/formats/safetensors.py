@@ -21,8 +21,8 @@ def open_safetensors(path: Path) -> Tensors:
     Reading a tensor maps it from disk; nothing is copied until its dtype changes.
     """
     with _open(path):
-        header, start = _read_header(path)
-    return Tensors({key: _entry(path, key, value, start) for key, value in header.items()}, (path,))
+        header, start, metadata = _read_header(path)
+    return Tensors({key: _entry(path, key, value, start) for key, value in header.items()}, (path,), metadata)
 
 
 def _entry(path: Path, key: str, value: dict[str, Any], start: int) -> Entry:
@@ -48,19 +48,19 @@ def _open(path: Path) -> Any:
         ) from error
 
 
-def _read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """The header without its metadata, by tensor name, and the offset at which the data starts."""
+def _read_header(path: Path) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """The header by tensor name, the offset at which the data starts, and the header's metadata."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(LENGTH_BYTES), "little")
         header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    return header, LENGTH_BYTES + length
+    metadata = header.pop("__metadata__", None) or {}
+    return header, LENGTH_BYTES + length, metadata
 
 
 def _shortfall(path: Path) -> str:
     """How much of a file is missing by its own header; empty if the header itself is damaged or nothing is."""
     try:
-        header, start = _read_header(path)
+        header, start, _ = _read_header(path)
         end = start + max(value["data_offsets"][1] for value in header.values())
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         return ""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from .file_kinds import identify, mismatch
+from .packed import Packed
 
 Shape = tuple[int, ...]
 
@@ -21,8 +22,9 @@ class CheckpointError(ValueError):
 class Entry(NamedTuple):
     """One tensor in a file.
 
-    read: called with the file and the tensor's key in it. dtype: safetensors' name for it ("BF16"). span: first and
-    last byte (exclusive) in the file. Both are empty where a format does not store plain numbers.
+    read: called with the file and the tensor's key in it. dtype: safetensors' or ggml's name for it ("BF16", "Q8_0").
+    span: first and last byte (exclusive) in the file. packed: reads it as it is stored, where that is not as plain
+    numbers; padding: a matrix may have fewer rows and columns than the shape, by less than this.
     """
 
     path: Path
@@ -31,21 +33,37 @@ class Entry(NamedTuple):
     read: Callable[[Path, str], Tensor]
     dtype: str = ""
     span: tuple[int, int] = (0, 0)
+    packed: Callable[[], Packed] | None = None
+    padding: int = 1
 
 
 class Tensors(Mapping[str, Tensor]):
     """Tensors of one or more files under one set of names.
 
-    Names and shapes are known at once; a value is read each time it is accessed. ``files`` says where they come from.
+    Names and shapes are known at once; a value is read each time it is accessed, and unpacked where it is stored in
+    another form. ``files`` says where they come from, ``metadata`` what else the file says.
     """
 
-    def __init__(self, entries: Mapping[str, Entry], files: tuple[Path, ...]) -> None:
+    def __init__(
+        self, entries: Mapping[str, Entry], files: tuple[Path, ...], metadata: Mapping[str, Any] | None = None
+    ) -> None:
         self._entries = dict(entries)
         self.files = files
+        self.metadata = metadata or {}
 
     def __getitem__(self, name: str) -> Tensor:
         entry = self._entries[name]
-        return entry.read(entry.path, entry.key)
+        packed = self.packed(name)
+        value = entry.read(entry.path, entry.key) if packed is None else packed.unpack()
+        return value.reshape(entry.shape)
+
+    def packed(self, name: str) -> Packed | None:
+        """A tensor as the file stores it; None where that is as plain numbers."""
+        entry = self._entries[name]
+        if entry.packed is None:
+            return None
+        packed = entry.packed()
+        return packed.cut(entry.shape) if entry.padding > 1 else packed
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -70,18 +88,37 @@ class Tensors(Mapping[str, Tensor]):
         return Tensors(
             {rename(name[len(prefix) :]): entry for name, entry in self._entries.items() if name.startswith(prefix)},
             self.files,
+            self.metadata,
         )
 
     def without(self, *names: str) -> Tensors:
         """All but the named tensors."""
-        return Tensors({name: entry for name, entry in self._entries.items() if name not in names}, self.files)
+        entries = {name: entry for name, entry in self._entries.items() if name not in names}
+        return Tensors(entries, self.files, self.metadata)
+
+    def fit(self, shapes: Mapping[str, Shape]) -> Tensors:
+        """With these shapes where the file's differ from them only by padding, or by dimensions of one in front."""
+        entries = {
+            name: entry._replace(shape=shapes[name]) if name in shapes and _fits(entry, shapes[name]) else entry
+            for name, entry in self._entries.items()
+        }
+        return Tensors(entries, self.files, self.metadata)
 
     def join(self, other: Tensors) -> Tensors:
         """Both tables as one. Raises CheckpointError where they share a name."""
         shared = sorted(self._entries.keys() & other._entries.keys())
         if shared:
             raise CheckpointError(f"{self.files[0]} and {other.files[0]} both hold {shared[0]}")
-        return Tensors({**self._entries, **other._entries}, self.files + other.files)
+        return Tensors(
+            {**self._entries, **other._entries}, self.files + other.files, {**self.metadata, **other.metadata}
+        )
+
+
+def _fits(entry: Entry, shape: Shape) -> bool:
+    if len(shape) == len(entry.shape):
+        return all(0 <= stored - wanted < entry.padding for stored, wanted in zip(entry.shape, shape, strict=True))
+    missing = len(shape) - len(entry.shape)
+    return missing > 0 and shape == (1,) * missing + entry.shape
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import re
 from itertools import groupby
+from math import prod
 from pathlib import Path
 
 from .holes import find_holes
+from .scaled import unknown_formats
 from .tensors import CheckpointError, Entry, Tensors
 
 FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
-# Forms of quantised weights by the tensors that only they have; the first match wins.
+# Forms that can't be unpacked by the tensors that only they have, or that are left where a weight is missing; the first
+# match wins.
 QUANTISED = {
     "bitsandbytes 4-bit or 8-bit": r"\.quant_state\.|\.absmax$|\.SCB$|\.quant_map$",
     "GPTQ or AWQ": r"\.(qweight|qzeros|g_idx)$",
-    "nvfp4 with scales": r"\.weight_scale_2$",
     "ComfyUI's quantised layers": r"\.comfy_quant$",
-    "fp8 or int8 with scales": (
-        r"\.(scale_weight|scale_input|weight_scale|input_scale|weight_scale_inv)$|(^|\.)scaled_fp8$"
-    ),
     "convert_to_quant or SVDQuant": r"\.(weight_s_rel|weight_s_channel|weight_zeros|weight_codebook|smooth_factor)$",
+    "scales without their weights": (
+        r"\.(scale_weight|scale_input|weight_scale|weight_scale_2|input_scale|weight_scale_inv)$"
+    ),
 }
+SUPPORTED = "GGUF, and fp8, int8, mxfp8 and nvfp4 as ComfyUI stores them"
 # Trained matrices are rarely zero throughout. Tables and biases may be.
 _MATRIX = re.compile(r"(weight|weight_v|original1)$")
 WINDOW = 65536  # bytes read of each tensor
@@ -39,22 +42,25 @@ def _quantised(tensors: Tensors) -> str:
     for form, pattern in QUANTISED.items():
         names = [name for name in tensors if re.search(pattern, name)]
         if names:
+            formats = ", ".join(f"{name} ({len(layers)} layers)" for name, layers in unknown_formats(tensors).items())
             return (
-                f"holds quantised weights ({form}: {len(names)} tensors such as {names[0]}), which are not supported "
-                "yet; choose the bf16 file, and weights = fp8 or int8 in the node for speed and memory"
+                f"holds quantised weights that can't be read ({formats or form}: {len(names)} tensors such as "
+                f"{names[0]}); supported: {SUPPORTED}. Choose such a file or the bf16 file, and weights = fp8 or "
+                "int8 in the node for speed and memory"
             )
     return ""
 
 
 def _integers(tensors: Tensors) -> str:
     entries = tensors.entries().items()
-    names = [f"{name} ({entry.dtype})" for name, entry in entries if entry.dtype and entry.dtype not in FLOATS]
+    plain = [(name, entry.dtype) for name, entry in entries if entry.dtype and entry.packed is None]
+    names = [f"{name} ({dtype})" for name, dtype in plain if dtype not in FLOATS]
     if not names:
         return ""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return (
-        f"holds whole or packed numbers without the scales that turn them into weights: {', '.join(names[:SHOWN])}"
-        f"{more}; fetch the file again, or choose the bf16 file"
+        "holds numbers without the scales that turn them into weights, or in an unknown form: "
+        f"{', '.join(names[:SHOWN])}{more}; fetch the file again, or choose the bf16 file"
     )
 
 
@@ -77,7 +83,8 @@ def _unfilled(tensors: Tensors) -> str:
 
 def _holes(tensors: Tensors) -> str:
     """What to say about matrices with zeros where a download left out a part."""
-    matrices = [entry for entry in tensors.entries().values() if _is_matrix(entry) and entry.span[1] > entry.span[0]]
+    stored = [entry for entry in tensors.entries().values() if entry.span[1] > entry.span[0]]
+    matrices = [entry for entry in stored if _is_matrix(entry) and _has_whole_values(entry)]
     matrices.sort(key=lambda entry: (entry.path, entry.span))
     by_file = groupby(matrices, key=lambda entry: entry.path)
     holes = [hole for path, entries in by_file for hole in find_holes(path, list(entries))]
@@ -110,6 +117,11 @@ def _is_gap(run: list[Entry], file_end: int) -> bool:
 
 def _is_matrix(entry: Entry) -> bool:
     return len(entry.shape) > 1 and _MATRIX.search(entry.key) is not None
+
+
+def _has_whole_values(entry: Entry) -> bool:
+    """Whether each number has bytes of its own, as in blocks of less than eight bits it has not."""
+    return (entry.span[1] - entry.span[0]) % prod(entry.shape) == 0
 
 
 def _is_norm(entry: Entry) -> bool:

@@ -52,7 +52,7 @@ def text(model: nn.Module) -> int:
     hidden = model.get_parameter("norm.weight").numel()
     layer = CAPTION_LIMIT * 4 * (INNER * inner + 2 * OUTER * hidden)
     scores = CAPTION_LIMIT**2 * TEXT_SCORES * (hidden // 64)
-    return layer + scores + 2 * LYRIC_LIMIT * hidden * 4
+    return layer + scores + 2 * LYRIC_LIMIT * hidden * 4 + speed.unpacking(model)
 
 
 def vae(oobleck: Oobleck, chunk_frames: int) -> int:

@@ -47,7 +47,7 @@ def zipped() -> bytes:
 
 
 FILES = {
-    "gguf": (b"GGUF\x03\0\0\0" + bytes(100), "a GGUF file; GGUF files are not supported yet"),
+    "gguf": (b"GGUF\x03\0\0\0" + bytes(100), "a GGUF file; give it a name that ends in .gguf"),
     "ggml": (b"tjgg\x03\0\0\0" + bytes(100), "a GGML file"),
     "pointer": (POINTER, r"a Git LFS pointer; .*9,974,456,320 bytes: run `git lfs pull`"),
     "page": (PAGE, r"a web page; .*'Sign in to continue'.*signed in"),
@@ -78,7 +78,7 @@ def test_a_model_file_of_another_kind_is_told_by_name(kind: str, tmp_path: Path)
         open_file(path)
 
 
-@pytest.mark.parametrize("content", [zipped(), b"Rar!\x1a\x07\x00" + bytes(10)])
+@pytest.mark.parametrize("content", [zipped(), b"Rar!\x1a\x07\x00" + bytes(10)], ids=["zip", "rar"])
 def test_archives(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(content)
     assert identify(tmp_path / "x.safetensors") == "archive"

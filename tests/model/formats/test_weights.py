@@ -33,12 +33,8 @@ def fp8(*suffixes: str, dtype: torch.dtype = torch.float8_e4m3fn) -> dict[str, T
 
 
 QUANTISED = {
-    "older fp8": (fp8("scale_weight") | {"scaled_fp8": torch.empty(0)}, "fp8 or int8 with scales"),
-    "newer fp8": (fp8("weight_scale", "input_scale"), "fp8 or int8 with scales"),
-    "only a marker": (fp8() | {"scaled_fp8": torch.empty(0)}, "fp8 or int8 with scales"),
-    "comfy_quant": (fp8("weight_scale", "comfy_quant"), "ComfyUI's quantised layers"),
-    "int8 with scales": (fp8("weight_scale", dtype=torch.int8), "fp8 or int8 with scales"),
-    "nvfp4": (fp8("weight_scale", "weight_scale_2", dtype=torch.uint8), "nvfp4 with scales"),
+    "scales of other weights": (fp8() | {"decoder.x.weight_scale": torch.ones(1)}, "scales without their weights"),
+    "convert_to_quant": (fp8("weight_s_rel", dtype=torch.int8), "convert_to_quant or SVDQuant"),
     "bitsandbytes": (fp8("SCB", dtype=torch.int8), "bitsandbytes 4-bit or 8-bit"),
     "GPTQ": (STATE | {f"{LAYERS[0]}.qweight": torch.ones(2, dtype=torch.int32)}, "GPTQ or AWQ"),
 }
@@ -49,15 +45,18 @@ QUANTISED = {
 def test_quantised_models_are_told_by_form_with_the_remedy(form: str, prefix: str, tmp_path: Path) -> None:
     state, name = QUANTISED[form]
     path = saved({prefix + key: tensor for key, tensor in state.items()}, tmp_path / "m.safetensors")
-    with pytest.raises(CheckpointError, match=rf"holds quantised weights \({name}: \d+ tensors.*weights = fp8 or int8"):
+    match = (
+        rf"holds quantised weights that can't be read \({name}: \d+ tensors.*supported: GGUF, .*weights = fp8 or int8"
+    )
+    with pytest.raises(CheckpointError, match=match):
         recognise(path)
 
 
 def test_quantised_text_encoders_and_vaes_are_told_too(tmp_path: Path) -> None:
-    text = tiny.text_state() | {"layers.0.mlp.up_proj.scale_weight": torch.ones(1)}
+    text = tiny.text_state() | {"layers.0.mlp.up_proj.SCB": torch.ones(1)}
     with pytest.raises(CheckpointError, match="holds quantised weights"):
         open_text_encoder(saved(text, tmp_path / "t.safetensors"))
-    vae = tiny.vae_state() | {"decoder.conv1.weight_scale": torch.ones(1)}
+    vae = tiny.vae_state() | {"decoder.conv1.SCB": torch.ones(1)}
     with pytest.raises(CheckpointError, match="holds quantised weights"):
         open_vae(saved(vae, tmp_path / "v.safetensors"))
 
@@ -72,7 +71,7 @@ def recognise_plain(folder: Path) -> object:
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.bool])
 def test_integers_without_scales_are_refused(dtype: torch.dtype, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"whole or packed numbers without the scales .*_proj.weight .* more; "):
+    with pytest.raises(CheckpointError, match=r"numbers without the scales .*_proj.weight .* more; "):
         recognise(saved(fp8(dtype=dtype), tmp_path / "m.safetensors"))
 
 
