@@ -94,8 +94,8 @@ def flow_descent(sigma: Tensor, sigma_next: Tensor, eta: float) -> Descent:
     """Where the data scale with ``1 - sigma``."""
     sigma_down = sigma_next * (1 + (sigma_next / sigma - 1) * eta)
     scale = (1 - sigma_next) / (1 - sigma_down)
-    std = (sigma_next**2 - sigma_down**2 * (1 - sigma_next) ** 2 / (1 - sigma_down) ** 2) ** 0.5
-    return Descent(sigma_down, scale, std)
+    variance = sigma_next**2 - sigma_down**2 * (1 - sigma_next) ** 2 / (1 - sigma_down) ** 2
+    return Descent(sigma_down, scale, variance.clamp(min=0) ** 0.5)  # rounding may make it negative for a small eta
 
 
 def exploding_descent(sigma: Tensor, sigma_next: Tensor, eta: float) -> tuple[Tensor, Tensor]:

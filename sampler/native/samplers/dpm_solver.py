@@ -145,10 +145,8 @@ def dpm_adaptive(
         reached, std = _below(time, target, end, eta)
         low, high = step.to(reached, order - 1, 1 / order), step.to(reached, order)
         if controller.accepts(tolerance.error(low, high, previous)):
-            previous, x = low, high
-            if eta:
-                x = x + std * s_noise * noise()
-            time = target
+            previous, time = low, target
+            x = high + std * s_noise * noise() if eta else high
         run.report(i, step.x0, x)
     raise AssertionError("count never ends")
 

@@ -43,8 +43,8 @@ def brownian(x: Tensor, sigmas: Tensor, seed: int, on_device: bool) -> BrownianN
     first, last = round(float(lowest), 6), round(float(highest), 6)
 
     def increment(sigma: Tensor, sigma_next: Tensor) -> Tensor:
-        times = sorted(min(max(float(level), first), last) for level in (sigma, sigma_next))
-        change = torch.as_tensor(tree(*times)).to(x)
+        low, high = sorted(min(max(float(level), first), last) for level in (sigma, sigma_next))
+        change = torch.as_tensor(tree(low, high)).to(x)
         return (-change if sigma_next < sigma else change) / (sigma_next - sigma).abs().sqrt()
 
     return increment

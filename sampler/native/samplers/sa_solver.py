@@ -15,34 +15,6 @@ from .contract import Run
 from .fresh_noise import gaussian
 
 
-@dataclass
-class _State:
-    """What the corrector of a step needs of the predictor of the step before it."""
-
-    x: Tensor
-    tau: float = 0.0
-    h: Tensor | float = 0.0
-    noise: Tensor | float = 0.0
-    estimates: list[Tensor] = field(default_factory=list)  # oldest first
-
-
-@dataclass(frozen=True)
-class _Orders:
-    predictor: int
-    corrector: int
-    use_pece: bool
-    simple_order_2: bool
-
-    def of_step(self, i: int, known: int, sigmas: Tensor) -> tuple[int, int]:
-        """The orders of predictor and corrector (0: none) at step i, lower at both ends of a run to 0."""
-        has_corrector = i > 0 and (sigmas[i + 1] > 0 or self.use_pece)
-        predictor, corrector = min(self.predictor, known), min(self.corrector, known) if has_corrector else 0
-        if sigmas[-1] == 0:
-            left = len(sigmas) - 1 - i
-            predictor, corrector = min(predictor, left - 1), min(corrector, left)
-        return predictor, corrector
-
-
 def sa_solver(
     run: Run,
     x: Tensor,
@@ -61,71 +33,69 @@ def sa_solver(
     """
     if len(run.sigmas) < 2:
         return x
-    noise = gaussian(x, run.seed)
     highest, lowest = run.levels.percent_to_sigma(sde_start_percent), run.levels.percent_to_sigma(sde_end_percent)
-    orders = _Orders(predictor_order, corrector_order, use_pece, simple_order_2)
     sigmas = run.levels.below_one(run.sigmas)
-    lambdas = half_log_snr(sigmas)
-    state = _State(x)
+    adams = _Adams(sigmas, half_log_snr(sigmas), simple_order_2, s_noise, gaussian(x, run.seed), x)
     for i, sigma, sigma_next in run.steps(sigmas):
         x0 = run.begin(i, x, sigma)
-        state.estimates = [*state.estimates, x0][-max(predictor_order, corrector_order) :]
-        predictor, corrector = orders.of_step(i, len(state.estimates), sigmas)
-        state.x = _correct(state, x, i, corrector, sigmas, lambdas, simple_order_2, s_noise) if corrector else x
-        if corrector and use_pece:
-            x0 = run.estimate(state.x, sigma)
-            state.estimates[-1] = x0
+        adams.estimates = [*adams.estimates, x0][-max(predictor_order, corrector_order) :]
+        known, left = len(adams.estimates), len(sigmas) - 1 - i
+        if sigmas[-1] > 0:
+            left = known + 1  # only a run to 0 lowers its order at the end
+        has_corrector = corrector_order > 0 and i > 0 and (sigma_next > 0 or use_pece)
+        adams.x = adams.correct(i, min(corrector_order, known, left)) if has_corrector else x
+        if has_corrector and use_pece:
+            x0 = run.estimate(adams.x, sigma)
+            adams.estimates[-1] = x0
         if sigma_next == 0:
             return x0
-        state.tau = eta if highest >= sigma_next.item() >= lowest else 0.0
-        x = _predict(state, i, predictor, sigmas, lambdas, simple_order_2, noise, s_noise)
+        adams.tau = eta if highest >= sigma_next.item() >= lowest else 0.0
+        x = adams.predict(i, min(predictor_order, known, left - 1))
     return x
 
 
-def _correct(
-    state: _State, x: Tensor, i: int, order: int, sigmas: Tensor, lambdas: Tensor, simple: bool, s_noise: float
-) -> Tensor:
-    """The state at step i from the one before it, with the estimate at step i."""
-    weights = _weights(sigmas[i], lambdas, i, (lambdas[i - 1], lambdas[i]), order, state.tau)
-    if simple and order == 2:
-        weights = _simple_weights(sigmas[i], lambdas[i - 1], lambdas[i], state.tau, None)
-    damping = torch.as_tensor(-(state.tau**2) * state.h).exp()
-    x = sigmas[i] / sigmas[i - 1] * damping * state.x + combine(weights.tolist(), state.estimates[-order:])
-    return x + state.noise if state.tau > 0 and s_noise > 0 else x
+@dataclass
+class _Adams:
+    """The state x at a step, with what the corrector needs of the predictor that led there."""
 
+    sigmas: Tensor
+    lambdas: Tensor
+    simple_order_2: bool
+    s_noise: float
+    fresh: Callable[[], Tensor]
+    x: Tensor
+    tau: float = 0.0
+    noise: Tensor | float = 0.0
+    estimates: list[Tensor] = field(default_factory=list)  # oldest first
 
-def _predict(
-    state: _State,
-    i: int,
-    order: int,
-    sigmas: Tensor,
-    lambdas: Tensor,
-    simple: bool,
-    noise: Callable[[], Tensor],
-    s_noise: float,
-) -> Tensor:
-    """The state at step i + 1."""
-    tau, sigma, sigma_next = state.tau, sigmas[i], sigmas[i + 1]
-    weights = _weights(sigma_next, lambdas, i, (lambdas[i], lambdas[i + 1]), order, tau)
-    if simple and order == 2:
-        weights = _simple_weights(sigma_next, lambdas[i], lambdas[i + 1], tau, lambdas[i - 1])
-    state.h = lambdas[i + 1] - lambdas[i]
-    x = sigma_next / sigma * (-(tau**2) * state.h).exp() * state.x + combine(weights.tolist(), state.estimates[-order:])
-    if tau > 0 and s_noise > 0:
-        std = sigma_next * (-2 * tau**2 * state.h).expm1().neg().sqrt() * s_noise
-        state.noise = noise() * std
-        x = x + state.noise
-    return x
+    def correct(self, i: int, order: int) -> Tensor:
+        """The state at step i from the one before it, with the estimate at step i."""
+        x = self._advanced(i - 1, i, order)
+        return x + self.noise if self.tau > 0 and self.s_noise > 0 else x
 
+    def predict(self, i: int, order: int) -> Tensor:
+        """The state at step i + 1."""
+        x = self._advanced(i, i, order)
+        if self.tau > 0 and self.s_noise > 0:
+            h = self.lambdas[i + 1] - self.lambdas[i]
+            std = self.sigmas[i + 1] * (-2 * self.tau**2 * h).expm1().neg().sqrt() * self.s_noise
+            self.noise = self.fresh() * std
+            x = x + self.noise
+        return x
 
-def _weights(
-    sigma_end: Tensor, lambdas: Tensor, i: int, interval: tuple[Tensor, Tensor], order: int, tau: float
-) -> Tensor:
-    """Weights of the last ``order`` estimates up to step i, oldest first (equations 15 and 18)."""
-    nodes = lambdas[i - order + 1 : i + 1]
-    powers = torch.vander(nodes, order, increasing=True).T
-    moments = _moments(interval[0], interval[1], order, tau)
-    return sigma_end * interval[1].exp() * torch.linalg.solve(powers, moments)
+    def _advanced(self, start: int, newest: int, order: int) -> Tensor:
+        """The state a step after the start, without noise, from ``order`` estimates up to the newest."""
+        interval = self.lambdas[start], self.lambdas[start + 1]
+        alpha = self.sigmas[start + 1] * interval[1].exp()
+        nodes = self.lambdas[newest - order + 1 : newest + 1]
+        if self.simple_order_2 and order == 2:
+            weights = _simple_weights(interval, None if newest > start else nodes[0], self.tau, alpha)
+        else:
+            powers = torch.vander(nodes, order, increasing=True).T
+            weights = alpha * torch.linalg.solve(powers, _moments(*interval, order, self.tau))
+        damping = (-(self.tau**2) * (interval[1] - interval[0])).exp()
+        x = self.sigmas[start + 1] / self.sigmas[start] * damping * self.x
+        return x + combine(weights.tolist(), self.estimates[-order:])
 
 
 def _moments(start: Tensor, end: Tensor, count: int, tau: float) -> Tensor:
@@ -140,13 +110,12 @@ def _moments(start: Tensor, end: Tensor, count: int, tau: float) -> Tensor:
     return (log_factors.exp() * signs).tril() @ boundary
 
 
-def _simple_weights(sigma_end: Tensor, start: Tensor, end: Tensor, tau: float, earlier: Tensor | None) -> Tensor:
+def _simple_weights(interval: tuple[Tensor, Tensor], earlier: Tensor | None, tau: float, alpha: Tensor) -> Tensor:
     """Order 2, oldest first. earlier: the node before the start, for the predictor."""
-    m, h = 1 + tau**2, end - start
-    alpha = sigma_end * end.exp()
+    m, h = 1 + tau**2, interval[1] - interval[0]
     total = alpha * (-h * m).expm1().neg()
     if earlier is None:
         newest = alpha * (0.5 * m * h)
         return torch.stack([total - newest, newest])
-    oldest = alpha * (0.5 * m * h**2) / (earlier - start)
+    oldest = alpha * (0.5 * m * h**2) / (earlier - interval[0])
     return torch.stack([oldest, total - oldest])
