@@ -41,7 +41,7 @@ def chromium(profile: Path) -> Iterator[Any]:
     options.binary_location = browser
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable))
-    driver.set_script_timeout(30)
+    driver.set_script_timeout(120)
     try:
         yield driver
     finally:

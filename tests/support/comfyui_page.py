@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from browser import wait
+from browser import press, wait
 from comfy_server import ComfyServer
 
 from acestep_xl.runner.shipped import SHIPPED
@@ -72,12 +72,23 @@ def save_screenshot(ui: Any, name: str) -> None:
         ui.save_screenshot(f"{folder}/{name}_{ui.frontend}_{ui.renderer}.png")
 
 
-def open_template(ui: Any, name: str) -> None:
-    """Open a shipped workflow from ComfyUI's template browser."""
+def open_templates(ui: Any) -> None:
+    """Open ComfyUI's template browser at this pack's workflows."""
     script(ui, "app.extensionManager.command.execute('Comfy.BrowseTemplates')")
     leaves = "[...document.querySelectorAll('aside *, nav *, [role=dialog] *')].filter((e) => !e.children.length)"
     wait(ui, f"{leaves}.some((e) => e.textContent.trim() === 'acestep-xl')")
     script(ui, f"{leaves}.findLast((e) => e.textContent.trim() === 'acestep-xl').click()")
+
+
+def close_dialog(ui: Any) -> None:
+    """Close the dialog on top, as Escape does."""
+    press(ui, "\ue00c")
+    wait(ui, "!document.querySelector('[data-testid=template-workflows-content]')")
+
+
+def open_template(ui: Any, name: str) -> None:
+    """Open a shipped workflow from ComfyUI's template browser."""
+    open_templates(ui)
     card = f"document.querySelector('[data-testid=\"template-workflow-{name}\"]')"
     # Cards are created while scrolling, and images load when they come into view.
     last = "document.querySelector('[data-testid=template-workflows-content]')?.lastElementChild"

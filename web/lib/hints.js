@@ -6,7 +6,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { element } from "./dom.js";
-import { forwardToCanvas } from "./node.js";
+import { forwardToCanvas, keepOffPanel } from "./node.js";
 
 export const HINTS = "acestep_xl.hints"; // the server's message
 const WIDGET = "acestep_xl_hints";
@@ -53,6 +53,7 @@ function add(node) {
     getMinHeight: () => lines.offsetHeight + 20, // the canvas adds 10 pixels on each side
   });
   widget.serialize = false;
+  keepOffPanel(widget);
   widget.heightWithout = node.size[1];
   forwardToCanvas(box);
   return widget;

@@ -20,10 +20,22 @@ export function addElement(node, element, [width, height]) {
   // ComfyUI's own audio extension looks for a widget of this name on nodes that output audio.
   const widget = node.addDOMWidget("audioUI", "ACESTEP_XL", element, options);
   widget.serialize = false;
+  widget.label = element.ariaLabel ?? ""; // the Vue renderer of older frontends lists it in the properties panel
+  keepOffPanel(widget);
   forwardToCanvas(element);
   poll(node, () => replaceStale(node, element));
   const [minWidth, minHeight] = node.computeSize();
   node.setSize([Math.max(node.size[0], minWidth, width), Math.max(node.size[1], minHeight)]);
+}
+
+/**
+ * Leave a widget out of the properties panel, which shows nothing of it and narrows it on its node.
+ *
+ * Older frontends know no hideInPanel, but leave out what only the canvas shows. Set after the widget exists, since
+ * they copy the options; newer ones read it again when the renderer changes.
+ */
+export function keepOffPanel(widget) {
+  Object.defineProperty(widget.options, "canvasOnly", { get: () => !LiteGraph.vueNodesMode, configurable: true });
 }
 
 /** Let the wheel zoom and the middle button pan over an element, which lies above the canvas. */
