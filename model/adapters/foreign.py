@@ -13,7 +13,7 @@ _ELSEWHERE = "it can't be used here"
 # What a file's names hold, and what it then is. The first match wins.
 _FOREIGN: tuple[tuple[str, str], ...] = (
     (
-        r"speaker_embedder|genre_embedder|lyric_(?:embs|encoder\.encoders|proj)|transformer_blocks[._]\d+[._](?:attn|"
+        r"speaker_embedder|genre_embedder|lyric_(?:embs|encoder\.encoders|proj)|(?<!single_)transformer_blocks[._]\d+[._](?:attn|"
         r"cross_attn)[._]to_(?:q|k|v|out)",
         "an adapter for ACE-Step 1.0, another architecture",
     ),

@@ -40,7 +40,7 @@ class AdaptedLinear(nn.Module):
         weight = self._running_weight()
         self.form = update.form(weight, compute_dtype(base))
         self.register_buffer("strength", torch.tensor(strength, dtype=torch.float32, device=weight.device))
-        bias = innermost(base).bias if self.form.changes_output else None
+        bias = innermost(base).bias if self.form.reads_output else None
         # A copy, since a streamed layer's own bias is elsewhere while this one computes.
         self.register_buffer("bias", None if bias is None else cast(Tensor, bias).detach().clone())
 
@@ -60,9 +60,7 @@ class AdaptedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[... k]`` to ``[... n]``."""
         y = self.base(self.form.before(x, self.strength))
-        if self.bias is None:
-            return self.form.after(y, x, self.strength)
-        return self.form.after(y - self.bias, x, self.strength) + self.bias
+        return self.form.after(y, x, self.strength, self.bias)
 
     def set_strength(self, strength: float) -> bool:
         """Take another strength; whether it differs from the last."""

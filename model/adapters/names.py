@@ -14,6 +14,7 @@ from .sizes import parameter_shapes, published_sizes
 
 PREFIXES = (
     "base_model.model.",
+    "decoder.base_model.model.",
     "base_model_model_",
     "model.diffusion_model.",
     "diffusion_model.",

@@ -1,14 +1,11 @@
 """How an update acts on a linear layer whose weight stays as it is.
 
-A form sees what goes into the layer and what comes out of it: ``y = after(layer(before(x, s)), x, s)``, without the
-layer's bias. It never needs the weight, so the layer may hold 8-bit numbers or lie in main memory. Strengths ``s`` are
-tensors ``[]``, so that a new one costs neither a new form nor a new compilation. At 0 every form returns what the layer
-alone returns.
+A form sees what goes into the layer and what comes out of it: ``after(layer(before(x, s)), x, s)``. It never needs the
+weight, so the layer may hold 8-bit numbers or lie in main memory. Strengths ``s`` are tensors ``[]``, so that a new one
+costs neither a new form nor a new compilation. At 0 every form returns what the layer alone returns.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -16,15 +13,15 @@ from torch import Tensor, nn
 
 
 class Form(nn.Module):
-    """Does nothing. changes_output: whether `after` reads more of y than to add to it."""
+    """Does nothing. reads_output: whether `after` has to know the layer's bias, which no update of a weight touches."""
 
-    changes_output = False
+    reads_output = False
 
     def before(self, x: Tensor, strength: Tensor) -> Tensor:
         """The layer's input ``[... k]``, from that of the adapted layer."""
         return x
 
-    def after(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
+    def after(self, y: Tensor, x: Tensor, strength: Tensor, bias: Tensor | None = None) -> Tensor:
         """The adapted layer's output ``[... n]``, from the layer's and from the adapted layer's input."""
         return y
 
@@ -46,7 +43,7 @@ class Term(Form):
         """The update's matrix times x: ``[... k]`` to ``[... n]``."""
         raise NotImplementedError
 
-    def after(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
+    def after(self, y: Tensor, x: Tensor, strength: Tensor, bias: Tensor | None = None) -> Tensor:
         return y + strength * self.product(x)
 
 
@@ -66,7 +63,7 @@ class LowRank(Term):
     def product(self, x: Tensor) -> Tensor:
         return F.linear(F.linear(x, self.down) * self.scale, self.up)
 
-    def after(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
+    def after(self, y: Tensor, x: Tensor, strength: Tensor, bias: Tensor | None = None) -> Tensor:
         # One kernel multiplies and adds; scaling the narrow side costs nothing.
         h = F.linear(x, self.down) * (strength * self.scale)
         return torch.addmm(y.flatten(0, -2), h.flatten(0, -2), self.up.T).view_as(y)
@@ -104,10 +101,23 @@ class Dense(Term):
         return F.linear(x, self.matrix)
 
 
+class OutputForm(Form):
+    """An addend that depends on what the weight alone makes of x, ``y - bias``."""
+
+    reads_output = True
+
+    def added(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
+        """What is added to the output ``[... n]``. y: without bias."""
+        raise NotImplementedError
+
+    def after(self, y: Tensor, x: Tensor, strength: Tensor, bias: Tensor | None = None) -> Tensor:
+        return y + self.added(y if bias is None else y - bias, x, strength)
+
+
 class Replacement(Form):
     """Another weight ``[n k]`` in place of the layer's, at any strength but 0."""
 
-    changes_output = True
+    reads_output = True
 
     weight: Tensor
 
@@ -115,14 +125,12 @@ class Replacement(Form):
         super().__init__()
         self.register_buffer("weight", weight)
 
-    def after(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
-        return torch.where(strength == 0, y, F.linear(x, self.weight))
+    def after(self, y: Tensor, x: Tensor, strength: Tensor, bias: Tensor | None = None) -> Tensor:
+        return torch.where(strength == 0, y, F.linear(x, self.weight, bias))
 
 
-class OutputGain(Form):
+class OutputGain(OutputForm):
     """``y + s (gain * y + (1 + gain) * term(x))``. gain: ``[n]``, what is added to a factor of 1."""
-
-    changes_output = True
 
     gain: Tensor
     term: Term | None
@@ -132,9 +140,9 @@ class OutputGain(Form):
         self.register_buffer("gain", gain)
         self.register_module("term", term)
 
-    def after(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
-        scaled = torch.addcmul(y, y, strength.to(y.dtype) * self.gain)
-        return scaled if self.term is None else scaled + (strength * (1 + self.gain)).to(y.dtype) * self.term.product(x)
+    def added(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
+        scaled = y * (strength * self.gain)
+        return scaled if self.term is None else torch.addcmul(scaled, self.term.product(x), strength * (1 + self.gain))
 
 
 class InputGain(Form):
@@ -151,7 +159,7 @@ class InputGain(Form):
     def before(self, x: Tensor, strength: Tensor) -> Tensor:
         return torch.addcmul(x, x, strength.to(x.dtype) * self.gain)
 
-    def after(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
+    def after(self, y: Tensor, x: Tensor, strength: Tensor, bias: Tensor | None = None) -> Tensor:
         return y if self.term is None else y + strength * self.term.product(x + self.gain * x)
 
 
@@ -168,14 +176,12 @@ class InputLowRank(Form):
     def before(self, x: Tensor, strength: Tensor) -> Tensor:
         return self.inner.after(x, x, strength)
 
-    def after(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
+    def after(self, y: Tensor, x: Tensor, strength: Tensor, bias: Tensor | None = None) -> Tensor:
         return self.outer.after(y, x, strength)
 
 
-class OutputBlocks(Form):
+class OutputBlocks(OutputForm):
     """Blocks ``[n/b b b]`` on the diagonal of a matrix whose product with y is added to y."""
-
-    changes_output = True
 
     blocks: Tensor
 
@@ -183,8 +189,8 @@ class OutputBlocks(Form):
         super().__init__()
         self.register_buffer("blocks", blocks)
 
-    def after(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
-        return y + strength * multiply_blocks(self.blocks, y)
+    def added(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
+        return strength * multiply_blocks(self.blocks, y)
 
 
 class InputBlocks(Form):
@@ -200,13 +206,11 @@ class InputBlocks(Form):
         return x + strength * multiply_blocks(self.blocks, x)
 
 
-class Butterfly(Form):
+class Butterfly(OutputForm):
     """Stages of blocks ``[m n/b b b]``, each between a shuffle and its inverse, then a factor per row.
 
     What the stages add is summed on its own, so that a small rotation survives a coarse dtype. gain: ``[n]``.
     """
-
-    changes_output = True
 
     blocks: Tensor
     gain: Tensor
@@ -216,9 +220,9 @@ class Butterfly(Form):
         self.register_buffer("blocks", blocks)
         self.register_buffer("gain", gain)
 
-    def after(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
+    def added(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
         added = butterfly(self.blocks, y)
-        return y + strength * (added + self.gain * (y + added))
+        return strength * (added + self.gain * (y + added))
 
 
 def multiply_blocks(blocks: Tensor, values: Tensor) -> Tensor:
@@ -243,8 +247,3 @@ def butterfly(stages: Tensor, values: Tensor) -> Tensor:
 def _shuffle(values: Tensor, grid: tuple[int, int]) -> Tensor:
     """Transpose each run of the last axis, read as a grid."""
     return values.unflatten(-1, (-1, *grid)).transpose(-1, -2).flatten(-3)
-
-
-def cast(dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """A form's tensors in the dtype of its layer, dense in memory."""
-    return lambda values: values.to(dtype).contiguous()

@@ -79,11 +79,11 @@ class BOFT:
         return [self.blocks] if self.rescale is None else [self.blocks, self.rescale]
 
     def change(self, weight: Tensor) -> Tensor:
-        form, columns = self.form(weight, torch.float32), weight.flatten(1).T
-        changed = form.after(columns, columns, torch.ones((), device=weight.device))
-        return (changed - columns).T.reshape(weight.shape)
+        columns = weight.flatten(1).T
+        added = self.form(weight, torch.float32).added(columns, columns, torch.ones((), device=weight.device))
+        return added.T.reshape(weight.shape)
 
-    def form(self, weight: Tensor, dtype: torch.dtype) -> forms.Form:
+    def form(self, weight: Tensor, dtype: torch.dtype) -> forms.OutputForm:
         stages = cayley_difference(self.blocks.to(weight.device, torch.float32), self.constraint)
         gain = torch.zeros(self.sides.rows or 0, device=weight.device)
         if self.rescale is not None:
