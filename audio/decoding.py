@@ -61,6 +61,17 @@ def read(path: str | Path, *, max_seconds: float | None = None) -> tuple[Tensor,
     return waveform, rate
 
 
+def read_named(path: Path, name: str) -> tuple[Tensor, int]:
+    """`read` an absolute path, which errors call by another name.
+
+    A service passes errors on to its clients, who must not learn where the folder is.
+    """
+    try:
+        return read(path)
+    except UnreadableAudio as error:
+        raise UnreadableAudio(str(error).replace(str(path), name)) from None
+
+
 def require_within(
     path: Path, packets: int, seconds: float | Fraction, channels: int, rate: int, max_seconds: float
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,11 +11,11 @@ from torch import Tensor
 
 from .. import parameters
 from ..audio.containers import UnreadableAudio
+from ..audio.decoding import read_named
 from ..audio.probe import probe
 from ..audio.trim import problems, trim
 from ..host import current_host
 from ..host.directory_walk import resolve, walk
-from ..pipeline import recording
 
 EXAMPLE = "example"
 EXTENSIONS = tuple(".wav .flac .mp3 .ogg .oga .opus .m4a .aac .aif .aiff .wma .mka .webm .mp4 .mov .mkv".split())
@@ -57,11 +58,11 @@ class LoadAudio:
     def IS_CHANGED(cls, audio: str, start: float = 0.0, end: float = 0.0) -> str:
         if audio == EXAMPLE:
             return EXAMPLE
-        return recording.fingerprint(_path(audio))
+        return hashlib.sha256(_path(audio).read_bytes()).hexdigest()
 
     def load(self, audio: str, start: float = 0.0, end: float = 0.0) -> tuple[dict[str, Any]]:
         is_example = audio == EXAMPLE
-        waveform, rate = (example(), parameters.SAMPLE_RATE) if is_example else recording.read(_path(audio), audio)
+        waveform, rate = (example(), parameters.SAMPLE_RATE) if is_example else read_named(_path(audio), audio)
         return ({"waveform": trim(waveform, rate, start, end), "sample_rate": rate},)
 
 

@@ -47,6 +47,7 @@ def _text(default: str | None = None, *, multiline: bool = False) -> Input:
     return "STRING", {"multiline": multiline} | ({} if default is None else {"default": default})
 
 
+EMPTY_LATENT = "EmptyAceStep1.5LatentAudio"
 LARGEST_SIZE = 16384  # of latents and masks in one direction
 LARGEST = 2**64 - 1
 
@@ -64,7 +65,7 @@ _GAIN = _real(0.0, -24.0, 24.0, 0.1)
 OPTIONAL: dict[str, tuple[str, ...]] = {}
 
 INPUTS: dict[str, dict[str, Input]] = {
-    "EmptyAceStep1.5LatentAudio": {"seconds": _real(120.0, 1.0, 1000.0, 0.01), "batch_size": _BATCH},
+    EMPTY_LATENT: {"seconds": _real(120.0, 1.0, 1000.0, 0.01), "batch_size": _BATCH},
     "LatentFromBatch": {"samples": _LATENT, "batch_index": _whole(0, 0, 63), "length": _whole(1, 1, 64)},
     "RepeatLatentBatch": {"samples": _LATENT, "amount": _whole(1, 1, 64)},
     "LatentBatch": _TWO_LATENTS,

@@ -16,7 +16,7 @@ from ..sampler.modifiers import GuidanceRescale, Modifier, NormClamp, VelocityEm
 from ..sampler.noise import seeds_for
 from .edit import Edit
 from .run import PromptSize, Run
-from .sampler_chain import Inputs, Node, Nodes, SamplerChain, upstream
+from .sampler_chain import EMPTY_LATENTS, Inputs, Node, Nodes, SamplerChain, upstream
 from .solver_sampler import SolverSampler
 
 # Tokens of a prompt around the lyrics, at most.
@@ -29,7 +29,7 @@ def run_of(chain: SamplerChain, network: AceStep, seconds: float) -> Run:
     seconds: the length of the song, see `length_of`. Raises ValueError for values out of range.
     """
     (inputs, *_) = chain.inputs_of(chain.guiders, ids.GUIDER)
-    songs = _number(chain.latent["inputs"], "batch_size", 1) if chain.latent["class_type"] == ids.EMPTY_LATENT else 1
+    songs = _number(chain.latent["inputs"], "batch_size", 1) if chain.latent["class_type"] in EMPTY_LATENTS else 1
     guided, modifiers = _guidance(chain, inputs)
     prompt, lyric_tokens = _prompt(chain, inputs.get("positive"), seconds)
     return Run(

@@ -20,9 +20,9 @@ from ..audio.formats import encoding_problems, get
 from ..audio.resample import resample, to_channels
 from ..host import current_host
 from ..host.submission import Submission, current_submission
-from ..parameters import ids
 from . import metadata
 from .file_saving import OutputFile, name_problems, save_files
+from .sampler_chain import EMPTY_LATENTS
 
 # The socket: a list of audio.encoding.EncodedAudio, one per song.
 ENCODED_AUDIO = "ACESTEP_ENCODED_AUDIO"
@@ -204,7 +204,7 @@ def _submitted_seconds() -> float:
     """The length of all songs of the longest batch in the graph being checked, as far as it states one; else 0."""
     submission = current_submission()
     nodes = () if submission is None else submission.prompt.values()
-    batches = [node["inputs"] for node in nodes if node.get("class_type") == ids.EMPTY_LATENT]
+    batches = [node["inputs"] for node in nodes if node.get("class_type") in EMPTY_LATENTS]
     numbers = [[batch.get(name) for name in ("seconds", "batch_size")] for batch in batches]
     return max(
         (pair[0] * pair[1] for pair in numbers if all(isinstance(number, (int, float)) for number in pair)),

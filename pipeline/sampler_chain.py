@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..parameters import ids
+from ..parameters import ids, native
+
+EMPTY_LATENTS = frozenset({ids.EMPTY_LATENT, native.EMPTY_LATENT})  # their seconds and batch_size say what is made
 
 Node = Mapping[str, Any]
 Nodes = Mapping[str, Node]
@@ -57,8 +59,8 @@ def upstream(graph: Nodes, link: Any, socket: str) -> Iterator[Node]:
 
 
 def length_of(chain: SamplerChain, source_seconds: float | None) -> float:
-    """The length of the song in seconds: the empty latent's, else ``source_seconds``. Raises UnknownRun without it."""
-    is_empty = chain.latent["class_type"] == ids.EMPTY_LATENT
+    """The length of the song in seconds: an empty latent's, else ``source_seconds``. Raises UnknownRun without it."""
+    is_empty = chain.latent["class_type"] in EMPTY_LATENTS
     stated = chain.latent["inputs"].get("seconds") if is_empty else None
     length = stated if isinstance(stated, (int, float)) else source_seconds
     if length is None:

@@ -21,7 +21,7 @@ class EmptyAceStep15LatentAudio:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return native.input_types("EmptyAceStep1.5LatentAudio")
+        return native.input_types(native.EMPTY_LATENT)
 
     def make(self, seconds: float, batch_size: int) -> tuple[Latent]:
         frames = round(seconds * parameters.SAMPLE_RATE / parameters.FRAME_SAMPLES)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import mimetypes
 import re
 from pathlib import Path
 from typing import Any
 
+from ...audio.decoding import read_named
 from ...host import current_host
 from ...host.directory_walk import resolve
 from ...parameters import native
-from ...pipeline import recording
 
 # ComfyUI marks the folder of a name that is not in the input folder.
 _MARKED = re.compile(r"(.*) \[(input|output|temp)\]", re.DOTALL)
@@ -36,10 +37,10 @@ class LoadAudio:
 
     @classmethod
     def IS_CHANGED(cls, audio: str) -> str:
-        return recording.fingerprint(_path(audio))
+        return hashlib.sha256(_path(audio).read_bytes()).hexdigest()
 
     def load(self, audio: str) -> tuple[dict[str, Any]]:
-        waveform, rate = recording.read(_path(audio), audio)
+        waveform, rate = read_named(_path(audio), audio)
         return ({"waveform": waveform, "sample_rate": rate},)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..node_table import NodeTable
+from ..node_table import InputSpec, NodeTable
 from .constants import CONSTANTS
+from .dynamic_prompts import rewrite
 
 SEED_CONTROLS = ("fixed", "increment", "decrement", "randomize", "increment-wrap")
 
@@ -39,14 +40,20 @@ def _read(node: dict[str, Any], table: NodeTable) -> tuple[dict[str, Any], list[
     widgets = [entry for entry in spec.inputs.values() if entry.is_widget]
     stored = node.get("widgets_values") or []
     if isinstance(stored, dict):
-        return {entry.name: stored.get(entry.name, entry.default) for entry in widgets}, []
+        named = {entry.name: stored.get(entry.name, entry.default) for entry in widgets}
+        return {entry.name: _queued(entry, named[entry.name]) for entry in widgets}, []
     values: dict[str, Any] = {}
     remaining = list(stored)
     for entry in widgets:
         values[entry.name] = remaining.pop(0) if remaining else entry.default
         if entry.control_values and remaining and remaining[0] in SEED_CONTROLS:
             del remaining[: entry.control_values]
-    return values, remaining
+    return {entry.name: _queued(entry, values[entry.name]) for entry in widgets}, remaining
+
+
+def _queued(entry: InputSpec, value: Any) -> Any:
+    """A stored value as the editor queues it."""
+    return rewrite(value) if entry.options.get("dynamicPrompts") and isinstance(value, str) else value
 
 
 def _constant(node: dict[str, Any]) -> dict[str, Any]:

@@ -124,6 +124,4 @@ def run(
 
 
 def shipped_classes() -> dict[str, type]:
-    from acestep_xl.nodes.table import NODE_CLASS_MAPPINGS
-
-    return dict(NODE_CLASS_MAPPINGS)
+    return dict(NodeTable.shipped().classes)
