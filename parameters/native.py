@@ -43,6 +43,11 @@ def _choice(*choices: str, default: str | None = None) -> Input:
     return "COMBO", {"options": choices} | ({} if default is None else {"default": default})
 
 
+def _seed() -> Input:
+    kind, options = _whole(0, 0, LARGEST)
+    return kind, {**options, "control_after_generate": True}
+
+
 def _text(default: str | None = None, *, multiline: bool = False) -> Input:
     return "STRING", {"multiline": multiline} | ({} if default is None else {"default": default})
 
@@ -60,6 +65,22 @@ _PREFIX = _text("audio/ComfyUI")
 _TWO_LATENTS = {"samples1": _LATENT, "samples2": _LATENT}
 _BATCH = _whole(1, 1, 4096)
 _GAIN = _real(0.0, -24.0, 24.0, 0.1)
+
+_STEPS = _whole(20, 1, 10000)
+# From the noise of the image models that the nodes were made for; a flow model's levels end at 1.
+_SIGMA_MAX, _SIGMA_MIN = _real(14.614642, 0.0, 5000.0, 0.01), _real(0.0291675, 0.0, 5000.0, 0.01)
+_SIGMAS: Input = ("SIGMAS", {})
+_SHARE = _real(1.0, 0.0, 100.0, 0.01)  # of fresh noise, and its scale
+_NOISE_DEVICE = _choice("gpu", "cpu")
+SAMPLERS = (
+    "euler euler_cfg_pp euler_ancestral euler_ancestral_cfg_pp heun heunpp2 exp_heun_2_x0 exp_heun_2_x0_sde dpm_2 "
+    "dpm_2_ancestral lms dpm_fast dpm_adaptive dpmpp_2s_ancestral dpmpp_2s_ancestral_cfg_pp dpmpp_sde dpmpp_sde_gpu "
+    "dpmpp_2m dpmpp_2m_cfg_pp dpmpp_2m_sde dpmpp_2m_sde_gpu dpmpp_2m_sde_heun dpmpp_2m_sde_heun_gpu dpmpp_3m_sde "
+    "dpmpp_3m_sde_gpu ddpm lcm ipndm ipndm_v deis res_multistep res_multistep_cfg_pp res_multistep_ancestral "
+    "res_multistep_ancestral_cfg_pp gradient_estimation gradient_estimation_cfg_pp er_sde seeds_2 seeds_3 sa_solver "
+    "sa_solver_pece ddim uni_pc uni_pc_bh2"
+).split()
+SCHEDULERS = "simple sgm_uniform karras exponential ddim_uniform beta normal linear_quadratic kl_optimal".split()
 
 # Inputs that a graph may leave out, by class.
 OPTIONAL: dict[str, tuple[str, ...]] = {}
@@ -136,6 +157,83 @@ INPUTS: dict[str, dict[str, Input]] = {
         "mid_q": _real(0.707, 0.1, 10.0, 0.1),
         "high_gain_dB": _GAIN,
         "high_freq": _whole(5000, 1000, 15000),
+    },
+    "RandomNoise": {"noise_seed": _seed()},
+    "DisableNoise": {},
+    "KSamplerSelect": {"sampler_name": _choice(*SAMPLERS)},
+    "SamplerEulerAncestral": {"eta": _SHARE, "s_noise": _SHARE},
+    "SamplerEulerAncestralCFGPP": {"eta": _real(1.0, 0.0, 1.0, 0.01), "s_noise": _real(1.0, 0.0, 10.0, 0.01)},
+    "SamplerLMS": {"order": _whole(4, 1, 100)},
+    "SamplerDPMPP_2S_Ancestral": {"eta": _SHARE, "s_noise": _SHARE},
+    "SamplerDPMPP_SDE": {
+        "eta": _SHARE,
+        "s_noise": _SHARE,
+        "r": _real(0.5, 0.0, 100.0, 0.01),
+        "noise_device": _NOISE_DEVICE,
+    },
+    "SamplerDPMPP_2M_SDE": {
+        "solver_type": _choice("midpoint", "heun"),
+        "eta": _SHARE,
+        "s_noise": _SHARE,
+        "noise_device": _NOISE_DEVICE,
+    },
+    "SamplerDPMPP_3M_SDE": {"eta": _SHARE, "s_noise": _SHARE, "noise_device": _NOISE_DEVICE},
+    "SamplerDPMAdaptative": {
+        "order": _whole(3, 2, 3),
+        "rtol": _real(0.05, 0.0, 100.0, 0.01),
+        "atol": _real(0.0078, 0.0, 100.0, 0.01),
+        "h_init": _real(0.05, 0.0, 100.0, 0.01),
+        "pcoeff": _real(0.0, 0.0, 100.0, 0.01),
+        "icoeff": _SHARE,
+        "dcoeff": _real(0.0, 0.0, 100.0, 0.01),
+        "accept_safety": _real(0.81, 0.0, 100.0, 0.01),
+        "eta": _real(0.0, 0.0, 100.0, 0.01),
+        "s_noise": _SHARE,
+    },
+    "SamplerER_SDE": {
+        "solver_type": _choice("ER-SDE", "Reverse-time SDE", "ODE"),
+        "max_stage": _whole(3, 1, 3),
+        "eta": _SHARE,
+        "s_noise": _SHARE,
+    },
+    "SamplerSEEDS2": {
+        "solver_type": _choice("phi_1", "phi_2"),
+        "eta": _SHARE,
+        "s_noise": _SHARE,
+        "r": _real(0.5, 0.01, 1.0, 0.01),
+    },
+    "KarrasScheduler": {
+        "steps": _STEPS,
+        "sigma_max": _SIGMA_MAX,
+        "sigma_min": _SIGMA_MIN,
+        "rho": _real(7.0, 0.0, 100.0, 0.01),
+    },
+    "ExponentialScheduler": {"steps": _STEPS, "sigma_max": _SIGMA_MAX, "sigma_min": _SIGMA_MIN},
+    "PolyexponentialScheduler": {"steps": _STEPS, "sigma_max": _SIGMA_MAX, "sigma_min": _SIGMA_MIN, "rho": _SHARE},
+    "LaplaceScheduler": {
+        "steps": _STEPS,
+        "sigma_max": _SIGMA_MAX,
+        "sigma_min": _SIGMA_MIN,
+        "mu": _real(0.0, -10.0, 10.0, 0.1),
+        "beta": _real(0.5, 0.0, 10.0, 0.1),
+    },
+    "VPScheduler": {
+        "steps": _STEPS,
+        "beta_d": _real(19.9, 0.0, 5000.0, 0.01),
+        "beta_min": _real(0.1, 0.0, 5000.0, 0.01),
+        "eps_s": _real(0.001, 0.0, 1.0, 0.0001),
+    },
+    "ManualSigmas": {"sigmas": _text("1, 0.5")},
+    "SplitSigmas": {"sigmas": _SIGMAS, "step": _whole(0, 0, 10000)},
+    "SplitSigmasDenoise": {"sigmas": _SIGMAS, "denoise": _real(1.0, 0.0, 1.0, 0.01)},
+    "FlipSigmas": {"sigmas": _SIGMAS},
+    "SetFirstSigma": {"sigmas": _SIGMAS, "sigma": _real(136.0, 0.0, 20000.0, 0.001)},
+    "ExtendIntermediateSigmas": {
+        "sigmas": _SIGMAS,
+        "steps": _whole(2, 1, 100),
+        "start_at_sigma": _real(-1.0, -1.0, 20000.0, 0.01),
+        "end_at_sigma": _real(12.0, 0.0, 20000.0, 0.01),
+        "spacing": _choice("linear", "cosine", "sine"),
     },
     "StringConcatenate": {
         "string_a": _text(multiline=True),

@@ -5,7 +5,19 @@ A class takes the same inputs as ComfyUI's and gives the same results. Its input
 
 from __future__ import annotations
 
-from . import audio_edit, audio_mix, latent_arithmetic, latents, load_audio, save_audio, strings, vae
+from . import (
+    audio_edit,
+    audio_mix,
+    latent_arithmetic,
+    latents,
+    load_audio,
+    samplers,
+    save_audio,
+    sde_samplers,
+    sigmas,
+    strings,
+    vae,
+)
 
 # Class -> what carries it out, and the name that ComfyUI shows.
 NODES: dict[str, tuple[type, str]] = {
@@ -38,6 +50,30 @@ NODES: dict[str, tuple[type, str]] = {
     "JoinAudioChannels": (audio_mix.JoinAudioChannels, "Join Audio Channels"),
     "AudioConcat": (audio_mix.AudioConcat, "Audio Concat"),
     "AudioMerge": (audio_mix.AudioMerge, "Audio Merge"),
+    "RandomNoise": (samplers.RandomNoise, "RandomNoise"),
+    "DisableNoise": (samplers.DisableNoise, "DisableNoise"),
+    "KSamplerSelect": (samplers.KSamplerSelect, "KSamplerSelect"),
+    "SamplerEulerAncestral": (samplers.SamplerEulerAncestral, "SamplerEulerAncestral"),
+    "SamplerEulerAncestralCFGPP": (samplers.SamplerEulerAncestralCFGPP, "SamplerEulerAncestralCFG++"),
+    "SamplerLMS": (samplers.SamplerLMS, "SamplerLMS"),
+    "SamplerDPMPP_2S_Ancestral": (samplers.SamplerDPMPP_2S_Ancestral, "SamplerDPMPP_2S_Ancestral"),
+    "SamplerDPMPP_SDE": (sde_samplers.SamplerDPMPP_SDE, "SamplerDPMPP_SDE"),
+    "SamplerDPMPP_2M_SDE": (sde_samplers.SamplerDPMPP_2M_SDE, "SamplerDPMPP_2M_SDE"),
+    "SamplerDPMPP_3M_SDE": (sde_samplers.SamplerDPMPP_3M_SDE, "SamplerDPMPP_3M_SDE"),
+    "SamplerDPMAdaptative": (samplers.SamplerDPMAdaptative, "SamplerDPMAdaptative"),
+    "SamplerER_SDE": (samplers.SamplerER_SDE, "SamplerER_SDE"),
+    "SamplerSEEDS2": (samplers.SamplerSEEDS2, "SamplerSEEDS2"),
+    "KarrasScheduler": (sigmas.KarrasScheduler, "KarrasScheduler"),
+    "ExponentialScheduler": (sigmas.ExponentialScheduler, "ExponentialScheduler"),
+    "PolyexponentialScheduler": (sigmas.PolyexponentialScheduler, "PolyexponentialScheduler"),
+    "LaplaceScheduler": (sigmas.LaplaceScheduler, "LaplaceScheduler"),
+    "VPScheduler": (sigmas.VPScheduler, "VPScheduler"),
+    "ManualSigmas": (sigmas.ManualSigmas, "ManualSigmas"),
+    "SplitSigmas": (sigmas.SplitSigmas, "SplitSigmas"),
+    "SplitSigmasDenoise": (sigmas.SplitSigmasDenoise, "SplitSigmasDenoise"),
+    "FlipSigmas": (sigmas.FlipSigmas, "FlipSigmas"),
+    "SetFirstSigma": (sigmas.SetFirstSigma, "SetFirstSigma"),
+    "ExtendIntermediateSigmas": (sigmas.ExtendIntermediateSigmas, "ExtendIntermediateSigmas"),
     "StringConcatenate": (strings.StringConcatenate, "Concatenate Text"),
 }
 

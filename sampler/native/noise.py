@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +28,21 @@ def prepare_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None =
     item_shape = (1, *latent.shape[1:])
     drawn = [torch.randn(item_shape, generator=generator) for _ in range(max(batch_index, default=-1) + 1)]
     return torch.cat([drawn[place] for place in batch_index]).to(latent.dtype)
+
+
+@dataclass(frozen=True)
+class LatentNoise:
+    """A NOISE of native graphs: noise from a seed, or none."""
+
+    seed: int
+    is_empty: bool = False
+
+    def generate_noise(self, input_latent: Mapping[str, Any]) -> Tensor:
+        """Noise like the samples ``[b c t]`` of a LATENT, by each song's place in its batch."""
+        samples = input_latent["samples"]
+        if self.is_empty:
+            return torch.zeros_like(samples, device="cpu")
+        return prepare_noise(samples, self.seed, input_latent.get("batch_index"))
 
 
 def inpaint_noise(noise: Tensor, seed: int) -> Tensor:

@@ -22,6 +22,8 @@ from .samplers.contract import Denoise, Estimate, Report, Run
 # Velocities ``[b c t]`` with the condition and, if asked for, without: x, level, whether both are needed. Without a
 # negative prompt the second is always None.
 Predict = Callable[[Tensor, Tensor, bool], tuple[Tensor, "Tensor | None"]]
+# The mask ``[b c t]`` at a level: level, mask of the run.
+MaskAt = Callable[[Tensor, Tensor], Tensor]
 
 # Levels are float32: what a shift makes of 1 may round to just above it.
 _HIGHEST_LEVEL = 1 + 1e-6
@@ -63,6 +65,7 @@ def sample(
     levels: FlowLevels,
     seed: int,
     mask: Tensor | None = None,
+    mask_at: MaskAt | None = None,
     report: Report | None = None,
 ) -> Samples:
     """Noise the latent to the first level and take it to the last one.
@@ -72,7 +75,8 @@ def sample(
     follow the sampler: several per step, or none. noise: of the latent's shape; zeros continue a noisy latent.
     sigmas: ``[n + 1]``; no levels at all leave the latent as it is. levels: of the model. seed: of noise drawn during
     the run. mask: ``[n c t]``, 1 where the latent is replaced and 0 where it is kept, stretched to the latent, see
-    ``fit_mask``. report: called at every step with its index, the clean estimate and x; it may raise to stop the run.
+    ``fit_mask``. mask_at: what becomes of the fitted mask at a level. report: called at every step with its index, the
+    clean estimate and x; it may raise to stop the run.
 
     Raises ValueError, before the first evaluation, for levels outside 0 .. 1, for a 0 before the last level, and for
     shapes that do not fit.
@@ -85,7 +89,7 @@ def sample(
     noise = noise.to(latent)
     if mask is not None:
         kept_noise = inpaint_noise(noise, seed) if kind.masks_with_other_noise else noise
-        denoise = _Masked(denoise, fit_mask(mask, latent), latent, kept_noise)
+        denoise = _Masked(denoise, fit_mask(mask, latent), latent, kept_noise, mask_at or _same_mask)
     last = _LastEstimate(report)
     run = Run(denoise, sigmas, levels, seed, last, kind.with_unconditional)
     with torch.no_grad():
@@ -118,12 +122,17 @@ class _Masked:
     mask: Tensor
     latent: Tensor
     noise: Tensor
+    mask_at: MaskAt
 
     def __call__(self, x: Tensor, sigma: Tensor, *, with_unconditional: bool) -> Estimate:
-        kept = 1 - self.mask
-        x = x * self.mask + noised(self.latent, self.noise, sigma) * kept
+        mask = self.mask_at(sigma, self.mask)
+        x = x * mask + noised(self.latent, self.noise, sigma) * (1 - mask)
         x0, unconditional = self.denoise(x, sigma, with_unconditional=with_unconditional)
-        return Estimate(x0 * self.mask + self.latent * kept, unconditional)
+        return Estimate(x0 * mask + self.latent * (1 - mask), unconditional)
+
+
+def _same_mask(sigma: Tensor, mask: Tensor) -> Tensor:
+    return mask
 
 
 class _LastEstimate:

@@ -1,0 +1,55 @@
+"""ComfyUI's nodes: SDE samplers with their options. noise_device: gpu draws on the device of the latents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...parameters import native
+from .chosen_sampler import ChosenSampler
+
+
+class SamplerDPMPP_SDE:  # noqa: N801 (ComfyUI's name)
+    """DPM-Solver++ SDE with two evaluations per step."""
+
+    FUNCTION = "select"
+    RETURN_TYPES = ("SAMPLER",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return native.input_types("SamplerDPMPP_SDE")
+
+    def select(self, eta: float, s_noise: float, r: float, noise_device: str) -> tuple[ChosenSampler]:
+        return (ChosenSampler(_named("dpmpp_sde", noise_device), {"eta": eta, "s_noise": s_noise, "r": r}),)
+
+
+class SamplerDPMPP_2M_SDE:  # noqa: N801 (ComfyUI's name)
+    """DPM-Solver++(2M) SDE."""
+
+    FUNCTION = "select"
+    RETURN_TYPES = ("SAMPLER",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return native.input_types("SamplerDPMPP_2M_SDE")
+
+    def select(self, solver_type: str, eta: float, s_noise: float, noise_device: str) -> tuple[ChosenSampler]:
+        options = {"solver_type": solver_type, "eta": eta, "s_noise": s_noise}
+        return (ChosenSampler(_named("dpmpp_2m_sde", noise_device), options),)
+
+
+class SamplerDPMPP_3M_SDE:  # noqa: N801 (ComfyUI's name)
+    """DPM-Solver++(3M) SDE."""
+
+    FUNCTION = "select"
+    RETURN_TYPES = ("SAMPLER",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return native.input_types("SamplerDPMPP_3M_SDE")
+
+    def select(self, eta: float, s_noise: float, noise_device: str) -> tuple[ChosenSampler]:
+        return (ChosenSampler(_named("dpmpp_3m_sde", noise_device), {"eta": eta, "s_noise": s_noise}),)
+
+
+def _named(name: str, noise_device: str) -> str:
+    return name if noise_device == "cpu" else f"{name}_gpu"
