@@ -10,6 +10,7 @@ from adapter_files import relative
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from acestep_xl.model.adapters.linear import AdaptedLinear, share_layer
 from acestep_xl.model.adapters.updates.decomposed import Decomposed
@@ -149,3 +150,13 @@ def test_a_weak_adapter_arrives_in_bf16(form: str) -> None:
     expected = x.float() @ (merge(rounded, [(strong, strength)]) - rounded).T
     # Outputs of bf16 are too coarse to show so small a change in each; their projection on it is not.
     assert float((change * expected).sum() / expected.square().sum()) == pytest.approx(1.0, abs=0.02)
+
+
+def test_new_strengths_need_no_new_compilation() -> None:
+    counter = CompileCounterWithBackend("aot_eager")
+    layer = AdaptedLinear(stacked(linear(), (update("lora", 1), 1.0)), update("dora", 5), 1.0, position=1, group="mlp")
+    compiled, x = torch.compile(layer, backend=counter, dynamic=True), numbers(2, 7, COLUMNS, seed=5)
+    for strength in (1.0, 0.5, 0.0, -2.0):
+        layer.set_strength(strength)
+        torch.testing.assert_close(compiled(x), layer(x))
+    assert counter.frame_count == 1
