@@ -10,6 +10,8 @@ Here a weight is a plain tensor that any host moves, measures and streams.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -50,6 +52,7 @@ class QuantisedLinear(FrozenLinear):
         # A buffer: hosts may leave a large layer's parameters in main memory, and this one is small.
         self.register_buffer("scale", scale)
         self.dtype, self.dynamic = dtype, dynamic
+        self._cpu_is_exact = cpu_sums_are_exact()  # here, as compilers cannot trace the question
 
     @classmethod
     def from_linear(cls, layer: nn.Linear, kind: str) -> QuantisedLinear:
@@ -79,7 +82,7 @@ class QuantisedLinear(FrozenLinear):
             return super().forward(input)
         rows, row_scale = quantise_rows(input.reshape(-1, self.in_features), self.weight.dtype)
         if self.weight.dtype == torch.int8:
-            out = int8_product(rows, self.weight) * row_scale * self.scale.T
+            out = int8_product(rows, self.weight, self._cpu_is_exact) * row_scale * self.scale.T
         else:
             out = fp8_product(rows, self.weight, row_scale, self.scale, self.dtype)
         out = out.to(self.dtype).unflatten(0, input.shape[:-1])
@@ -102,16 +105,26 @@ def quantise_rows(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return (wide.round() if dtype == torch.int8 else wide).to(dtype), scale
 
 
-def int8_product(a: Tensor, b: Tensor) -> Tensor:
+def int8_product(a: Tensor, b: Tensor, cpu_is_exact: bool) -> Tensor:
     """``a @ b.T`` of int8 matrices ``[m k]`` and ``[n k]``, summed exactly; int32, or float64 of the same values."""
-    if a.device.type == "cpu":
+    if a.device.type == "cpu" and cpu_is_exact:
         return torch._int_mm(a, b.T)  # pyright: ignore[reportPrivateImportUsage]
-    if b.shape[0] % INT8_MULTIPLE or b.shape[1] % INT8_MULTIPLE:
+    if a.device.type == "cpu" or b.shape[0] % INT8_MULTIPLE or b.shape[1] % INT8_MULTIPLE:
         return a.double() @ b.double().T
     missing = max(0, INT8_ROWS + 1 - a.shape[0])
     padded = F.pad(a, (0, 0, 0, missing)) if missing else a
     product = torch._int_mm(padded, b.T)  # pyright: ignore[reportPrivateImportUsage]
     return product[: a.shape[0]]
+
+
+@functools.cache
+def cpu_sums_are_exact() -> bool:
+    """Whether torch multiplies int8 right on this CPU.
+
+    Without VNNI, oneDNN adds products in pairs of 16 bits, which saturate: 255 x 127 x 2 is beyond 32767.
+    """
+    most = torch.full((8, 64), 127, dtype=torch.int8, device="cpu")
+    return bool((torch._int_mm(most, most.T) == 64 * 127**2).all())  # pyright: ignore[reportPrivateImportUsage]
 
 
 def fp8_product(a: Tensor, b: Tensor, a_scale: Tensor, b_scale: Tensor, dtype: torch.dtype) -> Tensor:

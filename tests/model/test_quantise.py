@@ -82,7 +82,9 @@ def test_dynamic_layer_follows_its_formula(kind: str, shape: tuple[int, ...]) ->
 def test_int8_sums_are_exact_where_float32_would_round() -> None:
     a, b = torch.full((2, 9728), 127, dtype=torch.int8), torch.full((8, 9728), 127, dtype=torch.int8)
     b[:, -1] = 126
-    assert quantise.int8_product(a, b).tolist() == [[127 * 127 * 9727 + 127 * 126] * 8] * 2
+    for cpu_is_exact in {False, quantise.cpu_sums_are_exact()}:
+        product = quantise.int8_product(a, b, cpu_is_exact)
+        assert product.tolist() == [[127 * 127 * 9727 + 127 * 126] * 8] * 2
 
 
 @pytest.mark.parametrize("kind", ["int8", "fp8"])
