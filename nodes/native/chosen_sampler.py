@@ -28,7 +28,7 @@ class ChosenSampler(Sampler):
         denoise_mask: Tensor | None = None,
         disable_pbar: bool = False,
     ) -> Tensor:
-        """ComfyUI's contract of a SAMPLER: take noise ``[b c t]`` along the levels with another guider.
+        """ComfyUI's contract of a SAMPLER: take noise ``[b c t]`` along the levels with this pack's guidance.
 
         Raises ValueError for samplers that need the estimate without condition, which a guider does not give.
         """
@@ -50,7 +50,7 @@ class ChosenSampler(Sampler):
             latent_image,
             sigmas,
             self,
-            levels=FlowLevels(),
+            levels=FlowLevels(model_wrap.inner_model.model_sampling.shift),
             seed=seed,
             mask=denoise_mask,
             mask_at=None if hook is None else lambda sigma, mask: hook(sigma, mask, extra_options={}),

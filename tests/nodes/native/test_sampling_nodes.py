@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,8 +34,14 @@ def defaults(class_id: str) -> dict[str, Any]:
 
 
 def test_choices_are_those_that_run() -> None:
-    assert list(SAMPLERS) == native.SAMPLERS
-    assert list(SCHEDULERS) == native.SCHEDULERS
+    choices = {
+        (name, options["options"])
+        for inputs in native.INPUTS.values()
+        for name, (_, options) in inputs.items()
+        if name in ("sampler_name", "scheduler")
+    }
+    assert ("sampler_name", tuple(SAMPLERS)) in choices
+    assert choices <= {("sampler_name", tuple(SAMPLERS)), ("scheduler", tuple(SCHEDULERS))}
 
 
 def test_noise_is_drawn_by_the_places_in_the_batch() -> None:
@@ -103,6 +110,8 @@ def test_levels_are_edited() -> None:
 
 class Guider:
     """Calls the toy song as a guider of this pack is called."""
+
+    inner_model = SimpleNamespace(model_sampling=SimpleNamespace(shift=3.0))
 
     def __call__(self, x: Tensor, sigma: Tensor, model_options: Any = None, seed: int | None = None) -> Tensor:
         assert sigma.shape == (len(x),)
