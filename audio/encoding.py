@@ -156,6 +156,7 @@ def _mux(container: OutputContainer, stream: av.AudioStream, frames: Iterator[av
 def _frames(samples: Tensor, sample_rate: int, depth: int | None, sample_format: str) -> Iterator[av.AudioFrame]:
     """Split `[c n]` into frames for the encoder."""
     layout, start = LAYOUTS[len(samples)], 0
+    depth = 16 if sample_format == "s16" else depth
     for block in samples.split(BLOCK, dim=1):
         array = _quantise(block, depth).numpy()
         packed = array if sample_format.endswith("p") else array.T.reshape(1, -1)

@@ -113,11 +113,12 @@ FORMATS: dict[str, Format] = {
     "ogg": Format("audio/ogg", {None: ("libvorbis", "fltp")}, 2, _OGG_BITRATES, True),
 }
 
-# What only ComfyUI's own save nodes write. FFmpeg's libopus takes up to 256 kbps a channel, the format 510 in all.
+# What only ComfyUI's own save nodes write, from 16-bit samples. FFmpeg's libopus takes up to 256 kbps a channel, the
+# format 510 in all.
 NATIVE_FORMATS: dict[str, Format] = {
     "opus": Format(
         "audio/ogg",
-        {None: ("libopus", "flt")},
+        {None: ("libopus", "s16")},
         2,
         {
             channels: dict.fromkeys((8000, 12000, 16000, 24000, 48000), (6, highest))

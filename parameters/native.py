@@ -103,6 +103,7 @@ INPUTS: dict[str, dict[str, Input]] = {
     "LatentMultiply": {"samples": _LATENT, "multiplier": _real(1.0, -10.0, 10.0, 0.01)},
     "LatentBlend": {**_TWO_LATENTS, "blend_factor": _real(0.5, 0, 1, 0.01)},
     "SetLatentNoiseMask": {"samples": _LATENT, "mask": _MASK},
+    "InvertMask": {"mask": _MASK},
     "SolidMask": {
         "value": _real(1.0, 0.0, 1.0, 0.01),
         "width": _whole(512, 1, LARGEST_SIZE, 1),

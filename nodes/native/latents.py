@@ -137,6 +137,20 @@ class SolidMask:
         return (torch.full((1, height, width), value),)
 
 
+class InvertMask:
+    """1 where the mask is 0."""
+
+    FUNCTION = "invert"
+    RETURN_TYPES = ("MASK",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return native.input_types("InvertMask")
+
+    def invert(self, mask: Tensor) -> tuple[Tensor]:
+        return (1.0 - mask,)
+
+
 def _tile(tensor: Tensor, count: int) -> Tensor:
     return tensor.repeat(count, *(1 for _ in tensor.shape[1:]))
 

@@ -61,19 +61,21 @@ def _path(audio: str) -> Path:
 
 def _find(audio: str) -> Path | None:
     """The file of that name inside the folder that it is marked with, by default the input folder."""
-    match = _MARKED.fullmatch(audio)
-    name, mark = match.groups() if match else (audio, "input")
+    name, mark = _split(audio)
     path = resolve(_FOLDERS[mark](), name)
     return path.absolute() if path is not None and path.is_file() else None
 
 
+def _split(audio: str) -> tuple[str, str]:
+    """A name and the mark of its folder."""
+    match = _MARKED.fullmatch(audio)
+    return (match[1], match[2]) if match else (audio, "input")
+
+
 def _missing(audio: str) -> str:
-    folder = current_host().input_directory()
-    names = ", ".join(_recordings(folder)) or "none"
-    return (
-        f"audio: there is no recording {audio!r} in the input folder {folder.name}; put it there or choose another. "
-        f"There are: {names}"
-    )
+    name, mark = _split(audio)
+    names = ", ".join(_recordings(_FOLDERS[mark]())) or "none"
+    return f"audio: there is no recording {name!r} in the {mark} folder; put it there or choose another of: {names}"
 
 
 _FOLDERS = {

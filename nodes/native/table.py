@@ -27,6 +27,7 @@ NODES: dict[str, tuple[type, str]] = {
     "LatentBatch": (latents.LatentBatch, "LatentBatch"),
     "LatentBatchSeedBehavior": (latents.LatentBatchSeedBehavior, "LatentBatchSeedBehavior"),
     "SetLatentNoiseMask": (latents.SetLatentNoiseMask, "Set Latent Noise Mask"),
+    "InvertMask": (latents.InvertMask, "Invert Mask"),
     "SolidMask": (latents.SolidMask, "SolidMask"),
     "LatentConcat": (latent_arithmetic.LatentConcat, "LatentConcat"),
     "LatentCut": (latent_arithmetic.LatentCut, "LatentCut"),

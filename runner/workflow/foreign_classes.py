@@ -95,7 +95,7 @@ OTHER_CORE_CLASSES = frozenset(
     "ConditioningCombine ConditioningConcat ConditioningSetArea ConditioningSetAreaPercentage ConditioningSetMask "
     "ConditioningSetTimestepRange ControlNetApply ControlNetApplyAdvanced ControlNetLoader DifferentialDiffusion "
     "DiffControlNetLoader EmptyImage FluxGuidance GLIGENLoader GLIGENTextBoxApply ImageBatch ImageInvert "
-    "ImagePadForOutpaint ImageScale ImageScaleBy InpaintModelConditioning InvertMask LatentComposite "
+    "ImagePadForOutpaint ImageScale ImageScaleBy InpaintModelConditioning LatentComposite "
     "LatentCrop LatentFlip LatentRotate LatentUpscale LatentUpscaleBy LoadImage LoadImageMask "
     "LoadLatent MaskToImage ImageToMask ModelMergeSimple ModelSamplingFlux PairConditioningSetProperties "
     "PairConditioningSetPropertiesAndCombine RescaleCFG SaveLatent SetClipHooks "

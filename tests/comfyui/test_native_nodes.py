@@ -92,7 +92,7 @@ def song_graph() -> dict[str, Any]:
         "10": node("SaveAudioMP3", audio=["7", 0], filename_prefix="b", quality="128k"),
         "11": node("SaveAudioOpus", audio=["7", 0], filename_prefix="c", quality="64k"),
         "12": node("PreviewAudio", audio=["7", 0]),
-        "13": node("SaveAudioOpus", audio=["2", 0], filename_prefix="d", quality="320k"),
+        "13": node("SaveAudioOpus", audio=["2", 0], filename_prefix="d", quality="128k"),
     }
 
 
@@ -100,8 +100,8 @@ def test_a_graph_gives_the_same_files(
     server: ComfyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     graph = song_graph()
-    theirs = {path.relative_to(server.folder / path.relative_to(server.folder).parts[0]): path
-              for path in server.files(server.run(graph))}  # fmt: skip
+    names = {path: path.relative_to(server.folder) for path in server.files(server.run(graph))}
+    theirs = {Path(*name.parts[1:]): path for path, name in names.items()}  # without output or temp
     (tmp_path / "graph.json").write_text(json.dumps(graph))
     monkeypatch.chdir(server.folder)
     assert main(["run", str(tmp_path / "graph.json"), "--output", str(tmp_path / "out"), "--device", "cpu"]) == 0
@@ -115,8 +115,8 @@ def test_a_graph_gives_the_same_files(
 def _compare_files(ours: Path, theirs: Path) -> None:
     (a, rate), (b, their_rate) = read(ours), read(theirs)
     assert (a.shape, rate) == (b.shape, their_rate), ours.name
-    exact = ours.suffix == ".flac"
-    torch.testing.assert_close(a, b, atol=1.01 / 2**15 if exact else 5e-3, rtol=0)
+    # Two graphs that differ by a rounding error may round a sample to neighbours; what a codec makes of it is unknown.
+    torch.testing.assert_close(a, b, atol=1.01 / 2**15 if ours.suffix == ".flac" else 2e-3, rtol=0)
     mine, other = mutagen.File(ours), mutagen.File(theirs)
     assert mine is not None and other is not None
     assert type(mine.info) is type(other.info)

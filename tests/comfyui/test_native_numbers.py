@@ -147,6 +147,7 @@ for _ in range(80):
     done += compare("EmptyAceStep1.5LatentAudio", seconds=random.uniform(1, 30), batch_size=random.randint(1, 3))
     mask = torch.rand(random.choice(((1, 20), (20, 4), (2, 3, 20))))
     compare("SetLatentNoiseMask", samples=a, mask=mask)
+    compare("InvertMask", mask=mask)
     compare("SolidMask", value=random.random(), width=random.randint(1, 90), height=random.randint(1, 5))
 assert done > 700, done
 """

@@ -49,11 +49,13 @@ def test_a_recording_that_a_run_wrote(host: HeadlessHost) -> None:
     assert call("LoadAudio", audio=f"{preview.name} [temp]")[0]["sample_rate"] == 44100
 
 
-@pytest.mark.parametrize("name", ["two.flac", "../one.flac", "/etc/passwd", "one.flac [output]", "takes", ""])
+@pytest.mark.parametrize("name", ["two.flac", "../one.flac", "/etc/passwd", "takes", ""])
 def test_what_is_not_in_the_folder_is_named(name: str, host: HeadlessHost) -> None:
     write(host.input_directory() / "one.flac", sine(8000, 0.1), 8000, format="flac", bit_depth=16)
     answer = NATIVE_CLASS_MAPPINGS["LoadAudio"].VALIDATE_INPUTS(name)  # pyright: ignore[reportAttributeAccessIssue]
-    assert f"no recording {name!r} in the input folder" in answer and answer.endswith("There are: one.flac")
+    assert f"no recording {name!r} in the input folder" in answer and answer.endswith("another of: one.flac")
+    other = NATIVE_CLASS_MAPPINGS["LoadAudio"].VALIDATE_INPUTS("x [output]")  # pyright: ignore[reportAttributeAccessIssue]
+    assert "no recording 'x' in the output folder" in other and other.endswith("another of: none")
     with pytest.raises(FileNotFoundError, match="no recording"):
         call("LoadAudio", audio=name)
 

@@ -71,6 +71,7 @@ def test_a_mask_over_time() -> None:
     whole = latent(2)
     (masked,) = call("SetLatentNoiseMask", samples=whole, mask=mask)
     assert masked["noise_mask"].shape == (1, 1, 1, 8) and masked["noise_mask"].unique().tolist() == [0.5]
+    assert torch.equal(call("InvertMask", mask=mask)[0], 1 - mask)
     assert masked["samples"] is whole["samples"] and "noise_mask" not in whole
 
 
