@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from .comfy_memory import make_patcher
 from .protocol import TextEncoding
 
-END = "<|endoftext|>"
 WORK = 2**28  # bytes for one prompt beside the weights
 NO_CODES = (
     "this text encoder has no planner, so generate_audio_codes has no effect and the song is made from caption and "
@@ -45,18 +44,9 @@ class TextModel(nn.Module):
         return WORK
 
     def encode_token_weights(self, tokens: dict[str, Any]) -> tuple[Tensor, None, dict[str, Tensor]]:
-        """Caption states ``[1 n d]`` and lyric embeddings ``[1 m d]`` of a prompt that ComfyUI's node tokenised.
-
-        ComfyUI's own encoder attends to the caption up to its first end mark.
-        """
-        model, device = self.encoder.model, next(self.encoder.model.parameters()).device
-        caption, lyrics = (
-            torch.tensor([[int(token[0]) for token in tokens[part][0]]], device=device)
-            for part in ("qwen3_06b", "lyrics")
-        )
-        attended = (caption == self.encoder.tokenize(END)[0]).cumsum(1) == 0
-        states = model(input_ids=caption, attention_mask=attended.long(), use_cache=False).last_hidden_state
-        embeddings = model.get_submodule("embed_tokens")(lyrics)
+        """Caption states ``[1 n d]`` and lyric embeddings ``[1 m d]`` of a prompt that ComfyUI's node tokenised."""
+        caption, lyrics = ([int(token[0]) for token in tokens[part][0]] for part in ("qwen3_06b", "lyrics"))
+        states, embeddings = self.encoder.encode_native(caption, lyrics)
         if tokens["lm_metadata"]["generate_audio_codes"]:
             self._warn(NO_CODES)
         return states.float().cpu(), None, {"conditioning_lyrics": embeddings.float().cpu()}

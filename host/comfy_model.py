@@ -89,3 +89,12 @@ def shift_of(model: comfy.model_patcher.ModelPatcher) -> float | None:
     """See `protocol.Sockets`."""
     sampling = model.object_patches.get("model_sampling")
     return None if sampling is None else sampling.shift
+
+
+def set_shift(model: comfy.model_patcher.ModelPatcher, shift: float) -> comfy.model_patcher.ModelPatcher:
+    """See `protocol.Sockets`."""
+    copy = model.clone()
+    sampling = type(model.get_model_object("model_sampling"))(model.model.model_config)
+    sampling.set_parameters(shift=shift, multiplier=1.0)
+    copy.add_object_patch("model_sampling", sampling)
+    return copy

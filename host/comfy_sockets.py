@@ -33,6 +33,9 @@ class ComfySockets:
     def shift_of(self, model: Any) -> float | None:
         return comfy_model.shift_of(model)
 
+    def set_shift(self, model: Any, shift: float) -> comfy.model_patcher.ModelPatcher:
+        return comfy_model.set_shift(model, shift)
+
     def sampling_patcher(self, model: Any) -> comfy.model_patcher.ModelPatcher:
         return model
 

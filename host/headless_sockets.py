@@ -19,6 +19,29 @@ class HeadlessModel:
     shift: float = NATIVE_SHIFT
 
 
+class CONST:
+    """The name by which ComfyUI marks a flow model's noise levels."""
+
+
+@dataclass(frozen=True)
+class FlowSampling(CONST):
+    """The noise levels of a MODEL."""
+
+    shift: float
+
+
+@dataclass(frozen=True)
+class SamplingModel:
+    model_sampling: FlowSampling
+
+
+@dataclass(frozen=True)
+class SamplingPatcher:
+    """As much of ComfyUI's patcher as samplers read."""
+
+    model: SamplingModel
+
+
 class HeadlessSockets:
     """Implements `protocol.Sockets`."""
 
@@ -39,8 +62,11 @@ class HeadlessSockets:
     def shift_of(self, model: Any) -> float | None:
         return None if model.shift == NATIVE_SHIFT else model.shift
 
-    def sampling_patcher(self, model: Any) -> Any:
-        raise RuntimeError("ComfyUI's own samplers run only in ComfyUI; connect this pack's solver node instead")
+    def set_shift(self, model: Any, shift: float) -> HeadlessModel:
+        return replace(model, shift=shift)
+
+    def sampling_patcher(self, model: Any) -> SamplingPatcher:
+        return SamplingPatcher(SamplingModel(FlowSampling(model.shift)))
 
     def make_clip(self, encoder: TextEncoding) -> TextEncoding:
         return encoder

@@ -19,6 +19,7 @@ SUBFOLDERS: dict[str, tuple[str, ...]] = {
     "text_encoders": ("text_encoders", "clip"),
     "vae": ("vae",),
     "diffusers": ("diffusers",),
+    "loras": ("loras",),
 }
 KINDS = tuple(SUBFOLDERS)
 WEIGHT_SUFFIXES = (".safetensors", ".gguf")

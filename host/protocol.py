@@ -49,6 +49,10 @@ class TextEncoding(Protocol):
 
     def tokenize(self, text: str) -> list[int]: ...
 
+    def encode_native(self, caption: Sequence[int], lyrics: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Caption states ``[1 n d]`` and lyric embeddings ``[1 m d]`` of token ids, as ComfyUI's encoder reads them."""
+        ...
+
 
 @dataclass(frozen=True)
 class ForeignNetwork:
@@ -92,10 +96,12 @@ class Sockets(Protocol):
         ...
 
     def sampling_patcher(self, model: Any) -> Any:
-        """ComfyUI's patcher, from which its samplers and previews read latent format and noise levels.
+        """ComfyUI's patcher, from which its samplers and previews read latent format and noise levels; outside of
+        ComfyUI only what says the shift."""
+        ...
 
-        Raises RuntimeError outside of ComfyUI.
-        """
+    def set_shift(self, model: Any, shift: float) -> Any:
+        """A MODEL whose noise levels have another shift."""
         ...
 
     def make_clip(self, encoder: TextEncoding) -> Any:

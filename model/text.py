@@ -100,6 +100,15 @@ class TextEncoder:
             warnings += [where + warning for warning in (caption_warning, lyric_warning) if warning]
         return TextStates(*_pad(captions), *_pad(lyrics), warnings=tuple(warnings))
 
+    @torch.no_grad()
+    def encode_native(self, caption: Sequence[int], lyrics: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Caption states ``[1 n d]`` and lyric embeddings ``[1 m d]`` of token ids, as ComfyUI's own encoder reads
+        them: nothing is cut, and the caption is attended to up to its first end mark."""
+        ids = self._row(list(caption))
+        attended = (ids == self._end).cumsum(1) == 0
+        states = self.model(input_ids=ids, attention_mask=attended.long(), use_cache=False).last_hidden_state
+        return states, self.model.get_submodule("embed_tokens")(self._row(list(lyrics)))
+
     def caption_tokens(self, prompt: Prompt) -> tuple[list[int], str]:
         """Token ids of the caption branch, and a warning about what was cut ("" if nothing was)."""
         limit = self._limits[0]

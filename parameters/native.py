@@ -5,9 +5,17 @@ Names, order, ranges, choices and defaults are those of ComfyUI 0.20.1, so that 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-Input = tuple[Any, dict[str, Any]]
+from .native_kinds import FILES, LARGEST, Input
+from .native_kinds import choice as _choice
+from .native_kinds import real as _real
+from .native_kinds import seed as _seed
+from .native_kinds import text as _text
+from .native_kinds import whole as _whole
+from .native_models import MODEL_INPUTS, MODEL_OPTIONAL, SAMPLERS, TEXT_ENCODE
+
+__all__ = ["FILES", "LARGEST", "TEXT_ENCODE", "input_types", "with_files"]
 
 
 def input_types(class_id: str) -> dict[str, dict[str, Input]]:
@@ -26,41 +34,20 @@ def input_types(class_id: str) -> dict[str, dict[str, Input]]:
     return {group: entries for group, entries in groups.items() if entries}
 
 
-def _number(kind: str, default: float, low: float, high: float | None, step: float | None = None) -> Input:
-    options = {"default": default, "min": low, "max": high, "step": step}
-    return kind, {name: value for name, value in options.items() if value is not None}
-
-
-def _whole(default: int, low: int, high: int, step: int | None = None) -> Input:
-    return _number("INT", default, low, high, step)
-
-
-def _real(default: float, low: float, high: float | None, step: float) -> Input:
-    return _number("FLOAT", default, low, high, step)
-
-
-def _choice(*choices: str, default: str | None = None) -> Input:
-    return "COMBO", {"options": choices} | ({} if default is None else {"default": default})
-
-
-def _seed() -> Input:
-    kind, options = _whole(0, 0, LARGEST)
-    return kind, {**options, "control_after_generate": True}
-
-
-def _text(default: str | None = None, *, multiline: bool = False) -> Input:
-    return "STRING", {"multiline": multiline} | ({} if default is None else {"default": default})
+def with_files(class_id: str, **files: Sequence[str]) -> dict[str, dict[str, Input]]:
+    """INPUT_TYPES of a class with the files to choose from, by input."""
+    groups = input_types(class_id)
+    groups["required"] |= {name: (list(choices), {}) for name, choices in files.items()}
+    return groups
 
 
 EMPTY_LATENT = "EmptyAceStep1.5LatentAudio"
 LARGEST_SIZE = 16384  # of latents and masks in one direction
-LARGEST = 2**64 - 1
 
 _AUDIO: Input = ("AUDIO", {})
 _LATENT: Input = ("LATENT", {})
 _MASK: Input = ("MASK", {})
 _VAE: Input = ("VAE", {})
-FILES: Input = ("COMBO", {"options": ()})
 _PREFIX = _text("audio/ComfyUI")
 _TWO_LATENTS = {"samples1": _LATENT, "samples2": _LATENT}
 _BATCH = _whole(1, 1, 4096)
@@ -72,20 +59,11 @@ _SIGMA_MAX, _SIGMA_MIN = _real(14.614642, 0.0, 5000.0, 0.01), _real(0.0291675, 0
 _SIGMAS: Input = ("SIGMAS", {})
 _SHARE = _real(1.0, 0.0, 100.0, 0.01)  # of fresh noise, and its scale
 _NOISE_DEVICE = _choice("gpu", "cpu")
-SAMPLERS = (
-    "euler euler_cfg_pp euler_ancestral euler_ancestral_cfg_pp heun heunpp2 exp_heun_2_x0 exp_heun_2_x0_sde dpm_2 "
-    "dpm_2_ancestral lms dpm_fast dpm_adaptive dpmpp_2s_ancestral dpmpp_2s_ancestral_cfg_pp dpmpp_sde dpmpp_sde_gpu "
-    "dpmpp_2m dpmpp_2m_cfg_pp dpmpp_2m_sde dpmpp_2m_sde_gpu dpmpp_2m_sde_heun dpmpp_2m_sde_heun_gpu dpmpp_3m_sde "
-    "dpmpp_3m_sde_gpu ddpm lcm ipndm ipndm_v deis res_multistep res_multistep_cfg_pp res_multistep_ancestral "
-    "res_multistep_ancestral_cfg_pp gradient_estimation gradient_estimation_cfg_pp er_sde seeds_2 seeds_3 sa_solver "
-    "sa_solver_pece ddim uni_pc uni_pc_bh2"
-).split()
-SCHEDULERS = "simple sgm_uniform karras exponential ddim_uniform beta normal linear_quadratic kl_optimal".split()
-
 # Inputs that a graph may leave out, by class.
-OPTIONAL: dict[str, tuple[str, ...]] = {}
+OPTIONAL: dict[str, tuple[str, ...]] = {**MODEL_OPTIONAL}
 
 INPUTS: dict[str, dict[str, Input]] = {
+    **MODEL_INPUTS,
     EMPTY_LATENT: {"seconds": _real(120.0, 1.0, 1000.0, 0.01), "batch_size": _BATCH},
     "LatentFromBatch": {"samples": _LATENT, "batch_index": _whole(0, 0, 63), "length": _whole(1, 1, 64)},
     "RepeatLatentBatch": {"samples": _LATENT, "amount": _whole(1, 1, 64)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -10,8 +11,9 @@ from torch import nn
 from ..host import current_host
 from ..host.protocol import Held
 from ..model import compiled, quantise
+from ..model.adapters.attach import Applied, attach
 from ..model.borrowed import bind, borrow, own_copy
-from ..model.network import AceStep
+from ..model.network import AceStep, share
 
 # Our network by the module whose layers it uses.
 _borrowed: WeakKeyDictionary[nn.Module, AceStep] = WeakKeyDictionary()
@@ -67,3 +69,15 @@ def adapt(model: Any, weights: str, compile_mode: str, step_cache: float) -> Any
     compiled.compile_layers(adapted, compile_mode)
     adapted.step_cache = step_cache
     return result
+
+
+def with_shift(model: Any, shift: float) -> Any:
+    """A MODEL whose noise levels have another shift, as ComfyUI's schedulers read them."""
+    return current_host().sockets.set_shift(model, shift)
+
+
+def with_adapters(model: Any, stack: Sequence[Applied]) -> Any:
+    """A MODEL with adapters on top of what it has; the one given is unchanged."""
+    network = share(network_of(model))
+    attach(network, stack)
+    return current_host().sockets.replace_network(model, network)

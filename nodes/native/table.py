@@ -5,17 +5,23 @@ A class takes the same inputs as ComfyUI's and gives the same results. Its input
 
 from __future__ import annotations
 
+from ...parameters import native
 from . import (
     audio_edit,
     audio_mix,
+    guiders,
     latent_arithmetic,
     latents,
     load_audio,
+    loaders,
+    model_patches,
     samplers,
+    sampling,
     save_audio,
     sde_samplers,
     sigmas,
     strings,
+    text,
     vae,
 )
 
@@ -51,6 +57,24 @@ NODES: dict[str, tuple[type, str]] = {
     "JoinAudioChannels": (audio_mix.JoinAudioChannels, "Join Audio Channels"),
     "AudioConcat": (audio_mix.AudioConcat, "Audio Concat"),
     "AudioMerge": (audio_mix.AudioMerge, "Audio Merge"),
+    "UNETLoader": (loaders.UNETLoader, "Load Diffusion Model"),
+    "CLIPLoader": (loaders.CLIPLoader, "Load CLIP"),
+    "DualCLIPLoader": (loaders.DualCLIPLoader, "DualCLIPLoader"),
+    "VAELoader": (loaders.VAELoader, "Load VAE"),
+    "CheckpointLoaderSimple": (loaders.CheckpointLoaderSimple, "Load Checkpoint"),
+    "LoraLoader": (model_patches.LoraLoader, "Load LoRA (Model and CLIP)"),
+    "LoraLoaderModelOnly": (model_patches.LoraLoaderModelOnly, "Load LoRA"),
+    "ModelSamplingAuraFlow": (model_patches.ModelSamplingAuraFlow, "ModelSamplingAuraFlow"),
+    native.TEXT_ENCODE: (text.TextEncodeAceStepAudio15, "TextEncodeAceStepAudio1.5"),
+    "ConditioningZeroOut": (text.ConditioningZeroOut, "ConditioningZeroOut"),
+    "ReferenceTimbreAudio": (text.ReferenceTimbreAudio, "Reference Audio"),
+    "KSampler": (sampling.KSampler, "KSampler"),
+    "KSamplerAdvanced": (sampling.KSamplerAdvanced, "KSampler (Advanced)"),
+    "SamplerCustom": (sampling.SamplerCustom, "SamplerCustom"),
+    "SamplerCustomAdvanced": (sampling.SamplerCustomAdvanced, "SamplerCustomAdvanced"),
+    "BasicScheduler": (guiders.BasicScheduler, "BasicScheduler"),
+    "CFGGuider": (guiders.CFGGuider, "CFGGuider"),
+    "BasicGuider": (guiders.BasicGuider, "BasicGuider"),
     "RandomNoise": (samplers.RandomNoise, "RandomNoise"),
     "DisableNoise": (samplers.DisableNoise, "DisableNoise"),
     "KSamplerSelect": (samplers.KSamplerSelect, "KSamplerSelect"),
