@@ -139,8 +139,7 @@ def step_costs(name: str, config: dict[str, object], tokens: int, device: torch.
             if isinstance(part, nn.Linear)
         ]
     plain = [_linear(shape, device) for shape in shapes]
-    groups: dict[str, Sequence[nn.Linear]] = {
-        "bf16": plain,
+    frozen: dict[str, Sequence[FrozenLinear]] = {
         "int8": [QuantisedLinear.from_linear(layer, "int8") for layer in plain],
         name: [PackedLinear(random_packed(shape, name, device), None, torch.bfloat16) for shape in shapes],
     }
@@ -150,13 +149,13 @@ def step_costs(name: str, config: dict[str, object], tokens: int, device: torch.
         for layer, x in zip(layers, inputs, strict=True):
             layer(x)
 
-    def unpack(layers: Sequence[nn.Linear]) -> None:
+    def unpack(layers: Sequence[FrozenLinear]) -> None:
         for layer in layers:
-            assert isinstance(layer, FrozenLinear)
             layer.dequantise()
 
+    groups: dict[str, Sequence[nn.Linear]] = {"bf16": plain, **frozen}
     contestants: dict[str, Callable[[], object]] = {key: partial(multiply, layers) for key, layers in groups.items()}
-    contestants |= {f"unpack {key}": partial(unpack, groups[key]) for key in ("int8", name)}
+    contestants |= {f"unpack {key}": partial(unpack, layers) for key, layers in frozen.items()}
     with torch.no_grad():
         return machine.in_turn(contestants, ROUNDS, device)
 

@@ -85,7 +85,8 @@ def _print_plans(graph: Graph, table: NodeTable, arguments: argparse.Namespace) 
     for forecast in forecasts:
         print_result(f"node {forecast.node} ({graph[forecast.node].title}):")
         lines = planner.table(forecast.plan) if forecast.plan is not None else [f"cannot plan: {forecast.unknown}"]
-        for line in lines:
+        stored = [f"  model file: {forecast.storage}"] if forecast.storage else []
+        for line in [*lines, *stored]:
             print_result(line)
 
 

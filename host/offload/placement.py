@@ -10,19 +10,20 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from .hooks import offloadable_layers
+from .hooks import OFFLOADED_PARAMETERS, offloadable_layers
 
 
 @dataclass(frozen=True)
 class Block:
-    """Large layers that are loaded or offloaded together. every_step: run at every denoising step, not once a run."""
+    """Large layers that are loaded or offloaded together. every_step: run at every denoising step, not once a run.
+    size: of what is offloaded, so without their buffers, such as scales."""
 
     layers: tuple[nn.Module, ...]
     every_step: bool
 
     @property
     def size(self) -> int:
-        return sum(size_of(layer) for layer in self.layers)
+        return sum(_offloaded_size(layer) for layer in self.layers)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def blocks_of(network: nn.Module, min_bytes: int) -> list[Block]:
 def measure_network(network: nn.Module, blocks: Sequence[Block]) -> NetworkSizes:
     """The sizes of a network with these blocks."""
     per_run, per_step = (tuple(block.size for block in group) for group in _by_frequency(blocks))
-    largest = max((size_of(layer) for block in blocks for layer in block.layers), default=0)
+    largest = max((_offloaded_size(layer) for block in blocks for layer in block.layers), default=0)
     return NetworkSizes(size_of(network) - sum(per_run) - sum(per_step), per_run, per_step, largest)
 
 
@@ -116,6 +117,11 @@ def spread_evenly(count: int, total: int) -> tuple[int, ...]:
     """``count`` of ``total`` indices, so that the omitted ones are as far apart as possible."""
     omitted = total - count
     return tuple(i for i in range(total) if (i + 1) * omitted // total == i * omitted // total)
+
+
+def _offloaded_size(layer: nn.Module) -> int:
+    parameters = layer.named_parameters(recurse=False)
+    return sum(parameter.nbytes for name, parameter in parameters if name in OFFLOADED_PARAMETERS)
 
 
 def _spread_size(sizes: Sequence[int], count: int) -> int:

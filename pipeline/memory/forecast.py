@@ -12,6 +12,7 @@ from ...host import current_host
 from ...host.offload.accelerator import MemoryInfo
 from ...model import demo, quantise
 from ...model.fit import Networks, build_on_meta
+from ...model.formats.storage import describe_storage
 from ...model.network import AceStep
 from ...model.precision import choose_dtype, text_vae_dtype
 from ...parameters import ids
@@ -23,11 +24,12 @@ from .plan import MemoryPlan, make_plan
 
 @dataclass(frozen=True)
 class Forecast:
-    """The plan of one sampler, or, in ``unknown``, what has to be known first."""
+    """The plan of one sampler, or, in ``unknown``, what has to be known first. storage: the model file's, in words."""
 
     node: str
     plan: MemoryPlan | None
     unknown: str = ""
+    storage: str = ""
 
 
 def forecast(graph: Nodes, seconds: float | None = None, card: MemoryInfo | None = None) -> list[Forecast]:
@@ -49,11 +51,11 @@ def _forecast(graph: Nodes, node_id: str, seconds: float | None, card: MemoryInf
     except UnknownRun as error:
         return Forecast(node_id, None, str(error))
     (loader, *_) = chain.inputs_of(chain.models, ids.LOADER)
-    networks = _networks(loader, device, is_hypothetical=card is not None)
+    networks, storage = _networks(loader, device, is_hypothetical=card is not None)
     network = _with_speed(networks.network, chain.inputs_of(chain.models, ids.SPEED))
     run = run_of(chain, network, length)
     info = host.memory_info() if card is None else card
-    return Forecast(node_id, make_plan(networks._replace(network=network), run, device, info))
+    return Forecast(node_id, make_plan(networks._replace(network=network), run, device, info), storage=storage)
 
 
 def _with_speed(network: AceStep, settings: Sequence[Inputs]) -> AceStep:
@@ -66,14 +68,17 @@ def _with_speed(network: AceStep, settings: Sequence[Inputs]) -> AceStep:
     return network
 
 
-def _networks(inputs: Inputs, device: torch.device, is_hypothetical: bool) -> Networks:
-    """The networks that a loader node would load. is_hypothetical: the device need not exist."""
+def _networks(inputs: Inputs, device: torch.device, is_hypothetical: bool) -> tuple[Networks, str]:
+    """The networks that a loader node would load, and how the file of the first stores its weights.
+
+    is_hypothetical: the device need not exist.
+    """
     if inputs["model"] == demo.NAME:
         network, encoder, oobleck = demo.load()
-        return Networks(network, encoder.model, oobleck)
+        return Networks(network, encoder.model, oobleck), ""
     precision = inputs.get("precision", parameters.AUTO)
     if is_hypothetical and precision == parameters.AUTO:
         precision = "bf16"
     dtype = choose_dtype(precision, device)
     files = model_files.find(current_host(), inputs["model"], inputs["text_encoder"], inputs["vae"])
-    return build_on_meta(*files, (dtype, text_vae_dtype(dtype)))
+    return build_on_meta(*files, (dtype, text_vae_dtype(dtype))), describe_storage(files[0].network)

@@ -31,7 +31,8 @@ def test_the_headers_of_a_checkpoint_give_the_sizes_of_its_networks(layout: str,
         model, text, vae = Loader().load(name, "auto", "auto", "fp32")
         network = model.network
         inputs = {"model": name, "text_encoder": "auto", "vae": "auto", "precision": "fp32"}
-        networks = memory_forecast._networks(inputs, torch.device("cpu"), is_hypothetical=False)
+        networks, storage = memory_forecast._networks(inputs, torch.device("cpu"), is_hypothetical=False)
+    assert storage.startswith("safetensors fp32, ")
     network.silence = network.silence[:0]  # offloaded with the weights, but not in the headers
     assert [size_of(module) for module in networks] == [size_of(m) for m in (network, text.model, vae.oobleck)]
     assert all(weight.device.type == "meta" for module in networks for weight in module.parameters())
@@ -39,7 +40,7 @@ def test_the_headers_of_a_checkpoint_give_the_sizes_of_its_networks(layout: str,
 
 def test_the_plan_includes_the_speed_node(monkeypatch: pytest.MonkeyPatch) -> None:
     graph, card = text_to_music(), empty_card(8)
-    monkeypatch.setattr(memory_forecast, "_networks", lambda *_, **__: checkpoint())
+    monkeypatch.setattr(memory_forecast, "_networks", lambda *_, **__: (checkpoint(), ""))
 
     def plan(**inputs: Any) -> MemoryPlan:
         speed = {"class_type": ids.SPEED, "inputs": {"model": ["load", 0], **inputs}}

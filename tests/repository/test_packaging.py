@@ -88,7 +88,7 @@ def test_dependencies_are_imported_and_imports_are_dependencies(pyproject: dict[
     extras = pyproject["project"]["optional-dependencies"]
     core, standalone = set(by_name(pyproject["project"]["dependencies"])), set(by_name(extras["standalone"]))
     assert core | standalone <= imported
-    optional = {name for extra in ("ogg", "energy", "sde") for name in by_name(extras[extra])}
+    optional = {name for extra in ("gguf", "ogg", "energy", "sde") for name in by_name(extras[extra])}
     third_party = imported - {normalise(name) for name in sys.stdlib_module_names} - COMFYUI_MODULES
     assert third_party == core | standalone | optional
 

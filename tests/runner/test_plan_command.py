@@ -22,6 +22,7 @@ def test_the_command_prints_a_plan_and_runs_nothing(
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "memory: everything stays on the card; at most 1.2 GiB of the 7.5 GiB free", lines
     assert [line.split()[0] for line in lines[3:6]] == ["text", "sampling", "decode"]
+    assert lines[-1].startswith("  model file: safetensors fp32, "), lines
     assert main(["plan", "text_to_music", "--demo", "--json"]) == 0
     (entry,) = json.loads(capsys.readouterr().out)["samplers"]
     assert entry["plan"]["kind"] == memory_plan.MAIN
