@@ -6,6 +6,7 @@ from typing import Any
 
 from ...parameters import native
 from ...sampler.native.noise import LatentNoise
+from ...sampler.native.sampler_table import find_problem
 from .chosen_sampler import ChosenSampler
 
 
@@ -46,6 +47,10 @@ class KSamplerSelect:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return native.input_types("KSamplerSelect")
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, sampler_name: str | None) -> bool | str:
+        return sampler_name is None or find_problem(sampler_name) or True
 
     def select(self, sampler_name: str) -> tuple[ChosenSampler]:
         return (ChosenSampler(sampler_name),)

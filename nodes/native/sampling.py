@@ -11,7 +11,7 @@ from ...pipeline.conditioning import Conditioning
 from ...pipeline.native import sampling
 from ...pipeline.native.guider import NativeGuider
 from ...sampler.native.noise import LatentNoise
-from ...sampler.native.sampler_table import Sampler
+from ...sampler.native.sampler_table import Sampler, find_problem
 from ...sampler.native.schedulers import ksampler_sigmas
 
 Latent = dict[str, Any]
@@ -26,6 +26,10 @@ class KSampler:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return native.input_types("KSampler")
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, sampler_name: str | None) -> bool | str:
+        return sampler_name is None or find_problem(sampler_name) or True
 
     def sample(
         self,
@@ -55,6 +59,10 @@ class KSamplerAdvanced:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return native.input_types("KSamplerAdvanced")
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, sampler_name: str | None) -> bool | str:
+        return sampler_name is None or find_problem(sampler_name) or True
 
     def sample(
         self,

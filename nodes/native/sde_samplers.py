@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...parameters import native
+from ...sampler.native.sampler_table import find_problem
 from .chosen_sampler import ChosenSampler
 
 
@@ -17,6 +18,10 @@ class SamplerDPMPP_SDE:  # noqa: N801 (ComfyUI's name)
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return native.input_types("SamplerDPMPP_SDE")
+
+    @classmethod
+    def VALIDATE_INPUTS(cls) -> bool | str:
+        return find_problem("dpmpp_sde") or True
 
     def select(self, eta: float, s_noise: float, r: float, noise_device: str) -> tuple[ChosenSampler]:
         return (ChosenSampler(_named("dpmpp_sde", noise_device), {"eta": eta, "s_noise": s_noise, "r": r}),)
@@ -32,6 +37,10 @@ class SamplerDPMPP_2M_SDE:  # noqa: N801 (ComfyUI's name)
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return native.input_types("SamplerDPMPP_2M_SDE")
 
+    @classmethod
+    def VALIDATE_INPUTS(cls) -> bool | str:
+        return find_problem("dpmpp_2m_sde") or True
+
     def select(self, solver_type: str, eta: float, s_noise: float, noise_device: str) -> tuple[ChosenSampler]:
         options = {"solver_type": solver_type, "eta": eta, "s_noise": s_noise}
         return (ChosenSampler(_named("dpmpp_2m_sde", noise_device), options),)
@@ -46,6 +55,10 @@ class SamplerDPMPP_3M_SDE:  # noqa: N801 (ComfyUI's name)
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return native.input_types("SamplerDPMPP_3M_SDE")
+
+    @classmethod
+    def VALIDATE_INPUTS(cls) -> bool | str:
+        return find_problem("dpmpp_3m_sde") or True
 
     def select(self, eta: float, s_noise: float, noise_device: str) -> tuple[ChosenSampler]:
         return (ChosenSampler(_named("dpmpp_3m_sde", noise_device), {"eta": eta, "s_noise": s_noise}),)

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from torch import Tensor
@@ -127,3 +128,16 @@ def get_sampler(name: str) -> SamplerKind:
     if name not in SAMPLERS:
         raise ValueError(f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}")
     return SAMPLERS[name]
+
+
+def find_problem(name: str) -> str | None:
+    """Why the named sampler cannot run here: an unknown name or a package that is not installed. None if it can."""
+    if name not in SAMPLERS:
+        return f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}"
+    missing = [package for package in SAMPLERS[name].packages if find_spec(package) is None]
+    if not missing:
+        return None
+    return (
+        f"sampler {name} draws Brownian noise with the package {', '.join(missing)}, which is not installed: run pip "
+        f"install {' '.join(missing)}, or choose a sampler without it, such as dpmpp_2m"
+    )

@@ -32,8 +32,8 @@ def brownian(x: Tensor, sigmas: Tensor, seed: int, on_device: bool) -> BrownianN
         import torchsde
     except ImportError:
         raise ImportError(
-            "the SDE samplers of DPM-Solver++ draw Brownian noise with the package torchsde, which is not installed: "
-            "run pip install torchsde, or choose a sampler without sde in its name"
+            "this sampler draws Brownian noise with the package torchsde, which is not installed: "
+            "run pip install torchsde, or choose a sampler without it, such as dpmpp_2m"
         ) from None
     start = torch.zeros_like(x, device=x.device if on_device else "cpu")
     lowest, highest = sigmas[sigmas > 0].min(), sigmas.max()
