@@ -37,7 +37,7 @@ class AdaptedLinear(nn.Module):
         self.base = base
         self.update, self.position, self.group = update, position, group
         self.value = strength
-        weight = self._running_weight()
+        weight = self._weight_to_form()
         self.form = update.form(weight, compute_dtype(base))
         self.register_buffer("strength", torch.tensor(strength, dtype=torch.float32, device=weight.device))
         bias = innermost(base).bias if self.form.reads_output else None
@@ -73,7 +73,7 @@ class AdaptedLinear(nn.Module):
     def refresh(self) -> None:
         """Take note of new strengths below, where the update depends on the weight."""
         if isinstance(self.update, Decomposed):
-            self.form = self.update.form(self._running_weight(), compute_dtype(self.base))
+            self.form = self.update.form(self._weight_to_form(), compute_dtype(self.base))
 
     def share(self) -> AdaptedLinear:
         """Another layer over the same tensors, with a strength of its own; see `network.share`."""
@@ -86,8 +86,11 @@ class AdaptedLinear(nn.Module):
         copy.register_buffer("bias", self.bias)
         return copy
 
-    def _running_weight(self) -> Tensor:
-        """The weight ``[n k]`` that the update is applied to, in float32."""
+    def _weight_to_form(self) -> Tensor:
+        """The weight ``[n k]`` that the update is applied to, in float32; zeros where only its size matters."""
+        if not isinstance(self.update, Decomposed):
+            device = next(innermost(self.base).parameters()).device
+            return torch.zeros((), device=device).expand(self.out_features, self.in_features)
         updates: list[tuple[Update, float]] = []
         layer = self.base
         while isinstance(layer, AdaptedLinear):

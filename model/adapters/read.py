@@ -116,6 +116,12 @@ def _config_problems(source: Source) -> Iterator[str]:
         yield f"{CONFIG} says peft_type = {kind}; supported: {', '.join(PEFT_TYPES)}"
     if config.get("fan_in_fan_out"):
         yield f"{CONFIG} says fan_in_fan_out, which no layer of ACE-Step is"
+    wholes = [key for key, value in source.tensors.items() if "lokr_w2" in key and value.ndim == 3]
+    if source.config and kind == "LOKR" and wholes:
+        yield (
+            f"PEFT multiplies whole factors of one-dimensional convolutions along other axes than LoKr's: "
+            f"{_first(wholes)}; train without that module"
+        )
     magnitudes = any("magnitude" in key or key.endswith(".dora_scale") for key in source.tensors)
     if config.get("use_dora") and not magnitudes:
         yield f"{CONFIG} says use_dora, and the file holds no magnitudes: it was saved in part"
@@ -124,7 +130,10 @@ def _config_problems(source: Source) -> Iterator[str]:
 def _name_problems(parts: Parts) -> Iterator[str]:
     total = len(parts.modules) + len(parts.unmatched)
     if parts.unmatched:
-        yield f"{len(parts.unmatched)} of {total} modules are not in ACE-Step 1.5: {_first(parts.unmatched)}"
+        yield (
+            f"{len(parts.unmatched)} of {total} modules are not in ACE-Step 1.5: {_first(parts.unmatched)}; export the "
+            "adapter again for the diffusion model alone"
+        )
     if parts.unknown:
         yield (
             f"{len(parts.unknown)} keys end in no way known here: {_first(parts.unknown)}; if this is another kind of "

@@ -65,7 +65,12 @@ def open_source(path: Path) -> Source:
         tensors, header = dict(open_safetensors(weights)), _read_header(weights)
     if not tensors:
         raise AdapterError(f"{weights} holds no tensors: fetch the file again")
-    return Source(weights, tensors, header, _read_config(weights))
+    return Source(weights, {key: _widen(value) for key, value in tensors.items()}, header, _read_config(weights))
+
+
+def _widen(tensor: Tensor) -> Tensor:
+    """fp8 as bf16, which holds the same numbers and has arithmetic."""
+    return tensor.bfloat16() if tensor.is_floating_point() and tensor.itemsize == 1 else tensor
 
 
 def _read_header(path: Path) -> dict[str, str]:

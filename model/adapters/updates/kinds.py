@@ -55,7 +55,8 @@ def build(roles: Roles, settings: Settings) -> Update | None:
     if missing:
         raise ValueError(f"lacks {', '.join(missing)} (it has {', '.join(sorted(roles))}): the file was saved in part")
     update = kind.build(roles, settings)
-    magnitude = roles.get("dora_scale", roles.get("magnitude"))
+    # PEFT's are of rows whatever their shape, [out] or for convolutions [1 out 1].
+    magnitude = roles.get("dora_scale", roles["magnitude"].flatten() if "magnitude" in roles else None)
     if magnitude is None:
         return update
     if not update.is_additive:

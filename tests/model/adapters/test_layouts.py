@@ -112,7 +112,7 @@ def test_every_layout_is_read(write: Write, layout: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float8_e4m3fn])
 @pytest.mark.parametrize("shape", [(), (1,)])
 def test_alpha_is_a_tensor(write: Write, layout: str, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     name = LAYOUTS[layout][0]

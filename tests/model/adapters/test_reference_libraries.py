@@ -11,6 +11,7 @@ from adapter_files import relative
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from acestep_xl.model.adapters.adapter import AdapterError
 from acestep_xl.model.adapters.read import read
 from acestep_xl.model.adapters.updates.update import Update, merge
 
@@ -88,6 +89,57 @@ def test_peft_computes_the_same(tmp_path: Path, name: str) -> None:
     expected = model.projection.weight.detach()
     merged = merge(weight, [(only_update(tmp_path), 1.0)])
     assert relative(merged - weight, expected - weight) < 1e-5
+
+
+class Patches(nn.Module):
+    """The convolution at the network's input, smaller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj_in = nn.ModuleDict({"1": nn.Conv1d(12, ROWS, 2, 2)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolution(x)
+
+    @property
+    def convolution(self) -> nn.Module:
+        return self.get_submodule("proj_in.1")
+
+
+CONVOLUTIONS: dict[str, Any] = {
+    "LoRA": lambda: peft.LoraConfig(r=4, lora_alpha=6),
+    "DoRA": lambda: peft.LoraConfig(r=4, lora_alpha=6, use_dora=True),
+    "LoHa": lambda: peft.LoHaConfig(r=4, alpha=6),
+    "LoHa, tucker": lambda: peft.LoHaConfig(r=4, alpha=6, use_effective_conv2d=True),
+    "LoKr": lambda: peft.LoKrConfig(r=2, alpha=6, decompose_factor=4),
+    "LoKr, tucker": lambda: peft.LoKrConfig(r=2, alpha=6, decompose_factor=4, use_effective_conv2d=True),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_peft_adapts_convolutions_the_same(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(1)
+    model, config = Patches(), CONVOLUTIONS[name]()
+    weight = model.get_parameter("proj_in.1.weight").detach().clone()
+    config.target_modules = ["proj_in.1"]
+    trained = peft.get_peft_model(model, config)
+    randomise(trained, 0.1)
+    trained.save_pretrained(tmp_path)
+    trained.merge_and_unload()
+    expected = model.get_parameter("proj_in.1.weight").detach()
+    (entry,) = read(tmp_path).entries
+    assert entry.parameter == "decoder.proj_in.1.weight"
+    assert relative(merge(weight, [(entry.update, 1.0)]) - weight, expected - weight) < 1e-5
+
+
+def test_peft_multiplies_whole_factors_of_a_convolution_along_other_axes(tmp_path: Path) -> None:
+    """So such a file is refused: the layer it was trained with is no Kronecker product."""
+    config = peft.LoKrConfig(r=64, alpha=96, decompose_factor=4, target_modules=["proj_in.1"])
+    trained = peft.get_peft_model(Patches(), config)
+    randomise(trained, 0.1)
+    trained.save_pretrained(tmp_path)
+    with pytest.raises(AdapterError, match=r"PEFT multiplies .*proj_in\.1"):
+        read(tmp_path)
 
 
 ALGORITHMS: dict[str, dict[str, Any]] = {
