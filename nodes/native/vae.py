@@ -47,7 +47,7 @@ class VAEDecodeAudioTiled:
 
 
 class VAEEncodeAudio:
-    """Encodes audio at the VAE's sample rate."""
+    """Encodes audio at the VAE's sample rate, to the mean; ComfyUI's VAE adds noise that no seed determines."""
 
     FUNCTION = "encode"
     RETURN_TYPES = ("LATENT",)

@@ -88,6 +88,7 @@ NAME_MARKS = {
 }
 _TEXT_TO_MUSIC = f"{ids.ENCODE}, {ids.GUIDER}, {ids.SAMPLER} and {ids.DECODE}, as in the workflow text_to_music"
 _EMPTY_LATENT = f"EmptyAceStep1.5LatentAudio or {ids.EMPTY_LATENT}"
+_TEXT_ENCODE = f"TextEncodeAceStepAudio1.5 or {ids.ENCODE}"
 _REAL_LINKS = "its menu entry that converts its links to real ones, and save the workflow again"
 # What ComfyUI itself offers besides those below and those that run here; nothing here does their work.
 OTHER_CORE_CLASSES = frozenset(
@@ -95,58 +96,26 @@ OTHER_CORE_CLASSES = frozenset(
     "ConditioningCombine ConditioningConcat ConditioningSetArea ConditioningSetAreaPercentage ConditioningSetMask "
     "ConditioningSetTimestepRange ControlNetApply ControlNetApplyAdvanced ControlNetLoader DifferentialDiffusion "
     "DiffControlNetLoader EmptyImage FluxGuidance GLIGENLoader GLIGENTextBoxApply ImageBatch ImageInvert "
-    "ImagePadForOutpaint ImageScale ImageScaleBy InpaintModelConditioning LatentComposite "
-    "LatentCrop LatentFlip LatentRotate LatentUpscale LatentUpscaleBy LoadImage LoadImageMask "
-    "LoadLatent MaskToImage ImageToMask ModelMergeSimple ModelSamplingFlux PairConditioningSetProperties "
-    "PairConditioningSetPropertiesAndCombine RescaleCFG SaveLatent SetClipHooks "
-    "StyleModelApply StyleModelLoader TorchCompileModel TripleCLIPLoader VAEDecodeTiled VAEEncode VAEEncodeForInpaint "
-    "VAEEncodeTiled unCLIPCheckpointLoader unCLIPConditioning CreateVideo SaveVideo LoadVideo SaveAnimatedWEBP "
-    "LatentApplyOperation LatentApplyOperationCFG LatentOperationTonemapReinhard "
-    "ConditioningStableAudio SamplerEulerAncestral SamplerDPMPP_2M_SDE SamplerDPMPP_SDE "
-    "SamplerDPMPP_3M_SDE SamplerLMS SamplerSASolver SamplerER_SDE LaplaceScheduler VPScheduler SDTurboScheduler "
-    "ExtendIntermediateSigmas SetFirstSigma StringReplace ComfyMathExpression ComfySwitchNode "
+    "ImagePadForOutpaint ImageScale ImageScaleBy InpaintModelConditioning LatentComposite LatentCrop LatentFlip "
+    "LatentRotate LatentUpscale LatentUpscaleBy LoadImage LoadImageMask LoadLatent MaskToImage ImageToMask "
+    "ModelMergeSimple ModelSamplingFlux PairConditioningSetProperties PairConditioningSetPropertiesAndCombine "
+    "RescaleCFG SaveLatent SetClipHooks StyleModelApply StyleModelLoader TorchCompileModel TripleCLIPLoader "
+    "VAEDecodeTiled VAEEncode VAEEncodeForInpaint VAEEncodeTiled unCLIPCheckpointLoader unCLIPConditioning "
+    "CreateVideo SaveVideo LoadVideo SaveAnimatedWEBP LatentApplyOperation LatentApplyOperationCFG "
+    "LatentOperationTonemapReinhard ConditioningStableAudio StringReplace ComfyMathExpression ComfySwitchNode "
     "CustomCombo".split()
 )
 # By pack and class, what does the work here; "" for nothing.
 REPLACEMENTS: dict[str, dict[str, str]] = {
     CORE: {
-        "CheckpointLoaderSimple": ids.LOADER,
-        "UNETLoader": ids.LOADER,
-        "CLIPLoader": ids.LOADER,
-        "DualCLIPLoader": ids.LOADER,
-        "VAELoader": ids.LOADER,
-        "LoraLoader": "",
-        "LoraLoaderModelOnly": "",
-        "ModelSamplingAuraFlow": f"the shift of {ids.SCHEDULE}",
-        "ModelSamplingSD3": f"the shift of {ids.SCHEDULE}",
-        "CLIPTextEncode": ids.ENCODE,
-        "TextEncodeAceStepAudio": ids.ENCODE,
-        "TextEncodeAceStepAudio1.5": ids.ENCODE,
-        "ConditioningZeroOut": f"{ids.GUIDER} with nothing connected to negative",
-        "ReferenceTimbreAudio": ids.TIMBRE,
+        "ModelSamplingSD3": f"ModelSamplingAuraFlow, or the shift of {ids.SCHEDULE}",
+        "CLIPTextEncode": _TEXT_ENCODE,
+        "TextEncodeAceStepAudio": _TEXT_ENCODE,
         "EmptyLatentAudio": _EMPTY_LATENT,
         "EmptyAceStepLatentAudio": _EMPTY_LATENT,
-        "KSampler": f"{ids.SAMPLER} with {ids.GUIDER} and {ids.SCHEDULE}",
-        "KSamplerAdvanced": f"{ids.SAMPLER} with {ids.GUIDER} and {ids.SCHEDULE}",
-        "SamplerCustom": ids.SAMPLER,
-        "SamplerCustomAdvanced": ids.SAMPLER,
-        "RandomNoise": f"the seed of {ids.SAMPLER}",
-        "DisableNoise": "",
         "AddNoise": "",
-        "BasicGuider": f"{ids.GUIDER} with scale 1",
-        "CFGGuider": f"{ids.GUIDER} with type cfg",
         "DualCFGGuider": ids.GUIDER,
         "APG": f"{ids.GUIDER} with type apg",
-        "KSamplerSelect": ids.SOLVER,
-        "BasicScheduler": ids.SCHEDULE,
-        "KarrasScheduler": ids.SCHEDULE,
-        "ExponentialScheduler": ids.SCHEDULE,
-        "PolyexponentialScheduler": ids.SCHEDULE,
-        "BetaSamplingScheduler": ids.SCHEDULE,
-        "ManualSigmas": f"the custom_sigmas of {ids.SCHEDULE}",
-        "SplitSigmas": "",
-        "SplitSigmasDenoise": f"the denoise of {ids.SCHEDULE}",
-        "FlipSigmas": "",
         "RecordAudio": f"LoadAudio or {ids.LOAD_AUDIO} with a recording in the input folder",
         "PreviewAny": "",
         "PreviewImage": "",

@@ -30,7 +30,7 @@ CORE_GRAPH = {
 NOTHING = "nothing here replaces it"
 CORE_REPLACEMENTS = (
     NOTHING,
-    f"use {ids.ENCODE}",
+    f"use TextEncodeAceStepAudio1.5 or {ids.ENCODE}",
     f"use EmptyAceStep1.5LatentAudio or {ids.EMPTY_LATENT}",
     NOTHING,
     f"use {ids.GUIDER}",
