@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from acestep_xl.host.offload.placement import size_of
 from acestep_xl.model import random_network
+from acestep_xl.model.adapters.attach import Applied, attach
+from acestep_xl.model.adapters.read import read
 from acestep_xl.model.checkpoint import first_damaged, load_network
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.fit import build_on_meta
@@ -26,6 +28,7 @@ from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.quantise import QuantisedLinear, convert, weight_bytes
 
 CPU = torch.device("cpu")
+GOLDEN = Path(__file__).parents[1] / "golden"
 STATE = tiny.network_state()
 
 
@@ -174,3 +177,19 @@ def test_the_official_velocity_within_the_error_of_the_format(golden, form: str,
     velocity, _ = Predictor(network, condition, context)(inputs["x"], 0.7, unconditional=False)
     expected = golden.outputs["v.cond.0.7"]
     assert least < F.cosine_similarity(velocity.flatten(), expected.flatten(), dim=0) < 1 - 1e-8
+
+
+def test_a_weak_adapter_arrives_on_4_bit_weights() -> None:
+    """A change of 1 % of the weight, within 2 %; rounded to four bits again it would be lost."""
+    key = "decoder.layers.2.mlp.down_proj"
+    original = load_file(GOLDEN / "xl_sft_tiny" / "model.safetensors")[f"{key}.weight"]
+    changed = load_file(GOLDEN / "adapters" / "expected" / "peft_lora.safetensors")[f"s1.0.{key}.weight"]
+    strength = 0.01 * float(original.norm() / (changed - original).norm())
+    network = load(GOLDEN / "quantised" / "acestep-v15-xl-sft-tiny-Q4_0.gguf")
+    layer = network.get_submodule(key)
+    assert isinstance(layer, PackedLinear) and layer.stored_as == "Q4_0"
+    attach(network, [Applied(read(GOLDEN / "adapters" / "files" / "peft_lora"), strength)])
+    x = torch.randn(64, layer.in_features, generator=torch.Generator().manual_seed(0))
+    change = network.get_submodule(key)(x) - layer(x)
+    expected = strength * x @ (changed - original).T
+    assert (change - expected).norm() < 0.02 * expected.norm()

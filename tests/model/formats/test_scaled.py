@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import small_qwen3
 import tiny
 import torch
 from hypothesis import given, settings
@@ -13,10 +14,15 @@ from hypothesis import strategies as st
 from quantised_files import ERRORS, FORMS, KITCHEN, hadamard, layers_of, quantised, write_quantised
 from safetensors.torch import save_file
 
+from acestep_xl.model.checkpoint import load_text_encoder
 from acestep_xl.model.formats import scaled_codecs
 from acestep_xl.model.formats.files import open_file
 from acestep_xl.model.formats.tensors import CheckpointError
-from acestep_xl.model.layouts import recognise
+from acestep_xl.model.layouts import open_text_encoder, recognise
+from acestep_xl.model.linear.packed import PackedLinear
+from acestep_xl.model.tokenizer import demo_tokenizer, save_tokenizer
+
+CPU = torch.device("cpu")
 
 STATE = tiny.network_state()
 LAYERS = layers_of(STATE)
@@ -142,3 +148,25 @@ def test_a_scale_without_its_weight_is_told(tmp_path: Path) -> None:
     save_file(tensors | {"decoder.extra.scale_weight": torch.ones(())}, tmp_path / "m.safetensors")
     with pytest.raises(CheckpointError, match=r"scales without their weights: 1 tensors such as decoder.extra"):
         recognise(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("form", ["fp8", "scaled_fp8", "header", "int8 rows"])
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_text_encoders_keep_packed_layers_and_plain_embeddings(form: str, prefix: str, tmp_path: Path) -> None:
+    state, tokenizer = tiny.text_state(), tmp_path / "tokenizer"
+    save_tokenizer(demo_tokenizer(), tokenizer)
+    layers = [name.removesuffix(".weight") for name in state if name.endswith("_proj.weight")]
+    tensors = {name: value for name, value in state.items() if name.removesuffix(".weight") not in layers}
+    for layer in layers:
+        tensors |= FORMS[form](layer, state[f"{layer}.weight"])
+    tensors |= {"scaled_fp8": torch.zeros(2)} if form == "scaled_fp8" else {}
+    save_file({prefix + name: value for name, value in tensors.items()}, tmp_path / "qwen.safetensors")
+    encoder = load_text_encoder(open_text_encoder(tmp_path / "qwen.safetensors"), tokenizer, torch.float32, CPU)
+    packed = [name for name, layer in encoder.model.named_modules() if isinstance(layer, PackedLinear)]
+    assert set(packed) <= set(layers) and len(packed) > len(layers) / 2
+    save_file(state, tmp_path / "plain.safetensors")
+    plain = load_text_encoder(open_text_encoder(tmp_path / "plain.safetensors"), tokenizer, torch.float32, CPU)
+    exact = plain.encode([small_qwen3.prompt_of()])
+    near = encoder.encode([small_qwen3.prompt_of()])
+    assert torch.equal(near.lyrics, exact.lyrics)
+    assert torch.nn.functional.cosine_similarity(near.caption.flatten(), exact.caption.flatten(), dim=0) > 0.995
