@@ -126,14 +126,14 @@ SAMPLERS: dict[str, SamplerKind] = {
 def get_sampler(name: str) -> SamplerKind:
     """A sampler by ComfyUI's name."""
     if name not in SAMPLERS:
-        raise ValueError(f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}")
+        raise ValueError(_unknown(name))
     return SAMPLERS[name]
 
 
 def find_problem(name: str) -> str | None:
     """Why the named sampler cannot run here: an unknown name or a package that is not installed. None if it can."""
     if name not in SAMPLERS:
-        return f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}"
+        return _unknown(name)
     missing = [package for package in SAMPLERS[name].packages if find_spec(package) is None]
     if not missing:
         return None
@@ -141,3 +141,7 @@ def find_problem(name: str) -> str | None:
         f"sampler {name} draws Brownian noise with the package {', '.join(missing)}, which is not installed: run pip "
         f"install {' '.join(missing)}, or choose a sampler without it, such as dpmpp_2m"
     )
+
+
+def _unknown(name: str) -> str:
+    return f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}"

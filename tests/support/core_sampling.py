@@ -76,8 +76,10 @@ def core_options(name: str, options: dict[str, Any], model: Model) -> dict[str, 
             eta, options["s_noise"] = 0, 0
         options["noise_scaler"] = None if kind == "ER-SDE" else lambda x: x ** (eta + 1)
     if name == "sa_solver" and options:
-        fractions = options.pop("sde_start_percent", 0.2), options.pop("sde_end_percent", 0.8)
-        bounds = [model.model_sampling.percent_to_sigma(fraction) for fraction in fractions]
+        bounds = [
+            options.pop("sde_start_sigma", model.model_sampling.percent_to_sigma(0.2)),
+            options.pop("sde_end_sigma", model.model_sampling.percent_to_sigma(0.8)),
+        ]
         options["tau_func"] = sa_solver.get_tau_interval_func(*bounds, eta=options.pop("eta", 1.0))
     return options
 

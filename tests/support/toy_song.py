@@ -82,7 +82,7 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("seeds_2", {"eta": 0.7, "r": 0.3, "solver_type": "phi_2"}),
     ("exp_heun_2_x0", {"solver_type": "phi_1"}),
     ("sa_solver", {"eta": 0.5, "predictor_order": 2, "corrector_order": 2, "simple_order_2": True}),
-    ("sa_solver", {"use_pece": True, "corrector_order": 0, "sde_start_percent": 0.1, "sde_end_percent": 0.9}),
+    ("sa_solver", {"use_pece": True, "corrector_order": 0, "sde_start_sigma": 0.95, "sde_end_sigma": 0.2}),
     ("gradient_estimation", {"ge_gamma": 3.0}),
 ]
 

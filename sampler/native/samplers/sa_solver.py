@@ -24,16 +24,17 @@ def sa_solver(
     corrector_order: int = 4,
     use_pece: bool = False,
     simple_order_2: bool = False,
-    sde_start_percent: float = 0.2,
-    sde_end_percent: float = 0.8,
+    sde_start_sigma: float | None = None,
+    sde_end_sigma: float | None = None,
 ) -> Tensor:
-    """Between the two fractions of the run the strength of the noise is eta, elsewhere 0.
+    """Between the two levels the strength of the noise is eta, elsewhere 0; None: after 20 and 80 % of the time.
 
     use_pece: evaluate again at the corrected x. simple_order_2: the weights of the paper's appendix D at order 2.
     """
     if len(run.sigmas) < 2:
         return x
-    highest, lowest = run.levels.percent_to_sigma(sde_start_percent), run.levels.percent_to_sigma(sde_end_percent)
+    highest = run.levels.percent_to_sigma(0.2) if sde_start_sigma is None else sde_start_sigma
+    lowest = run.levels.percent_to_sigma(0.8) if sde_end_sigma is None else sde_end_sigma
     sigmas = run.levels.below_one(run.sigmas)
     adams = _Adams(sigmas, half_log_snr(sigmas), simple_order_2, s_noise, gaussian(x, run.seed), x)
     for i, sigma, sigma_next in run.steps(sigmas):
