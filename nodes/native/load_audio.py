@@ -74,8 +74,9 @@ def _split(audio: str) -> tuple[str, str]:
 
 def _missing(audio: str) -> str:
     name, mark = _split(audio)
-    names = ", ".join(_recordings(_FOLDERS[mark]())) or "none"
-    return f"audio: there is no recording {name!r} in the {mark} folder; put it there or choose another of: {names}"
+    names = ", ".join(_recordings(_FOLDERS[mark]()))
+    choice = f" or choose another of: {names}" if names else ""
+    return f"audio: there is no recording {name!r} in the {mark} folder; put it there{choice}"
 
 
 _FOLDERS = {

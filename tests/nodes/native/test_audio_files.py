@@ -55,7 +55,7 @@ def test_what_is_not_in_the_folder_is_named(name: str, host: HeadlessHost) -> No
     answer = NATIVE_CLASS_MAPPINGS["LoadAudio"].VALIDATE_INPUTS(name)  # pyright: ignore[reportAttributeAccessIssue]
     assert f"no recording {name!r} in the input folder" in answer and answer.endswith("another of: one.flac")
     other = NATIVE_CLASS_MAPPINGS["LoadAudio"].VALIDATE_INPUTS("x [output]")  # pyright: ignore[reportAttributeAccessIssue]
-    assert "no recording 'x' in the output folder" in other and other.endswith("another of: none")
+    assert "no recording 'x' in the output folder" in other and other.endswith("put it there")
     with pytest.raises(FileNotFoundError, match="no recording"):
         call("LoadAudio", audio=name)
 
