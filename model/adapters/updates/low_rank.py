@@ -59,5 +59,5 @@ class LowRank:
     def form(self, weight: Tensor, dtype: torch.dtype) -> forms.Term:
         if self.mid is not None:
             return forms.Dense(self.change(weight).to(dtype))
-        down, up = (factor.to(weight.device, dtype).flatten(1).contiguous() for factor in (self.down, self.up))
-        return forms.LowRank(down, up, torch.tensor(self.scale, device=weight.device))
+        down, up = (factor.to(weight.device, dtype).flatten(1) for factor in (self.down, self.up))
+        return forms.LowRank(down.contiguous(), up.T.contiguous(), torch.tensor(self.scale, device=weight.device))
