@@ -1,6 +1,6 @@
 """Load time and memory of full-size quantised files, and what unpacking their weights costs in each step.
 
-python benchmarks/quantised_files.py [--formats Q8_0 fp8] [--size XL] [--device cuda] [--folder DIR] [--tokens 1500]
+python benchmarks/quantised_files.py [--formats Q8_0 fp8] [--layers 32] [--device cuda] [--folder DIR] [--tokens 1500]
 
 Writes each file with random weights, loads it in a process of its own, reads every weight once, and reports the time
 and the peak of memory over the size of the file. Then times a layer's matrix products with packed, int8 and bf16
@@ -22,7 +22,7 @@ from pathlib import Path
 import machine
 import numpy as np
 import torch
-from checkpoints import TINY, XL, Shapes, drop_from_cache, shapes_of
+from checkpoints import XL, Shapes, drop_from_cache, shapes_of
 from torch import Tensor, nn
 
 from acestep_xl.model.checkpoint import load_network
@@ -36,7 +36,6 @@ from acestep_xl.model.linear.packed import PackedLinear
 from acestep_xl.model.quantise import QuantisedLinear
 from acestep_xl.model.transformer_layer import Layer
 
-SIZES = {"XL": XL, "tiny": TINY}
 ROUNDS = 5
 LARGEST_SHARE = 1.15  # of the file, the target for the peak
 
@@ -175,7 +174,7 @@ def random_packed(shape: tuple[int, ...], name: str, device: torch.device) -> Pa
 
 
 def measure(name: str, arguments: argparse.Namespace, folder: Path) -> str:
-    config, device = SIZES[arguments.size], arguments.device
+    config, device = XL | {"num_hidden_layers": arguments.layers}, arguments.device
     costs = step_costs(name, config, arguments.tokens, torch.device(device))
     path = write_file(folder, name, config)
     drop_from_cache(path)
@@ -191,7 +190,7 @@ def measure(name: str, arguments: argparse.Namespace, folder: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--formats", nargs="+", default=["Q8_0", "fp8"], choices=["fp8", *BLOCK_FORMATS])
-    parser.add_argument("--size", default="XL", choices=SIZES)
+    parser.add_argument("--layers", type=int, default=XL["num_hidden_layers"], help="of the transformer, for less")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--tokens", type=int, default=1500, help="of a song, 12.5 a second")
     parser.add_argument("--folder", type=Path, help="where the files are written for a while")
