@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from .adapters.linear import move_adapters
 from .config import Shapes, from_shapes
 from .network import AceStep, replace_layer
 
@@ -84,7 +85,7 @@ def borrow(module: nn.Module, dtype: torch.dtype, read_weights: ReadWeights, sil
 
 
 def bind(network: AceStep, module: nn.Module, device: torch.device) -> None:
-    """Take over the module's parameters outside of layers as they are now, on a device.
+    """Take over the module's parameters outside of layers as they are now, on a device, with all that adapters add.
 
     Whoever patches or moves a module replaces its parameters.
     """
@@ -95,6 +96,7 @@ def bind(network: AceStep, module: nn.Module, device: torch.device) -> None:
             parameter = module.get_parameter(f"{name}.{key}" if name else key)
             value = parameter.detach().to(device, network.dtype)
             part._parameters[key] = nn.Parameter(value, requires_grad=False)
+    move_adapters(network, device)
 
 
 def own_copy(network: AceStep) -> AceStep:

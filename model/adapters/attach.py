@@ -14,7 +14,7 @@ from ..network import AceStep, replace_layer
 from .adapter import OTHER, Adapter, Entry
 from .fit import check_fit
 from .linear import AdaptedLinear, Dequantisable, innermost
-from .sizes import GROUPS
+from .sizes import GROUPS, parameter_shapes
 from .updates.update import merge
 
 # Their weights are read without calling the layer (audio_codes.py).
@@ -79,18 +79,14 @@ def attach(network: AceStep, stack: Sequence[Applied], *, merged: bool = False) 
     present = attached(network)
     if present is not None and (merged or present.merged):
         raise ValueError("adapters are merged all at once, into a network without any: merge the whole stack together")
-    first = 0 if present is None else len(present.stack)
     whole = tuple(stack) if present is None else (*present.stack, *stack)
+    updates = _by_parameter(stack, first=len(whole) - len(stack))
+    layers = {name: _linear_layer(network, name) for name in updates}
+    _check_parameters(network, [name for name, layer in layers.items() if layer is None])
     state = AttachedAdapters(whole, merged) if present is None else present
     state.stack = whole
     network.add_module("adapters", state)
-    updates: dict[str, list[tuple[int, Entry]]] = {}
-    for position, applied in enumerate(stack, first):
-        for entry in applied.adapter.entries:
-            updates.setdefault(entry.parameter, []).append((position, entry))
     # Small parameters first: layers copy their bias when they are wrapped.
-    layers = {name: _linear_layer(network, name) for name in updates}
-    _check_parameters(network, [name for name, layer in layers.items() if layer is None])
     for name in sorted(updates, key=lambda name: layers[name] is not None):
         layer = layers[name]
         if layer is None:
@@ -157,6 +153,15 @@ def check_strengths(stack: Sequence[Applied]) -> None:
         raise ValueError("\n".join(problems))
 
 
+def _by_parameter(stack: Sequence[Applied], first: int) -> dict[str, list[tuple[int, Entry]]]:
+    """What changes each parameter, in order, with the position of its adapter; first: that of the first one."""
+    updates: dict[str, list[tuple[int, Entry]]] = {}
+    for position, applied in enumerate(stack, first):
+        for entry in applied.adapter.entries:
+            updates.setdefault(entry.parameter, []).append((position, entry))
+    return updates
+
+
 def _check_parameters(network: AceStep, small: list[str]) -> None:
     """Raise ValueError if small parameters have to change in a network whose layers are another program's."""
     is_own = "weight" in innermost(network.decoder.condition_embedder)._parameters
@@ -170,9 +175,8 @@ def _check_parameters(network: AceStep, small: list[str]) -> None:
 def _linear_layer(network: AceStep, parameter: str) -> nn.Module | None:
     """The linear layer, adapted or not, whose weight a parameter is; None for any other parameter."""
     path, _, leaf = parameter.rpartition(".")
-    layer = network.get_submodule(path)
-    is_linear = leaf == "weight" and hasattr(layer, "in_features")
-    return layer if is_linear and not path.endswith(READ_DIRECTLY) else None
+    is_linear = leaf == "weight" and len(parameter_shapes(network.config)[parameter]) == 2
+    return network.get_submodule(path) if is_linear and not path.endswith(READ_DIRECTLY) else None
 
 
 def _wrap(network: AceStep, path: str, updates: list[tuple[int, Entry]], stack: Sequence[Applied]) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..layers import compute_dtype
 from .updates.decomposed import Decomposed
+from .updates.forms import Form
 from .updates.update import Update, merge
 
 
@@ -97,6 +98,14 @@ class AdaptedLinear(nn.Module):
             updates.insert(0, (layer.update, layer.value))
             layer = layer.base
         return merge(weight_of(layer), updates)
+
+
+def move_adapters(network: nn.Module, device: torch.device) -> None:
+    """Bring what adapters add to layers to a device, for layers that someone else moves."""
+    for part in network.modules():
+        if isinstance(part, (AdaptedLinear, Form)):
+            for name, buffer in part.named_buffers(recurse=False):
+                part._buffers[name] = buffer.to(device)
 
 
 def innermost(layer: nn.Module) -> nn.Module:

@@ -11,6 +11,7 @@ from acestep_xl.model.adapters.adapter import AdapterError
 from acestep_xl.model.adapters.attach import Applied, attach, attached, set_strengths
 from acestep_xl.model.adapters.linear import AdaptedLinear
 from acestep_xl.model.adapters.read import read
+from acestep_xl.model.borrowed import bind, borrow, own_copy
 from acestep_xl.model.network import AceStep, share
 
 KINDS = (
@@ -105,6 +106,22 @@ def test_layers_of_8_bits_are_adapted_before_and_after_they_are_quantised(
     assert isinstance(layer, AdaptedLinear)
     # The norms of the DoRA come from the rounded weights in one and from the exact ones in the other.
     assert relative(velocity(after), velocity(before)) < 1e-2
+
+
+def test_layers_of_another_program_are_adapted_where_they_are(network: AceStep, velocity: Velocity) -> None:
+    borrowed = borrow(network, torch.float32, lambda layer: dict(layer.named_parameters()), network.silence)
+    bind(borrowed, network, torch.device("cpu"))
+    files = ("peft_lora", "lycoris_lokr_dora.safetensors")
+    ours = adapted(borrowed, *files)
+    # Shapes do not show the tiny network's own attention window, so the reference has the borrowed one's.
+    assert torch.equal(velocity(ours), velocity(adapted(own_copy(borrowed), *files)))
+    bind(ours, network, torch.device("meta"))
+    layer = ours.get_submodule("decoder.layers.0.self_attn.q_proj")
+    assert {buffer.device.type for buffer in layer.buffers()} == {"meta"}
+    untouched = share(borrowed)
+    with pytest.raises(ValueError, match="the model's layers are ComfyUI's own"):
+        attach(untouched, [Applied(read(FILES / "peft_extra_targets"))])
+    assert attached(untouched) is None
 
 
 def test_merged_strengths_are_final(network: AceStep) -> None:
