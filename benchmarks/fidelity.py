@@ -27,10 +27,10 @@ from acestep_xl.model import context, demo, random_network
 from acestep_xl.model.compiled import ON, compile_layers
 from acestep_xl.model.condition import Condition
 from acestep_xl.model.config import Config, StackWidth, from_official
+from acestep_xl.model.linear.quantise import AS_LOADED, KINDS, convert, linear_layers, weight_bytes
 from acestep_xl.model.network import AceStep, share
 from acestep_xl.model.predictor import Predictor
 from acestep_xl.model.prompt import Metadata, Prompt, instruction
-from acestep_xl.model.quantise import AS_LOADED, KINDS, convert, linear_layers, weight_bytes
 from acestep_xl.sampler.denoise import denoise
 from acestep_xl.sampler.noise import draw
 from acestep_xl.sampler.schedule import build

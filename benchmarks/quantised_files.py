@@ -33,7 +33,7 @@ from acestep_xl.model.formats.scaled_codecs import scaled
 from acestep_xl.model.layouts import recognise
 from acestep_xl.model.linear.frozen import FrozenLinear
 from acestep_xl.model.linear.packed import PackedLinear
-from acestep_xl.model.quantise import QuantisedLinear
+from acestep_xl.model.linear.quantise import QuantisedLinear
 from acestep_xl.model.transformer_layer import Layer
 
 ROUNDS = 5

@@ -111,7 +111,7 @@ class EncoderStack(nn.Module):
 def compute_dtype(layer: nn.Module) -> torch.dtype:
     """The dtype a layer computes in: that of its weights, unless it says another.
 
-    Layers with 8-bit weights do (quantise.py), and those of another implementation (borrowed.py).
+    Layers with 8-bit weights do (linear/quantise.py), and those of another implementation (borrowed.py).
     """
     dtype = getattr(layer, "dtype", None)
     return cast(Tensor, layer.weight).dtype if dtype is None else dtype

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from .. import parameters
 from ..host import current_host
-from ..model import compiled, quantise
+from ..model import compiled
+from ..model.linear import quantise
 from ..pipeline import model_socket
 from ..pipeline.input_checks import settings_problem
 from ..sampler.validation import find_problem

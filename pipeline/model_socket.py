@@ -10,9 +10,10 @@ from torch import nn
 
 from ..host import current_host
 from ..host.protocol import Held
-from ..model import compiled, quantise
+from ..model import compiled
 from ..model.adapters.attach import Applied, attach
 from ..model.borrowed import bind, borrow, own_copy
+from ..model.linear import quantise
 from ..model.network import AceStep, share
 
 # Our network by the module whose layers it uses.

@@ -10,9 +10,10 @@ import torch
 from ... import parameters
 from ...host import current_host
 from ...host.offload.accelerator import MemoryInfo
-from ...model import demo, quantise
+from ...model import demo
 from ...model.fit import Networks, build_on_meta
 from ...model.formats.storage import describe_storage
+from ...model.linear import quantise
 from ...model.network import AceStep
 from ...model.precision import choose_dtype, text_vae_dtype
 from ...parameters import ids

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from ...model import quantise
+from ...model.linear import quantise
 from ...model.linear.frozen import FrozenLinear
 from ...model.network import AceStep
 

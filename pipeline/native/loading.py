@@ -9,12 +9,12 @@ from typing import Any
 
 from ...host import current_host
 from ...host.protocol import Host
-from ...model import quantise
 from ...model.adapters.attach import Applied
 from ...model.adapters.read import read
 from ...model.checkpoint import load_network, load_text_encoder, load_vae
 from ...model.formats.tensors import CheckpointError
 from ...model.layouts import Component, Layout, open_text_encoder, open_vae, recognise
+from ...model.linear import quantise
 from ...model.precision import choose_dtype, text_vae_dtype
 from ...model.silence import published_silence
 from ...model.tokenizer import find_tokenizer

@@ -137,7 +137,7 @@ def test_8_bit_weights_loaded_in_part_compute_the_same(kind: str) -> None:
     output = run(
         NETWORKS
         + """
-from acestep_xl.model.quantise import linear_layers
+from acestep_xl.model.linear.quantise import linear_layers
 from acestep_xl.nodes.speed import Speed
 
 original = host.sockets.make_model(build())

@@ -22,10 +22,10 @@ from acestep_xl.model.fit import build_on_meta
 from acestep_xl.model.formats.storage import describe_storage, is_packed
 from acestep_xl.model.layouts import Component, open_text_encoder, open_vae, recognise
 from acestep_xl.model.linear.packed import PackedLinear
+from acestep_xl.model.linear.quantise import QuantisedLinear, convert, weight_bytes
 from acestep_xl.model.network import AceStep, share
 from acestep_xl.model.precision import network_dtypes
 from acestep_xl.model.predictor import Predictor
-from acestep_xl.model.quantise import QuantisedLinear, convert, weight_bytes
 
 CPU = torch.device("cpu")
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from acestep_xl.model import quantise, random_network
+from acestep_xl.model import random_network
 from acestep_xl.model.checkpoint import first_damaged
 from acestep_xl.model.condition import Condition
+from acestep_xl.model.linear import quantise
+from acestep_xl.model.linear.quantise import KINDS, MAX_VALUES, QuantisedLinear, convert, quantise_rows
 from acestep_xl.model.network import share
 from acestep_xl.model.predictor import Predictor
-from acestep_xl.model.quantise import KINDS, MAX_VALUES, QuantisedLinear, convert, quantise_rows
 
 DTYPES = [torch.int8, torch.float8_e4m3fn]
 

@@ -17,7 +17,8 @@ from torch import Tensor
 from acestep_xl import host as hosts
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.host.headless_sockets import HeadlessModel
-from acestep_xl.model import compiled, quantise, random_network
+from acestep_xl.model import compiled, random_network
+from acestep_xl.model.linear import quantise
 from acestep_xl.nodes.speed import Speed
 from acestep_xl.pipeline.memory import speed as memory_speed
 

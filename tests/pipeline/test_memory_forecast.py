@@ -14,7 +14,7 @@ from graphs import text_to_music
 from acestep_xl import host, parameters
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.host.offload.placement import size_of
-from acestep_xl.model import quantise
+from acestep_xl.model.linear import quantise
 from acestep_xl.model.network import share
 from acestep_xl.nodes.load_model import Loader
 from acestep_xl.parameters import ids

@@ -22,7 +22,7 @@ from acestep_xl.model.adapters.updates.low_rank import LowRank
 from acestep_xl.model.adapters.updates.rotation import BOFT, DiagonalOFT, InputOFT
 from acestep_xl.model.adapters.updates.update import Update, merge
 from acestep_xl.model.adapters.updates.whole import Difference, Replacement
-from acestep_xl.model.quantise import QuantisedLinear
+from acestep_xl.model.linear.quantise import QuantisedLinear
 
 ROWS, COLUMNS = 48, 32
 

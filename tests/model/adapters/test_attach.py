@@ -6,12 +6,12 @@ import pytest
 import torch
 from adapter_files import FILES, Velocity, Write, relative
 
-from acestep_xl.model import quantise
 from acestep_xl.model.adapters.adapter import AdapterError
 from acestep_xl.model.adapters.attach import Applied, attach, attached, set_strengths
 from acestep_xl.model.adapters.linear import AdaptedLinear
 from acestep_xl.model.adapters.read import read
 from acestep_xl.model.borrowed import bind, borrow, own_copy
+from acestep_xl.model.linear import quantise
 from acestep_xl.model.network import AceStep, share
 
 KINDS = (

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import compute_dtype
-from .linear.frozen import FrozenLinear
-from .network import AceStep, replace_layer, share
+from ..layers import compute_dtype
+from ..network import AceStep, replace_layer, share
+from .frozen import FrozenLinear
 
 AS_LOADED = "as loaded"
 # The dtype of the weights, and whether the layer's input is quantised to it as well.
