@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..config import Training
 from ..formats.tensors import CheckpointError
-from .sizes import OTHER, group_of
+from .sizes import group_of
 from .updates.update import Update
 
 
@@ -76,6 +76,3 @@ class Adapter:
             f"fits {' and '.join(self.sizes) or 'no published size'}; trained on {self.trained_on}",
         ]
         return "\n".join([*lines, *self.hints])
-
-
-__all__ = ["OTHER", "Adapter", "AdapterError", "Entry"]

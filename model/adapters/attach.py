@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from ...parameters.adapters import STRENGTH
 from ..network import AceStep, replace_layer
-from .adapter import OTHER, Adapter, Entry
+from .adapter import Adapter, Entry
 from .fit import check_fit
 from .linear import AdaptedLinear, Dequantisable, innermost
-from .sizes import GROUPS, parameter_shapes
+from .sizes import GROUPS, OTHER, parameter_shapes
 from .updates.update import merge
 
 # Their weights are read without calling the layer (audio_codes.py).
