@@ -5,7 +5,7 @@ Names, order, ranges, choices and defaults are those of ComfyUI 0.20.1, so that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .native_kinds import FILES, LARGEST, Input
 from .native_kinds import choice as _choice
@@ -34,7 +34,7 @@ def input_types(class_id: str) -> dict[str, dict[str, Input]]:
     return {group: entries for group, entries in groups.items() if entries}
 
 
-def with_files(class_id: str, **files: Sequence[str]) -> dict[str, dict[str, Input]]:
+def with_files(class_id: str, files: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Input]]:
     """INPUT_TYPES of a class with the files to choose from, by input."""
     groups = input_types(class_id)
     groups["required"] |= {name: (list(choices), {}) for name, choices in files.items()}

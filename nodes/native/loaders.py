@@ -18,7 +18,7 @@ class UNETLoader:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return native.with_files("UNETLoader", unet_name=loading.names(current_host(), "unet"))
+        return native.with_files("UNETLoader", {"unet_name": loading.names(current_host(), "unet")})
 
     @classmethod
     def VALIDATE_INPUTS(cls, unet_name: str | None) -> bool | str:
@@ -36,7 +36,7 @@ class CLIPLoader:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return native.with_files("CLIPLoader", clip_name=loading.names(current_host(), "clip"))
+        return native.with_files("CLIPLoader", {"clip_name": loading.names(current_host(), "clip")})
 
     @classmethod
     def VALIDATE_INPUTS(cls, clip_name: str | None, type: str | None) -> bool | str:
@@ -55,7 +55,7 @@ class DualCLIPLoader:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         files = loading.names(current_host(), "clip")
-        return native.with_files("DualCLIPLoader", clip_name1=files, clip_name2=files)
+        return native.with_files("DualCLIPLoader", {"clip_name1": files, "clip_name2": files})
 
     @classmethod
     def VALIDATE_INPUTS(cls, clip_name1: str | None, clip_name2: str | None, type: str | None) -> bool | str:
@@ -73,7 +73,7 @@ class VAELoader:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return native.with_files("VAELoader", vae_name=loading.names(current_host(), "vae"))
+        return native.with_files("VAELoader", {"vae_name": loading.names(current_host(), "vae")})
 
     @classmethod
     def VALIDATE_INPUTS(cls, vae_name: str | None) -> bool | str:
@@ -91,7 +91,7 @@ class CheckpointLoaderSimple:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return native.with_files("CheckpointLoaderSimple", ckpt_name=loading.names(current_host(), "checkpoint"))
+        return native.with_files("CheckpointLoaderSimple", {"ckpt_name": loading.names(current_host(), "checkpoint")})
 
     @classmethod
     def VALIDATE_INPUTS(cls, ckpt_name: str | None) -> bool | str:

@@ -32,7 +32,7 @@ class LoraLoaderModelOnly:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return native.with_files("LoraLoaderModelOnly", lora_name=loading.names(current_host(), "lora"))
+        return native.with_files("LoraLoaderModelOnly", {"lora_name": loading.names(current_host(), "lora")})
 
     @classmethod
     def VALIDATE_INPUTS(cls, lora_name: str | None) -> bool | str:
@@ -50,7 +50,7 @@ class LoraLoader:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return native.with_files("LoraLoader", lora_name=loading.names(current_host(), "lora"))
+        return native.with_files("LoraLoader", {"lora_name": loading.names(current_host(), "lora")})
 
     @classmethod
     def VALIDATE_INPUTS(cls, lora_name: str | None) -> bool | str:

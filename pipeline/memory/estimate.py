@@ -49,7 +49,7 @@ def sampling(network: AceStep, run: Run, device: torch.device, batch_halves: boo
 def text(model: nn.Module) -> int:
     """The text encoder over the longest caption, and the embedding of the longest lyrics, in float32."""
     inner = max((weight.shape[0] for name, weight in model.named_parameters() if "gate_proj" in name), default=0)
-    hidden = model.get_parameter("norm.weight").numel()
+    hidden = model.get_parameter("embed_tokens.weight").shape[1]
     layer = CAPTION_LIMIT * 4 * (INNER * inner + 2 * OUTER * hidden)
     scores = CAPTION_LIMIT**2 * TEXT_SCORES * (hidden // 64)
     return layer + scores + 2 * LYRIC_LIMIT * hidden * 4 + speed.unpacking(model)

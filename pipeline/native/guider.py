@@ -80,25 +80,35 @@ class NativeGuider:
                         callback(step, x0, x, total)
 
                 tensors = (noise.float().to(device), latent_image.float().to(device))
-                if not isinstance(sampler, Sampler):
-                    extra = {"model_options": {}, "seed": seed}
-                    return sampler.sample(model, sigmas, extra, on_step, *tensors, mask, True).float().cpu()
-                total = len(sigmas) - 1
-                samples = sample(
-                    model.estimate,
-                    *tensors,
-                    sigmas,
-                    sampler,
-                    levels=self.levels,
-                    seed=seed or 0,
-                    mask=mask,
-                    report=lambda step, x0, x: on_step(step, x0, x, total),
-                )
-                return samples.latents.float().cpu()
+                return self._denoise(model, sampler, sigmas, tensors, mask, seed or 0, on_step).float().cpu()
 
         result = run_with_retries(host, "sampling", [model_socket.held(self.model)], strategies, work)
         refuse_damaged(result.transpose(1, 2), network)
         return result
+
+    def _denoise(
+        self,
+        model: GuidedNetwork,
+        sampler: Any,
+        sigmas: Tensor,
+        tensors: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        seed: int,
+        on_step: OnStep,
+    ) -> Tensor:
+        """tensors: noise and latent, ``[b c t]``; mask: of the same shape."""
+        if not isinstance(sampler, Sampler):
+            return sampler.sample(model, sigmas, {"model_options": {}, "seed": seed}, on_step, *tensors, mask, True)
+        total = len(sigmas) - 1
+
+        def report(step: int, x0: Tensor, x: Tensor) -> None:
+            on_step(step, x0, x, total)
+
+        noise, latent = tensors
+        levels = self.levels
+        return sample(
+            model.estimate, noise, latent, sigmas, sampler, levels=levels, seed=seed, mask=mask, report=report
+        ).latents
 
     def _strategies(self, latent: Tensor, sigmas: Tensor) -> list[Strategy]:
         """The ways to sample, by the estimate of a run of our own guider of the same size."""
