@@ -158,7 +158,8 @@ def test_the_files_are_those_that_download_fetches() -> None:
 def test_the_model_folders_and_precisions_are_those_of_the_code() -> None:
     folders = {name.split("/")[0] for row in rows(MODELS, "Layout") for name in names(row[1]) if "/" in name}
     assert {"diffusion_models", "text_encoders", "vae", "checkpoints", "diffusers"} <= folders
-    assert set(model_folders.KINDS) == {"diffusion_models", "text_encoders", "vae", "checkpoints", "diffusers"}
+    kinds = {"diffusion_models", "text_encoders", "vae", "checkpoints", "diffusers", "loras"}
+    assert set(model_folders.KINDS) == kinds and "`loras`" in MODELS
     precisions = [names(row[0])[0] for row in rows(MODELS, "`precision`")]
     assert tuple(precisions) == parameters.get("precision").choices
 

@@ -83,9 +83,11 @@ def test_a_workflow_uses_known_nodes_and_published_files(path: Path) -> None:
             assert node["widgets_values"][0] in {model["name"] for model in node["properties"]["models"]}
 
 
-def test_a_workflow_of_core_nodes_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "core_nodes", "--demo"]) == 2
-    assert "SamplerCustomAdvanced" in capsys.readouterr().err
+def test_the_workflow_with_nodes_of_comfyui_runs_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    steps = ("--set", "Schedule (ACE-Step).steps=2")
+    assert main(["run", "core_nodes", "--demo", "--output", str(tmp_path), *steps]) == 0
+    assert [path.suffix for path in tmp_path.rglob("*.*") if path.is_file()] == [".flac"]
 
 
 @pytest.mark.parametrize("path", NAMES, ids=NAMES.get)

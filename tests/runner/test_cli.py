@@ -36,7 +36,7 @@ def test_models_lists_files_and_folders(models: Path, capsys: pytest.CaptureFixt
     assert "  xl.safetensors" in out
     assert f"looked in {models / 'diffusion_models'}\n" in out
     assert f"looked in {models / 'vae'} (no such folder)" in out
-    assert out.count("(none)") == 4
+    assert out.count("(none)") == 5
 
 
 def test_download_list(capsys: pytest.CaptureFixture[str]) -> None:
