@@ -85,12 +85,6 @@ def replace_network(model: comfy.model_patcher.ModelPatcher, network: nn.Module)
     return copy
 
 
-def shift_of(model: comfy.model_patcher.ModelPatcher) -> float | None:
-    """See `protocol.Sockets`."""
-    sampling = model.object_patches.get("model_sampling")
-    return None if sampling is None else sampling.shift
-
-
 def set_shift(model: comfy.model_patcher.ModelPatcher, shift: float) -> comfy.model_patcher.ModelPatcher:
     """See `protocol.Sockets`."""
     copy = model.clone()

@@ -30,9 +30,6 @@ class ComfySockets:
     def replace_network(self, model: Any, network: nn.Module) -> comfy.model_patcher.ModelPatcher:
         return comfy_model.replace_network(model, network)
 
-    def shift_of(self, model: Any) -> float | None:
-        return comfy_model.shift_of(model)
-
     def set_shift(self, model: Any, shift: float) -> comfy.model_patcher.ModelPatcher:
         return comfy_model.set_shift(model, shift)
 

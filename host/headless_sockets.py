@@ -59,9 +59,6 @@ class HeadlessSockets:
     def replace_network(self, model: Any, network: nn.Module) -> HeadlessModel:
         return replace(model, network=network)
 
-    def shift_of(self, model: Any) -> float | None:
-        return None if model.shift == NATIVE_SHIFT else model.shift
-
     def set_shift(self, model: Any, shift: float) -> HeadlessModel:
         return replace(model, shift=shift)
 

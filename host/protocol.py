@@ -91,10 +91,6 @@ class Sockets(Protocol):
         added, and their settings, stay."""
         ...
 
-    def shift_of(self, model: Any) -> float | None:
-        """The shift that a node has set on a MODEL; None where none has."""
-        ...
-
     def sampling_patcher(self, model: Any) -> Any:
         """ComfyUI's patcher, from which its samplers and previews read latent format and noise levels; outside of
         ComfyUI only what says the shift."""

@@ -75,6 +75,10 @@ def sample(prepared: PreparedRun, run: Run, patcher: Any, sampler: Any, callback
     seed. A region is held as ComfyUI holds a noise mask, at every evaluation, for the share of the steps that the edit
     asks for, and blended at the end.
     """
+    if not callable(getattr(sampler, "sample", None)):
+        raise ValueError(
+            f"sampler is a {type(sampler).__name__}: connect this pack's solver node or one of ComfyUI's samplers"
+        )
     model = GuidedModel(prepared, run, patcher)
     sigmas = torch.tensor(prepared.sigmas, device=prepared.noise.device)
     options: dict[str, Any] = {"transformer_options": {"sample_sigmas": sigmas}}

@@ -135,7 +135,7 @@ with current_host().resident([model_socket.held(ours.model)], 0):
     assert torch.equal(weight(ours.model), before)
 (shifted,) = ModelSamplingAuraFlow().patch_aura(ours.model, 2.0)
 assert shifted.get_model_object("model_sampling").shift == 2.0
-assert current_host().sockets.shift_of(shifted) == 2.0 and current_host().sockets.shift_of(ours.model) is None
+assert ours.model.get_model_object("model_sampling").shift == 3.0
 levels = BasicScheduler.execute(shifted, "simple", 6, 1.0).result[0]
 assert not torch.equal(levels, BasicScheduler.execute(ours.model, "simple", 6, 1.0).result[0])
 (merged,) = ModelMergeSimple().merge(ours.model, with_lora(ours.model, 1.0), 0.25)

@@ -77,8 +77,8 @@ def test_names_stay_inside_their_folder(name: str, host: HeadlessHost) -> None:
 
 
 def test_the_error_for_an_unknown_kind_lists_the_known_ones(host: HeadlessHost) -> None:
-    with pytest.raises(ValueError, match=r"loras.*checkpoints, diffusion_models"):
-        host.model_names("loras")
+    with pytest.raises(ValueError, match=r"controlnet.*checkpoints, diffusion_models"):
+        host.model_names("controlnet")
 
 
 def test_search_folders_and_tokenizer_bundles(host: HeadlessHost, roots: list[Path]) -> None:

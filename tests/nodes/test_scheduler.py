@@ -226,9 +226,9 @@ def test_a_comfyui_sampler_in_our_node_equals_our_euler(
     torch.testing.assert_close(theirs, ours["samples"], rtol=0, atol=2e-4)
 
 
-def test_comfyui_samplers_are_refused_without_comfyui(tmp_path: Path) -> None:
+def test_what_is_no_sampler_is_refused(tmp_path: Path) -> None:
     guider = graphs.run(tmp_path, probes=("guider",)).outputs["guider"]
-    with hosts.use(HeadlessHost([], tmp_path, device="cpu")), pytest.raises(RuntimeError, match="run only in ComfyUI"):
+    with hosts.use(HeadlessHost([], tmp_path, device="cpu")), pytest.raises(ValueError, match="sampler is a object"):
         Sampler().sample(guider, torch.linspace(1, 0, 3), {"samples": torch.zeros(1, 64, 150)}, 7, None, object())
 
 
