@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from . import download_command, models_command, plan_command, plot_command, run_command
+from . import convert_command, download_command, models_command, plan_command, plot_command, run_command
 from .node_table import NodeTable
 from .terminal import BAD_USAGE, FAILED, INTERRUPTED, UsageError, print_result, print_status
 
@@ -98,6 +98,14 @@ def _runner_commands(table: NodeTable | None) -> tuple[Command, ...]:
             "Show what a workflow will hold in memory and whether a card is large enough, without running it.",
             plan_command.add_arguments,
             partial(plan_command.plan, table=table),
+        ),
+        Command(
+            "convert",
+            "rewrite a workflow of ComfyUI's own nodes",
+            "Rewrite a workflow of ComfyUI's own ACE-Step 1.5 nodes into this pack's, and list what changed and what "
+            "each change does to the sound.",
+            convert_command.add_arguments,
+            partial(convert_command.convert_workflow, table=table),
         ),
         Command(
             "models",

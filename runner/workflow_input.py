@@ -58,7 +58,7 @@ def read_input(arguments: argparse.Namespace) -> WorkflowInput:
     """Read everything that does not need torch, which takes seconds to import. Raises UsageError."""
     try:
         assignments = [parse_assignment(text) for text in arguments.settings]
-        data = load_json(_find_workflow(arguments.workflow))
+        data = load_json(find_workflow(arguments.workflow))
     except ValueError as error:
         raise UsageError([str(error)]) from error
     return WorkflowInput(arguments.workflow, data, assignments, arguments.demo)
@@ -112,7 +112,8 @@ def _edit_and_validate(graph: Graph, source: WorkflowInput, table: NodeTable, ed
     return problems + validate(graph, table)
 
 
-def _find_workflow(name: str) -> Path:
+def find_workflow(name: str) -> Path:
+    """The file of that name, or the shipped workflow. Raises UsageError."""
     if Path(name).is_file():
         return Path(name)
     if name in SHIPPED:
