@@ -20,6 +20,7 @@ from pathlib import Path
 from acestep_xl.model.qwen3 import build_text_model, qwen3_config, text_state
 from acestep_xl.model.text import TextEncoder
 from acestep_xl.model.tokenizer import load_tokenizer
+from acestep_xl.host import current_host
 from acestep_xl.pipeline import conditioning
 from acestep_xl.nodes.encode_prompt import Encode
 
@@ -40,6 +41,7 @@ core_model.load_state_dict(state)
 ours = build_text_model(qwen3_config({name: tuple(value.shape) for name, value in state.items()}, None))
 ours.load_state_dict(text_state(state), strict=True, assign=True)
 encoder = TextEncoder(ours, load_tokenizer(Path(ace15.__file__).parent / "qwen25_tokenizer"))
+encoder = current_host().sockets.make_clip(encoder)
 
 def encode_core(tags, lyrics, bpm, seconds, beats, language, key):
     off = dict(seed=0, generate_audio_codes=False, cfg_scale=2.0, temperature=0.85, top_p=0.9, top_k=0, min_p=0.0)

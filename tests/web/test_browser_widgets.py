@@ -189,8 +189,8 @@ def test_the_wheel_zooms_over_a_widget(ui: Any) -> None:
 
 
 def test_workflows_open_from_the_template_browser_run_and_play(ui: Any) -> None:
-    """Each in one of the renderers, with the demo network and few steps."""
-    for name in [*SHIPPED][RENDERERS.index(ui.renderer) :: 2]:
+    """Each in one of the renderers, with the demo network and few steps. An app opens without its nodes."""
+    for name in [name for name in SHIPPED if name != "text_to_music_app"][RENDERERS.index(ui.renderer) :: 2]:
         open_template(ui, SHIPPED[name].stem)
         put(ui, "AceStepXLLoader", "model", "demo")
         put(ui, "AceStepXLSchedule", "steps", 2)
