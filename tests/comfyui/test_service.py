@@ -163,7 +163,7 @@ def test_a_comfyui_that_others_can_reach_needs_a_key(tmp_path: Path, monkeypatch
         assert absent.value.code == 404 and KEY_VARIABLE in server.log()
     monkeypatch.setenv(KEY_VARIABLE, "a-key-of-some-length")
     with ComfyServer(tmp_path, ("--listen", "0.0.0.0")) as server:
-        assert server.get(f"{PREFIX}/health") == {"status": "ok", "demo": False, "apiKey": True}
+        assert server.get(f"{PREFIX}/health") == {"status": "ok", "demo": False, "apiKey": True, "problems": []}
         with pytest.raises(urllib.error.HTTPError) as refused:
             server.get(f"{PREFIX}/queue")
         assert refused.value.code == 401 and json.load(refused.value)["errors"][0]["code"] == "missingApiKey"
