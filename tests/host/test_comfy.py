@@ -57,11 +57,11 @@ network, second = Network(), nn.Linear(2, 2)
 before = {name: value.clone() for name, value in network.state_dict().items()}
 with host.resident([network], 2**20) as device:
     assert device == torch.device("cpu") and network.device == device
-    assert [loaded.model.network for loaded in management.loaded_models()] == [network]
+    assert [loaded.model.module for loaded in management.loaded_models()] == [network]
     with host.resident([second], 0):
-        assert {loaded.model.network for loaded in management.loaded_models()} == {network, second}
+        assert {loaded.model.module for loaded in management.loaded_models()} == {network, second}
 with host.resident([network], 0):
-    assert len([loaded for loaded in management.loaded_models() if loaded.model.network is network]) == 1
+    assert len([loaded for loaded in management.loaded_models() if loaded.model.module is network]) == 1
 management.unload_all_models()
 with host.resident([network], 0):
     pass
