@@ -24,7 +24,7 @@ from .comfy_sockets import ComfySockets
 from .offload.accelerator import MemoryInfo
 from .offload.hooks import interruptible
 from .output_folder import folder_problem, rescue_folders
-from .protocol import Held, Progress, Role
+from .protocol import Held, Progress, Role, module_of
 
 _logger = logging.getLogger("acestep_xl")
 
@@ -92,7 +92,7 @@ class ComfyHost:
         active_before = len(self._active)
         self._active += new
         try:
-            with interruptible([_module(entry) for entry in modules], self.check_interrupted):
+            with interruptible([module_of(entry) for entry in modules], self.check_interrupted):
                 yield self.compute_device(role)
         finally:
             del self._active[active_before:]
@@ -164,10 +164,6 @@ class ComfyHost:
         # No hints are shown too: they clear those of an earlier run.
         comfy_server.show_hints(context.prompt_id, context.node_id, hints)
         self._hints[context.node_id] = (context.prompt_id, hints)
-
-
-def _module(entry: nn.Module | Held) -> nn.Module:
-    return entry.module if isinstance(entry, Held) else entry
 
 
 def _patcher(entry: nn.Module | Held, role: Role) -> comfy.model_patcher.ModelPatcher:

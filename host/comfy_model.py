@@ -66,8 +66,11 @@ def foreign_network(model: comfy.model_patcher.ModelPatcher) -> ForeignNetwork |
     device, dtype = model.load_device, model.model.get_dtype_inference()
 
     def read_weights(layer: nn.Module) -> dict[str, torch.Tensor]:
-        weight, bias, _ = comfy.ops.cast_bias_weight(layer, None, dtype, device, dtype, offloadable=True)
-        return {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+        weight, bias, stream = comfy.ops.cast_bias_weight(layer, None, dtype, device, dtype, offloadable=True)
+        # Copies, since ComfyUI may use the memory again once a weight is given back.
+        values = {"weight": weight.clone()} if bias is None else {"weight": weight.clone(), "bias": bias.clone()}
+        comfy.ops.uncast_bias_weight(layer, weight, bias, stream)
+        return values
 
     silence = get_silence_latent(SILENT_FRAMES, "cpu")[0].T.float()
     return ForeignNetwork(model.model.diffusion_model, dtype, device, read_weights, silence)

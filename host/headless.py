@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from . import model_folders
 from .headless_sockets import HeadlessSockets
 from .output_folder import folder_problem, rescue_folders
-from .protocol import Held, Progress, Role
+from .protocol import Held, Progress, Role, module_of
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +118,7 @@ class HeadlessHost:
     ) -> Iterator[torch.device]:
         from .offload.hooks import interruptible
 
-        modules = [_module(entry) for entry in modules]
+        modules = [module_of(entry) for entry in modules]
         manager = self._offload_manager()
         if manager is None:
             for module in modules:
@@ -129,7 +129,7 @@ class HeadlessHost:
 
     def offload(self, module: nn.Module | Held) -> None:
         if (manager := self._offload_manager()) is not None:
-            manager.offload(_module(module))
+            manager.offload(module_of(module))
 
     def memory_info(self, role: Role = "network") -> MemoryInfo | None:
         manager = self._offload_manager()
@@ -202,7 +202,3 @@ class HeadlessHost:
     def advise(self, messages: Sequence[str]) -> None:
         for message in messages:
             self.warn(message)
-
-
-def _module(entry: nn.Module | Held) -> nn.Module:
-    return entry.module if isinstance(entry, Held) else entry

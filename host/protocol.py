@@ -41,6 +41,11 @@ class Held(NamedTuple):
     owner: Any
 
 
+def module_of(entry: nn.Module | Held) -> nn.Module:
+    """The module of an entry of `Host.resident`."""
+    return entry.module if isinstance(entry, Held) else entry
+
+
 class TextEncoding(Protocol):
     """What a CLIP is made of: a text network and its tokenizer."""
 

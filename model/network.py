@@ -12,6 +12,7 @@ from .audio_codes import Detokenizer, Tokenizer
 from .condition import ConditionEncoder
 from .config import Config, Training
 from .layers import compute_dtype
+from .silence import lengthen
 from .transformer import Transformer
 
 # The audio code with which ComfyUI fills up a song whose codes end early.
@@ -51,11 +52,8 @@ class AceStep(nn.Module):
         return compute_dtype(self.decoder.condition_embedder)
 
     def silent(self, frames: int) -> Tensor:
-        """The silence latent over ``frames`` frames, ``[t c]``; beyond its length the last frame repeats."""
-        missing = frames - len(self.silence)
-        if missing <= 0:
-            return self.silence[:frames]
-        return torch.cat([self.silence, self.silence[-1:].expand(missing, -1)])
+        """The silence latent over ``frames`` frames, ``[t c]``."""
+        return lengthen(self.silence, frames)
 
     def silent_reference(self) -> Tensor:
         """The timbre reference that means none, ``[1 t c]``."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,6 +17,7 @@ from . import clip_socket
 from .memory import estimate
 from .memory.oom_retry import Strategy, fallbacks, run_with_retries
 
+T = TypeVar("T")
 REMEMBERED = 8  # prompts per encoder, 9 MB each with the longest texts
 
 _remembered: WeakKeyDictionary[TextEncoder, OrderedDict[Prompt, TextStates]] = WeakKeyDictionary()
@@ -42,13 +43,18 @@ def encode(clip: Any, prompts: Sequence[Prompt]) -> list[TextStates]:
 def _encode_new(clip: Any, prompts: Sequence[Prompt]) -> dict[Prompt, TextStates]:
     if not prompts:
         return {}
+    return with_encoder(clip, lambda encoder: {prompt: _on_cpu(encoder.encode([prompt])) for prompt in prompts})
+
+
+def with_encoder(clip: Any, work: Callable[[TextEncoder], T]) -> T:
+    """What `work` makes of a CLIP's text encoder while it is loaded."""
     host, encoder = current_host(), clip_socket.encoder_of(clip)
 
-    def work(strategy: Strategy, device: torch.device) -> dict[Prompt, TextStates]:
-        return {prompt: _on_cpu(encoder.encode([prompt])) for prompt in prompts}
+    def encode_loaded(strategy: Strategy, device: torch.device) -> T:
+        return work(encoder)
 
     strategies = fallbacks(estimate.text(encoder.model), host.memory_info("text"))
-    return run_with_retries(host, "encoding the prompt", [clip_socket.held(clip)], strategies, work, "text")
+    return run_with_retries(host, "encoding the prompt", [clip_socket.held(clip)], strategies, encode_loaded, "text")
 
 
 def _on_cpu(states: TextStates) -> TextStates:

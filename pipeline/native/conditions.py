@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...model.silence import published_silence
+from ...model.silence import lengthen, published_silence
 from .. import conditioning
 from ..conditioning import Conditioning
 
@@ -23,13 +23,14 @@ def network_inputs(entries: Conditioning, name: str, songs: int, frames: int, de
     if prompt.batch not in (1, songs):
         raise ValueError(f"{name} holds {prompt.batch} prompts for {songs} songs; give 1 or {songs}")
     references = entries[0][1].get(conditioning.REFERENCES)
-    reference, codes, is_cover = _silence(frames), None, False
+    silence = lengthen(published_silence(), frames).T[None]
+    reference, codes, is_cover = silence, None, False
     if references:
         reference, is_cover = references[-1][:, :, :frames].float(), True
     elif prompt.codes:
         codes, is_cover = torch.tensor(prompt.codes), None
         reference = reference[:, :, :CODED_FRAMES]
-    missing = _silence(frames)[:, :, reference.shape[2] :]
+    missing = silence[:, :, reference.shape[2] :]
     reference = torch.cat([reference, missing.expand(len(reference), -1, -1)], dim=2)
     tensors = {
         "context": prompt.text.float(),
@@ -43,12 +44,6 @@ def network_inputs(entries: Conditioning, name: str, songs: int, frames: int, de
         key: _for_batch(value, songs).to(device) for key, value in tensors.items() if value is not None
     }
     return {**inputs, "is_covers": is_cover, "replace_with_null_embeds": not bool(prompt.text.any())}
-
-
-def _silence(frames: int) -> Tensor:
-    """The published silence latent over so many frames, ``[1 c t]``."""
-    silence = published_silence()
-    return torch.cat([silence, silence[-1:].expand(max(0, frames - len(silence)), -1)])[:frames].T[None]
 
 
 def _for_batch(value: Tensor, songs: int) -> Tensor:

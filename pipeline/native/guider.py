@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -138,11 +138,11 @@ class GuidedNetwork:
     negative: dict[str, Any] | None
     scale: float
     model: Any
-    inner_model: Any = field(init=False)
 
-    def __post_init__(self) -> None:
-        patcher = current_host().sockets.sampling_patcher(self.model)
-        object.__setattr__(self, "inner_model", patcher.model)
+    @property
+    def inner_model(self) -> Any:
+        """What a sampler reads the kind of the noise levels from."""
+        return current_host().sockets.sampling_patcher(self.model).model
 
     def __call__(self, x: Tensor, sigma: Tensor, model_options: Any = None, seed: int | None = None) -> Tensor:
         """The clean estimate ``[b c t]`` of x at level sigma ``[b]``."""

@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...host import current_host
 from ...model.prompt import END, Metadata, caption_prompt, instruction, lyric_prompt
-from .. import clip_socket, conditioning
+from ...model.text import TextEncoder
+from .. import conditioning
 from ..conditioning import Conditioning
-from ..memory import estimate
-from ..memory.oom_retry import Strategy, fallbacks, run_with_retries
+from ..encoding import with_encoder
 
 NO_CODES = (
     "audio codes are not generated: no planner runs here yet, so the song is made from caption and lyrics alone; "
@@ -24,17 +23,12 @@ NO_CODES = (
 
 def encode(clip: Any, caption: str, lyrics: str) -> Conditioning:
     """The conditioning of the texts of `native_texts`. clip: a CLIP."""
-    host = current_host()
-    encoder = clip_socket.encoder_of(clip)
-    tokens = encoder.tokenize(caption), encoder.tokenize(lyrics)
 
-    def work(strategy: Strategy, device: torch.device) -> tuple[Tensor, Tensor]:
-        states, embeddings = encoder.encode_native(*tokens)
+    def work(encoder: TextEncoder) -> tuple[Tensor, Tensor]:
+        states, embeddings = encoder.encode_native(encoder.tokenize(caption), encoder.tokenize(lyrics))
         return states.float().cpu(), embeddings.float().cpu()
 
-    strategies = fallbacks(estimate.text(encoder.model), host.memory_info("text"))
-    held = [clip_socket.held(clip)]
-    states, embeddings = run_with_retries(host, "encoding the prompt", held, strategies, work, "text")
+    states, embeddings = with_encoder(clip, work)
     return [[states, {"pooled_output": None, conditioning.LYRICS: embeddings}]]
 
 
