@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ...parameters import native
 from ...pipeline.native.guider import levels_of
+from ...pipeline.native.sampler import NativeSampler
 from ...sampler.native.schedulers import beta_sampling, sd_turbo
-from .chosen_sampler import ChosenSampler
 
 
 class BetaSamplingScheduler:
@@ -79,7 +79,7 @@ class SamplerSASolver:
         corrector_order: int,
         use_pece: bool,
         simple_order_2: bool,
-    ) -> tuple[ChosenSampler]:
+    ) -> tuple[NativeSampler]:
         levels = levels_of(model)
         noise = {
             "eta": eta,
@@ -89,4 +89,4 @@ class SamplerSASolver:
         }
         orders = {"predictor_order": predictor_order, "corrector_order": corrector_order}
         switches = {"use_pece": use_pece, "simple_order_2": simple_order_2}
-        return (ChosenSampler("sa_solver", {**noise, **orders, **switches}),)
+        return (NativeSampler("sa_solver", {**noise, **orders, **switches}),)

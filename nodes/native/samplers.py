@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...parameters import native
+from ...pipeline.native.sampler import NativeSampler
 from ...sampler.native.noise import LatentNoise
 from ...sampler.native.sampler_table import find_problem
-from .chosen_sampler import ChosenSampler
 
 
 class RandomNoise:
@@ -52,8 +52,8 @@ class KSamplerSelect:
     def VALIDATE_INPUTS(cls, sampler_name: str | None) -> bool | str:
         return sampler_name is None or find_problem(sampler_name) or True
 
-    def select(self, sampler_name: str) -> tuple[ChosenSampler]:
-        return (ChosenSampler(sampler_name),)
+    def select(self, sampler_name: str) -> tuple[NativeSampler]:
+        return (NativeSampler(sampler_name),)
 
 
 class SamplerEulerAncestral:
@@ -66,8 +66,8 @@ class SamplerEulerAncestral:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return native.input_types("SamplerEulerAncestral")
 
-    def select(self, eta: float, s_noise: float) -> tuple[ChosenSampler]:
-        return (ChosenSampler("euler_ancestral", {"eta": eta, "s_noise": s_noise}),)
+    def select(self, eta: float, s_noise: float) -> tuple[NativeSampler]:
+        return (NativeSampler("euler_ancestral", {"eta": eta, "s_noise": s_noise}),)
 
 
 class SamplerEulerAncestralCFGPP:
@@ -80,8 +80,8 @@ class SamplerEulerAncestralCFGPP:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return native.input_types("SamplerEulerAncestralCFGPP")
 
-    def select(self, eta: float, s_noise: float) -> tuple[ChosenSampler]:
-        return (ChosenSampler("euler_ancestral_cfg_pp", {"eta": eta, "s_noise": s_noise}),)
+    def select(self, eta: float, s_noise: float) -> tuple[NativeSampler]:
+        return (NativeSampler("euler_ancestral_cfg_pp", {"eta": eta, "s_noise": s_noise}),)
 
 
 class SamplerLMS:
@@ -94,11 +94,11 @@ class SamplerLMS:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return native.input_types("SamplerLMS")
 
-    def select(self, order: int) -> tuple[ChosenSampler]:
-        return (ChosenSampler("lms", {"order": order}),)
+    def select(self, order: int) -> tuple[NativeSampler]:
+        return (NativeSampler("lms", {"order": order}),)
 
 
-class SamplerDPMPP_2S_Ancestral:  # noqa: N801 (ComfyUI's name)
+class SamplerDPMPP2SAncestral:
     """DPM-Solver++(2S) with fresh noise."""
 
     FUNCTION = "select"
@@ -108,8 +108,8 @@ class SamplerDPMPP_2S_Ancestral:  # noqa: N801 (ComfyUI's name)
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return native.input_types("SamplerDPMPP_2S_Ancestral")
 
-    def select(self, eta: float, s_noise: float) -> tuple[ChosenSampler]:
-        return (ChosenSampler("dpmpp_2s_ancestral", {"eta": eta, "s_noise": s_noise}),)
+    def select(self, eta: float, s_noise: float) -> tuple[NativeSampler]:
+        return (NativeSampler("dpmpp_2s_ancestral", {"eta": eta, "s_noise": s_noise}),)
 
 
 class SamplerDPMAdaptative:
@@ -134,13 +134,13 @@ class SamplerDPMAdaptative:
         accept_safety: float,
         eta: float,
         s_noise: float,
-    ) -> tuple[ChosenSampler]:
+    ) -> tuple[NativeSampler]:
         gains = {"pcoeff": pcoeff, "icoeff": icoeff, "dcoeff": dcoeff}
         steps = {"order": order, "rtol": rtol, "atol": atol, "h_init": h_init, "accept_safety": accept_safety}
-        return (ChosenSampler("dpm_adaptive", {**steps, **gains, "eta": eta, "s_noise": s_noise}),)
+        return (NativeSampler("dpm_adaptive", {**steps, **gains, "eta": eta, "s_noise": s_noise}),)
 
 
-class SamplerER_SDE:  # noqa: N801 (ComfyUI's name)
+class SamplerERSDE:
     """Extended reverse-time SDE."""
 
     FUNCTION = "select"
@@ -150,9 +150,9 @@ class SamplerER_SDE:  # noqa: N801 (ComfyUI's name)
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return native.input_types("SamplerER_SDE")
 
-    def select(self, solver_type: str, max_stage: int, eta: float, s_noise: float) -> tuple[ChosenSampler]:
+    def select(self, solver_type: str, max_stage: int, eta: float, s_noise: float) -> tuple[NativeSampler]:
         options = {"solver_type": solver_type, "max_stage": max_stage, "eta": eta, "s_noise": s_noise}
-        return (ChosenSampler("er_sde", options),)
+        return (NativeSampler("er_sde", options),)
 
 
 class SamplerSEEDS2:
@@ -165,5 +165,5 @@ class SamplerSEEDS2:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return native.input_types("SamplerSEEDS2")
 
-    def select(self, solver_type: str, eta: float, s_noise: float, r: float) -> tuple[ChosenSampler]:
-        return (ChosenSampler("seeds_2", {"solver_type": solver_type, "eta": eta, "s_noise": s_noise, "r": r}),)
+    def select(self, solver_type: str, eta: float, s_noise: float, r: float) -> tuple[NativeSampler]:
+        return (NativeSampler("seeds_2", {"solver_type": solver_type, "eta": eta, "s_noise": s_noise, "r": r}),)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ...parameters import native
+from ...pipeline.native.sampler import NativeSampler
 from ...sampler.native.sampler_table import find_problem
-from .chosen_sampler import ChosenSampler
 
 
-class SamplerDPMPP_SDE:  # noqa: N801 (ComfyUI's name)
+class SamplerDPMPPSDE:
     """DPM-Solver++ SDE with two evaluations per step."""
 
     FUNCTION = "select"
@@ -23,11 +23,11 @@ class SamplerDPMPP_SDE:  # noqa: N801 (ComfyUI's name)
     def VALIDATE_INPUTS(cls) -> bool | str:
         return find_problem("dpmpp_sde") or True
 
-    def select(self, eta: float, s_noise: float, r: float, noise_device: str) -> tuple[ChosenSampler]:
-        return (ChosenSampler(_named("dpmpp_sde", noise_device), {"eta": eta, "s_noise": s_noise, "r": r}),)
+    def select(self, eta: float, s_noise: float, r: float, noise_device: str) -> tuple[NativeSampler]:
+        return (NativeSampler(_named("dpmpp_sde", noise_device), {"eta": eta, "s_noise": s_noise, "r": r}),)
 
 
-class SamplerDPMPP_2M_SDE:  # noqa: N801 (ComfyUI's name)
+class SamplerDPMPP2MSDE:
     """DPM-Solver++(2M) SDE."""
 
     FUNCTION = "select"
@@ -41,12 +41,12 @@ class SamplerDPMPP_2M_SDE:  # noqa: N801 (ComfyUI's name)
     def VALIDATE_INPUTS(cls) -> bool | str:
         return find_problem("dpmpp_2m_sde") or True
 
-    def select(self, solver_type: str, eta: float, s_noise: float, noise_device: str) -> tuple[ChosenSampler]:
+    def select(self, solver_type: str, eta: float, s_noise: float, noise_device: str) -> tuple[NativeSampler]:
         options = {"solver_type": solver_type, "eta": eta, "s_noise": s_noise}
-        return (ChosenSampler(_named("dpmpp_2m_sde", noise_device), options),)
+        return (NativeSampler(_named("dpmpp_2m_sde", noise_device), options),)
 
 
-class SamplerDPMPP_3M_SDE:  # noqa: N801 (ComfyUI's name)
+class SamplerDPMPP3MSDE:
     """DPM-Solver++(3M) SDE."""
 
     FUNCTION = "select"
@@ -60,8 +60,8 @@ class SamplerDPMPP_3M_SDE:  # noqa: N801 (ComfyUI's name)
     def VALIDATE_INPUTS(cls) -> bool | str:
         return find_problem("dpmpp_3m_sde") or True
 
-    def select(self, eta: float, s_noise: float, noise_device: str) -> tuple[ChosenSampler]:
-        return (ChosenSampler(_named("dpmpp_3m_sde", noise_device), {"eta": eta, "s_noise": s_noise}),)
+    def select(self, eta: float, s_noise: float, noise_device: str) -> tuple[NativeSampler]:
+        return (NativeSampler(_named("dpmpp_3m_sde", noise_device), {"eta": eta, "s_noise": s_noise}),)
 
 
 def _named(name: str, noise_device: str) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 @pytest.mark.parametrize("name", ["euler", "dpmpp_2m", "er_sde"])
-def test_a_chosen_sampler_runs_in_this_packs_sampler_node(tmp_path: Path, name: str) -> None:
+def test_a_native_sampler_runs_in_this_packs_sampler_node(tmp_path: Path, name: str) -> None:
     def song(**sampler: Any) -> Tensor:
         graph = graphs.text_to_music()
         graph |= {"chosen": {"class_type": "KSamplerSelect", "inputs": {"sampler_name": name}}}

@@ -120,7 +120,7 @@ class Guider:
 
 
 @pytest.mark.parametrize("name", ["euler", "dpmpp_2m", "uni_pc", "dpmpp_sde", "heun"])
-def test_a_chosen_sampler_runs_with_another_guider(name: str) -> None:
+def test_a_native_sampler_runs_with_another_guider(name: str) -> None:
     (sampler,) = call("KSamplerSelect", sampler_name=name)
     latent, steps = source(2), []
     noise = prepare_noise(latent, 5)
