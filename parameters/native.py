@@ -13,9 +13,9 @@ from .native_kinds import real as _real
 from .native_kinds import seed as _seed
 from .native_kinds import text as _text
 from .native_kinds import whole as _whole
-from .native_models import MODEL_INPUTS, MODEL_OPTIONAL, SAMPLERS, TEXT_ENCODE
+from .native_models import MODEL_INPUTS, OPTIONAL, SAMPLERS, TEXT_ENCODE
 
-__all__ = ["FILES", "LARGEST", "TEXT_ENCODE", "input_types", "with_files"]
+__all__ = ["FILES", "LARGEST", "OPTIONAL", "TEXT_ENCODE", "input_types", "with_files"]
 
 
 def input_types(class_id: str) -> dict[str, dict[str, Input]]:
@@ -59,8 +59,6 @@ _SIGMA_MAX, _SIGMA_MIN = _real(14.614642, 0.0, 5000.0, 0.01), _real(0.0291675, 0
 _SIGMAS: Input = ("SIGMAS", {})
 _SHARE = _real(1.0, 0.0, 100.0, 0.01)  # of fresh noise, and its scale
 _NOISE_DEVICE = _choice("gpu", "cpu")
-# Inputs that a graph may leave out, by class.
-OPTIONAL: dict[str, tuple[str, ...]] = {**MODEL_OPTIONAL}
 
 INPUTS: dict[str, dict[str, Input]] = {
     **MODEL_INPUTS,

@@ -41,7 +41,8 @@ _SAMPLER, _SCHEDULER = choice(*SAMPLERS), choice(*SCHEDULERS)
 _PROMPTS = {"positive": _CONDITIONING, "negative": _CONDITIONING}
 _BOOLEAN: Input = ("BOOLEAN", {"default": True})
 
-MODEL_OPTIONAL: dict[str, tuple[str, ...]] = {
+# Inputs that a graph may leave out, by class.
+OPTIONAL: dict[str, tuple[str, ...]] = {
     "CLIPLoader": ("device",),
     "DualCLIPLoader": ("device",),
     "ReferenceTimbreAudio": ("latent",),

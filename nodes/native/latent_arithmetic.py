@@ -130,5 +130,4 @@ def _combine(samples1: Latent, samples2: Latent, operation: Callable[[Tensor, Te
 
 def _for_songs(latents: Tensor, songs: int) -> Tensor:
     """As many songs, from the first on again where there are fewer."""
-    copies = -(-songs // len(latents))
-    return latents.repeat(copies, *(1 for _ in latents.shape[1:]))[:songs]
+    return latents[torch.arange(songs) % len(latents)]

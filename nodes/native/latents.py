@@ -45,7 +45,9 @@ class LatentFromBatch:
         picked = slice(first, min(first + length, len(latents)))
         result = {**samples, "samples": latents[picked].clone()}
         if (mask := samples.get("noise_mask")) is not None:
-            result["noise_mask"] = mask.clone() if len(mask) == 1 else _for_batch(mask, len(latents))[picked].clone()
+            # Fewer masks than songs go round.
+            masks = torch.arange(len(latents))[picked] % len(mask)
+            result["noise_mask"] = mask.clone() if len(mask) == 1 else mask[masks]
         result["batch_index"] = list(samples.get("batch_index", range(len(latents))))[picked]
         return (result,)
 
@@ -61,10 +63,10 @@ class RepeatLatentBatch:
         return native.input_types("RepeatLatentBatch")
 
     def repeat(self, samples: Latent, amount: int) -> tuple[Latent]:
-        result = {**samples, "samples": _tile(samples["samples"], amount)}
+        result = {**samples, "samples": torch.cat([samples["samples"]] * amount)}
         mask = samples.get("noise_mask")
         if mask is not None and len(mask) > 1:
-            result["noise_mask"] = _tile(mask, amount)
+            result["noise_mask"] = torch.cat([mask] * amount)
         if (places := samples.get("batch_index")) is not None:
             distance = max(places) - min(places) + 1
             result["batch_index"] = [place + n * distance for n in range(amount) for place in places]
@@ -149,12 +151,3 @@ class InvertMask:
 
     def invert(self, mask: Tensor) -> tuple[Tensor]:
         return (1.0 - mask,)
-
-
-def _tile(tensor: Tensor, count: int) -> Tensor:
-    return tensor.repeat(count, *(1 for _ in tensor.shape[1:]))
-
-
-def _for_batch(mask: Tensor, songs: int) -> Tensor:
-    """A mask for each of the songs, from the first on again where there are fewer."""
-    return _tile(mask, -(-songs // len(mask)))[:songs]

@@ -52,14 +52,16 @@ class SamplerKind:
 class Sampler:
     """A chosen sampler with its options, a SAMPLER of native graphs.
 
-    Raises ValueError for an unknown name and for options that the sampler does not have.
+    Raises ValueError for a sampler that cannot run here, see ``find_problem``, and for options that it does not have.
     """
 
     name: str
     options: Mapping[str, float | bool | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        known = get_sampler(self.name).options
+        if problem := find_problem(self.name):
+            raise ValueError(problem)
+        known = SAMPLERS[self.name].options
         unknown = [option for option in self.options if option not in known]
         if unknown:
             raise ValueError(

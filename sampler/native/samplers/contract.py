@@ -59,20 +59,20 @@ class Run:
         return self.begin_both(index, x, sigma)[0]
 
     def begin_both(self, index: int, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """The guided and the unconditional estimate at the start of a step; the former is reported.
-
-        Without a negative prompt the unconditional one is 0, as in ComfyUI.
-        """
-        x0, unconditional = self.denoise(x, sigma, with_unconditional=self.with_unconditional)
+        """The guided and the unconditional estimate at the start of a step; the former is reported."""
+        x0, unconditional = self.estimate_both(x, sigma)
         self.report(index, x0, x)
-        return x0, torch.zeros_like(x0) if unconditional is None else unconditional
+        return x0, unconditional
 
     def estimate(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The clean estimate within a step."""
         return self.denoise(x, sigma, with_unconditional=self.with_unconditional).x0
 
     def estimate_both(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """The guided and the unconditional estimate within a step."""
+        """The guided and the unconditional estimate within a step.
+
+        The unconditional one is 0 where the model gives none.
+        """
         x0, unconditional = self.denoise(x, sigma, with_unconditional=self.with_unconditional)
         return x0, torch.zeros_like(x0) if unconditional is None else unconditional
 

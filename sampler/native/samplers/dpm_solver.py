@@ -136,10 +136,8 @@ def dpm_adaptive(
     effective = 1.5 if eta else order
     gains = ((pcoeff + icoeff + dcoeff) / effective, -(pcoeff + 2 * dcoeff) / effective, dcoeff / effective)
     controller, tolerance = _Controller(h_init, gains, accept_safety), _Tolerance(rtol, atol)
-    previous = x
-    for i in count():
-        if time >= end - 1e-5:
-            return x
+    previous, tries = x, count()
+    while time < end - 1e-5:
         target = torch.minimum(end, time + controller.h)
         step = _Step(run, x, time)
         reached, std = _below(time, target, end, eta)
@@ -147,8 +145,8 @@ def dpm_adaptive(
         if controller.accepts(tolerance.error(low, high, previous)):
             previous, time = low, target
             x = high + std * s_noise * noise() if eta else high
-        run.report(i, step.x0, x)
-    raise AssertionError("count never ends")
+        run.report(next(tries), step.x0, x)
+    return x
 
 
 def _below(time: Tensor, target: Tensor, end: Tensor, eta: float) -> tuple[Tensor, Tensor]:

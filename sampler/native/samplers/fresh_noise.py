@@ -26,15 +26,10 @@ def gaussian(x: Tensor, seed: int) -> Callable[[], Tensor]:
 def brownian(x: Tensor, sigmas: Tensor, seed: int, on_device: bool) -> BrownianNoise:
     """Increments of a Brownian motion over the levels, scaled to unit variance: equal however the levels are divided.
 
-    on_device: draw on the device of x instead of the CPU. Raises ImportError without the package torchsde.
+    on_device: draw on the device of x instead of the CPU. Needs the package torchsde, see ``find_problem``.
     """
-    try:
-        import torchsde
-    except ImportError:
-        raise ImportError(
-            "this sampler draws Brownian noise with the package torchsde, which is not installed: "
-            "run pip install torchsde, or choose a sampler without it, such as dpmpp_2m"
-        ) from None
+    import torchsde  # optional
+
     start = torch.zeros_like(x, device=x.device if on_device else "cpu")
     lowest, highest = sigmas[sigmas > 0].min(), sigmas.max()
     tree = torchsde.BrownianTree(lowest, start, highest, entropy=seed)

@@ -135,8 +135,8 @@ def test_brownian_noise_of_a_step_is_that_of_its_parts():
 
 def test_brownian_noise_names_the_package_it_needs(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchsde", None)
-    with pytest.raises(ImportError, match="pip install torchsde"):
-        ksampler("dpmpp_2m_sde", {}, run_of(3, "simple"))
+    with pytest.raises(ValueError, match="pip install torchsde"):
+        Sampler("dpmpp_2m_sde")
 
 
 def test_unknown_samplers_and_options_are_named():
