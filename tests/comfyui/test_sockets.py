@@ -238,7 +238,6 @@ from acestep_xl import host as hosts
 from acestep_xl.host.headless import HeadlessHost
 from acestep_xl.host.headless_sockets import HeadlessModel
 from acestep_xl.nodes.native.table import NATIVE_CLASS_MAPPINGS as NATIVE
-from comfy_extras.nodes_ace import ReferenceAudio
 from comfy_extras.nodes_custom_sampler import CFGGuider, KSamplerSelect, RandomNoise, SamplerCustomAdvanced
 from pathlib import Path
 
@@ -288,6 +287,14 @@ for name, scheduler, cfg, denoise, latent in cases:
     (expected,) = nodes.KSampler().sample(model, *settings, here, zeroed(here), latent, denoise)
     (song,) = call("KSampler", alone, *settings, there, call("ConditioningZeroOut", there)[0], latent, denoise)
     differences[name, scheduler, cfg] = difference(song["samples"], expected["samples"])
+parts = {"add_noise": "enable", "noise_seed": 9, "steps": 8, "cfg": 3.0, "sampler_name": "euler", "scheduler": "beta"}
+for first, end, leftover in ((0, 5, "enable"), (0, 5, "disable"), (3, 10000, "disable")):
+    steps = {"start_at_step": first, "end_at_step": end, "return_with_leftover_noise": leftover}
+    prompts = {"positive": here, "negative": zeroed(here), "latent_image": source}
+    (expected,) = nodes.KSamplerAdvanced().sample(model, **{**parts, **steps, **prompts})
+    prompts = {"positive": there, "negative": call("ConditioningZeroOut", there)[0], "latent_image": source}
+    (song,) = call("KSamplerAdvanced", alone, **parts, **steps, **prompts)
+    differences["KSamplerAdvanced", first, end, leftover] = difference(song["samples"], expected["samples"])
 other = core_encode(core.clip, "loud march")
 (away,) = call("TextEncodeAceStepAudio1.5", encoder, **{**TEXTS, "tags": "loud march"}, **OFF)
 (shifted,) = ModelSamplingAuraFlow().patch_aura(model, 1.5)
