@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
+STORED = Path(__file__).parents[1] / "sampler" / "native" / "comfyui_samples.json"
 CODE = """
 sys.path.insert(0, arguments[1])
 import comfy.samplers
@@ -66,6 +68,20 @@ def test_samples_are_comfyuis(core):
         for case in toy_song.cases(list(SAMPLERS))
     }
     assert {case: d for case, d in differences.items() if not d < 1e-5} == {}
+
+
+def test_the_stored_samples_are_comfyuis(core, tmp_path):
+    """tests/sampler/native reads them where there is no ComfyUI."""
+    theirs = {
+        name: toy_song.excerpt(core["samples"][str(case)])
+        for name, case in toy_song.stored_cases(list(SAMPLERS)).items()
+    }
+    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(values)}" for name, values in theirs.items())
+    (tmp_path / STORED.name).write_text(f"{{\n{lines}\n}}\n")
+    stored = json.loads(STORED.read_text())
+    assert stored.keys() == theirs.keys(), f"copy {tmp_path / STORED.name} to {STORED}"
+    for name, values in theirs.items():
+        assert stored[name] == pytest.approx(values, rel=1e-4, abs=1e-4), name
 
 
 def test_noise_is_comfyuis_bit_for_bit(core):

@@ -95,6 +95,25 @@ def cases(samplers: list[str]) -> list[tuple[str, dict[str, Any], dict[str, Any]
     return plain + [(name, options, run) for name, options in OPTIONS for run in WITH_OPTIONS]
 
 
+def stored_cases(samplers: list[str]) -> dict[str, tuple[str, dict[str, Any], dict[str, Any]]]:
+    """The cases whose results in ComfyUI are stored for tests without it, by name."""
+    stored = [RUNS.index(run) for run in WITH_OPTIONS[:2]]
+    return {
+        " ".join([name, *(f"{key}={value}" for key, value in options.items()), f"run {RUNS.index(run)}"]): (
+            name,
+            options,
+            run,
+        )
+        for name, options, run in cases(samplers)
+        if RUNS.index(run) in stored
+    }
+
+
+def excerpt(samples: Tensor) -> list[float]:
+    """Three of the samples `[b 64 12]`, none of which a mask keeps, to six digits."""
+    return [float(f"{value:.6g}") for value in (samples[0, 0, -1], samples[-1, 20, -3], samples[-1, -1, -1])]
+
+
 def level_cases(schedulers: list[str]) -> list[tuple[float, float, str, int, float]]:
     """Shift, multiplier, scheduler, steps and denoise. Left out: what ComfyUI computes no numbers for."""
     settings = [(3.0, 1.0, 1.0), (1.0, 1.0, 0.5), (1.73, 1000.0, 0.07), (6.0, 1.0, 0.99), (0.5, 1.0, 0.0)]

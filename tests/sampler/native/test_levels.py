@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -59,6 +61,8 @@ def test_schedulers_fall_from_noise_to_0(name, steps):
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_denoise_runs_the_end_of_a_longer_schedule(name):
     assert torch.equal(basic_scheduler(LEVELS, name, 6, 0.5), calculate_sigmas(LEVELS, name, 12)[-7:])
+    assert torch.equal(ksampler_sigmas(LEVELS, name, "euler", 6, 0.5), calculate_sigmas(LEVELS, name, 12)[-7:])
+    assert torch.equal(ksampler_sigmas(LEVELS, name, "euler", 6, 0.99995), calculate_sigmas(LEVELS, name, 6))
     assert len(basic_scheduler(LEVELS, name, 6, 0.0)) == len(ksampler_sigmas(LEVELS, name, "euler", 6, 0.0)) == 0
 
 
@@ -145,6 +149,7 @@ def test_seeds_outside_64_bits_are_refused(seed):
         prepare_noise(torch.zeros(1, 4, 4), seed)
 
 
-def test_places_that_do_not_fit_the_batch_are_refused():
-    with pytest.raises(ValueError, match=r"batch_index is \[0\] for a batch of 2"):
-        prepare_noise(torch.zeros(2, 4, 4), 1, [0])
+@pytest.mark.parametrize("places", [[0], [0, -1]])
+def test_places_that_do_not_fit_the_batch_are_refused(places):
+    with pytest.raises(ValueError, match=re.escape(f"batch_index is {places} for a batch of 2")):
+        prepare_noise(torch.zeros(2, 4, 4), 1, places)

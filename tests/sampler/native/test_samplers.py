@@ -16,7 +16,7 @@ from toy_song import run_of
 
 from acestep_xl.sampler.native.levels import FlowLevels
 from acestep_xl.sampler.native.sampler_table import SAMPLERS, Sampler, get_sampler
-from acestep_xl.sampler.native.samplers.contract import Estimate, Run
+from acestep_xl.sampler.native.samplers.contract import Estimate, Report, Run
 from acestep_xl.sampler.native.samplers.fresh_noise import brownian
 
 # They end at the last level above 0 instead of 0.
@@ -38,14 +38,17 @@ ORDERS = {
 
 def run(name: str, velocity: Velocity, x: Tensor, sigmas: Tensor, options: dict[str, Any], seed: int = 3) -> Tensor:
     """A run in the precision of its levels, from x at the first of them."""
+    return get_sampler(name).function(run_settings(name, velocity, sigmas, seed=seed), x, **options)
 
+
+def run_settings(
+    name: str, velocity: Velocity, sigmas: Tensor, report: Report = lambda step, x0, x: None, seed: int = 3
+) -> Run:
     def denoise(x: Tensor, sigma: Tensor, *, with_unconditional: bool) -> Estimate:
         x0 = x - sigma * velocity(x, float(sigma))
         return Estimate(x0, x0 if with_unconditional else None)
 
-    kind = get_sampler(name)
-    settings = Run(denoise, sigmas, FlowLevels(), seed, lambda *_: None, kind.with_unconditional)
-    return kind.function(settings, x, **options)
+    return Run(denoise, sigmas, FlowLevels(), seed, report, get_sampler(name).with_unconditional)
 
 
 def without_fresh_noise(name: str) -> dict[str, Any]:
@@ -82,6 +85,15 @@ def test_dpm_solver_leaves_the_noise_of_the_last_level_above_0(name):
     levels = torch.tensor([1.0, 0.8, 0.5, 0.2, 0.0])
     result = run(name, lambda x, t: (x - song) / t, noise, levels, {})
     torch.testing.assert_close(result, 0.8 * song + 0.2 * noise)
+
+
+@pytest.mark.parametrize("name", ["dpmpp_2m", "lms", "ipndm_v", "deis", "res_multistep", "er_sde", "sa_solver"])
+def test_a_run_that_ends_above_0_is_the_beginning_of_a_longer_one(name):
+    x, states = start(), []
+    levels = torch.linspace(0.9, 0.1, 9, dtype=torch.float64)
+    longer = run_settings(name, gaussian, levels, lambda step, x0, x: states.append(x))
+    get_sampler(name).function(longer, x)
+    torch.testing.assert_close(run(name, gaussian, x, levels[:6], {}), states[5])
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -131,6 +143,7 @@ def test_brownian_noise_of_a_step_is_that_of_its_parts():
     parts = noise(high, middle) * (high - middle).sqrt() + noise(middle, low) * (middle - low).sqrt()
     torch.testing.assert_close(whole, parts, rtol=0, atol=1e-5)
     assert 0.8 < float(noise(high, low).std()) < 1.2
+    assert torch.equal(noise(low, high), -noise(high, low))
 
 
 def test_brownian_noise_names_the_package_it_needs(monkeypatch):

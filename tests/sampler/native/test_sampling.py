@@ -126,6 +126,12 @@ def test_all_problems_are_named_at_once():
         assert part in str(error.value)
 
 
+def test_a_first_level_that_rounds_to_just_above_1_is_noise():
+    above = torch.nextafter(torch.tensor(1.0), torch.tensor(2.0))
+    rounded = run("euler", sigmas=torch.cat([above[None], SIGMAS[1:]]))
+    torch.testing.assert_close(rounded.latents, run("euler").latents)
+
+
 def test_the_largest_seed_is_refused_only_where_noise_is_drawn():
     assert torch.isfinite(run("euler", seed=2**64 - 1).latents).all()
     with pytest.raises(ValueError, match="use a seed below it"):
