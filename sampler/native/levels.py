@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,34 +22,22 @@ _FIRST_FRACTION = 1e-4
 class FlowLevels:
     """The levels of a flow model with a timestep shift (Esser et al. 2024, section 5.3.2).
 
-    shift: 3 is ComfyUI's for ACE-Step 1.5; ModelSamplingAuraFlow and ModelSamplingSD3 replace it. multiplier: what
-    sigma is multiplied by for the network: 1 for ACE-Step 1.5 and ModelSamplingAuraFlow, 1000 with ModelSamplingSD3.
-    Raises ValueError unless both are above 0.
+    shift: 3 is ComfyUI's for ACE-Step 1.5; ModelSamplingAuraFlow replaces it. Raises ValueError unless it is above 0.
     """
 
     shift: float = 3.0
-    multiplier: float = 1.0
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name} is {value}, it must be above 0"
-            for name, value in (("shift", self.shift), ("multiplier", self.multiplier))
-            if not 0 < value < float("inf")
-        ]
-        if problems:
-            raise ValueError("noise levels: " + "; ".join(problems))
+        if not 0 < self.shift < math.inf:
+            raise ValueError(f"noise levels: shift is {self.shift}, it must be above 0 and finite")
 
     def table(self) -> Tensor:
         """The levels that table-based schedulers pick from, ascending, ``[1000]`` float32."""
-        return self.sigma(torch.arange(1, TABLE_SIZE + 1) / TABLE_SIZE * self.multiplier)
+        return self.sigma(torch.arange(1, TABLE_SIZE + 1) / TABLE_SIZE)
 
     def sigma(self, timestep: Tensor) -> Tensor:
-        """The shifted level of an unshifted timestep, 0 .. multiplier."""
-        return _shifted(timestep / self.multiplier, self.shift)
-
-    def timestep(self, sigma: Tensor) -> Tensor:
-        """What the network is given for a level. Not the inverse of ``sigma``: it does not undo the shift."""
-        return sigma * self.multiplier
+        """The shifted level of an unshifted timestep, 0 .. 1."""
+        return _shifted(timestep, self.shift)
 
     def percent_to_sigma(self, percent: float) -> float:
         """The level after a fraction 0 .. 1 of the unshifted time has passed."""

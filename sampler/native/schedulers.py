@@ -34,9 +34,9 @@ def simple(levels: FlowLevels, steps: int) -> Tensor:
 
 
 def normal(levels: FlowLevels, steps: int) -> Tensor:
-    """Timesteps of the highest to the lowest level evenly spaced, then 0."""
+    """Timesteps from the highest to the lowest level evenly spaced, then 0; as in ComfyUI they are shifted again."""
     table = levels.table()
-    first, last = levels.timestep(table[-1]), levels.timestep(table[0])
+    first, last = table[-1], table[0]
     if math.isclose(float(levels.sigma(last)), 0, abs_tol=_ZERO):
         return levels.sigma(_spread(first, last, steps + 1))
     return ending_at_zero(levels.sigma(_spread(first, last, steps)))
@@ -45,8 +45,7 @@ def normal(levels: FlowLevels, steps: int) -> Tensor:
 def sgm_uniform(levels: FlowLevels, steps: int) -> Tensor:
     """As normal with one step more, whose last level is replaced by 0."""
     table = levels.table()
-    timesteps = _spread(levels.timestep(table[-1]), levels.timestep(table[0]), steps + 1)
-    return ending_at_zero(levels.sigma(timesteps[:-1]))
+    return ending_at_zero(levels.sigma(_spread(table[-1], table[0], steps + 1)[:-1]))
 
 
 def ddim_uniform(levels: FlowLevels, steps: int) -> Tensor:
@@ -83,9 +82,12 @@ def linear_quadratic(levels: FlowLevels, steps: int) -> Tensor:
 
 
 def sd_turbo(levels: FlowLevels, steps: int, denoise: float) -> Tensor:
-    """Tenths of the timesteps from the fraction ``denoise`` on (SDTurboScheduler)."""
+    """Tenths of the timesteps from the fraction ``denoise`` on (SDTurboScheduler).
+
+    Its timesteps are those of a model that counts them to 1000, also for one that counts to 1, as in ComfyUI.
+    """
     first = 10 - int(10 * denoise)
-    timesteps = torch.arange(999, -1, -100)[first : first + steps]
+    timesteps = torch.arange(999.0, -1.0, -100.0)[first : first + steps]
     return ending_at_zero(levels.sigma(timesteps))
 
 

@@ -91,8 +91,8 @@ def test_noise_is_comfyuis_bit_for_bit(core):
 
 def test_schedulers_are_comfyuis(core):
     for case in toy_song.level_cases(list(SCHEDULERS)):
-        shift, multiplier, scheduler, steps, denoise = case
-        levels, key = FlowLevels(shift, multiplier), " ".join(map(str, case))
+        shift, scheduler, steps, denoise = case
+        levels, key = FlowLevels(shift), " ".join(map(str, case))
         ours = {
             f"basic {key}": basic_scheduler(levels, scheduler, steps, denoise),
             f"euler {key}": ksampler_sigmas(levels, scheduler, "euler", steps, denoise),

@@ -22,9 +22,9 @@ class Flow(ModelSamplingDiscreteFlow, CONST):
 class Model:
     """What the samplers use of a model."""
 
-    def __init__(self, shift: float, multiplier: float = 1.0) -> None:
+    def __init__(self, shift: float) -> None:
         self.model_sampling = Flow()
-        self.model_sampling.set_parameters(shift=shift, multiplier=multiplier)
+        self.model_sampling.set_parameters(shift=shift, multiplier=1.0)
         self.inner_model = self.model_patcher = self.model = self
 
     def scale_latent_inpaint(self, sigma, noise, latent_image, **_):
@@ -92,9 +92,9 @@ def all_samples() -> dict[str, torch.Tensor]:
 def all_sigmas() -> dict[str, torch.Tensor | float]:
     """By function and arguments, see ``toy_song.level_cases``."""
     result: dict[str, torch.Tensor | float] = {}
-    for shift, multiplier, scheduler, steps, denoise in level_cases(comfy.samplers.SCHEDULER_NAMES):
-        model = Model(shift, multiplier)
-        key = f"{shift} {multiplier} {scheduler} {steps} {denoise}"
+    for shift, scheduler, steps, denoise in level_cases(comfy.samplers.SCHEDULER_NAMES):
+        model = Model(shift)
+        key = f"{shift} {scheduler} {steps} {denoise}"
         result[f"basic {key}"] = nodes.BasicScheduler.execute(model, scheduler, steps, denoise).args[0]
         for sampler in ("euler", "dpm_2"):
             chosen = comfy.samplers.KSampler(model, steps, "cpu", sampler, scheduler, denoise)

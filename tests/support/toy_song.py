@@ -114,12 +114,12 @@ def excerpt(samples: Tensor) -> list[float]:
     return [float(f"{value:.6g}") for value in (samples[0, 0, -1], samples[-1, 20, -3], samples[-1, -1, -1])]
 
 
-def level_cases(schedulers: list[str]) -> list[tuple[float, float, str, int, float]]:
-    """Shift, multiplier, scheduler, steps and denoise. Left out: what ComfyUI computes no numbers for."""
-    settings = [(3.0, 1.0, 1.0), (1.0, 1.0, 0.5), (1.73, 1000.0, 0.07), (6.0, 1.0, 0.99), (0.5, 1.0, 0.0)]
+def level_cases(schedulers: list[str]) -> list[tuple[float, str, int, float]]:
+    """Shift, scheduler, steps and denoise. Left out: what ComfyUI computes no numbers for."""
+    settings = [(3.0, 1.0), (1.0, 0.5), (1.73, 0.07), (6.0, 0.99), (0.5, 0.0)]
     return [
-        (shift, multiplier, scheduler, steps, denoise)
-        for shift, multiplier, denoise in settings
+        (shift, scheduler, steps, denoise)
+        for shift, denoise in settings
         for scheduler in schedulers
         for steps in (1, 2, 3, 8, 27, 50, 300)
         if scheduler != "kl_optimal" or steps > 1

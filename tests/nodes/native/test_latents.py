@@ -89,6 +89,13 @@ def test_latents_are_joined_and_cut_in_time() -> None:
         call("LatentConcat", samples1=first, samples2=second, dim="t")
 
 
+@pytest.mark.parametrize(("index", "amount", "expected"), [(9, 5, [7]), (-9, 2, [0, 1]), (6, 5, [6, 7])])
+def test_a_cut_beyond_the_ends_takes_what_is_there(index: int, amount: int, expected: list[int]) -> None:
+    frames = {"samples": torch.arange(8.0).expand(1, 64, 8)}
+    (part,) = call("LatentCut", samples=frames, dim="x", index=index, amount=amount)
+    assert part["samples"][0, 0].tolist() == expected
+
+
 def test_arithmetic() -> None:
     a, b = latent(2), {"samples": torch.ones(1, 64, 8)}
     assert torch.equal(call("LatentAdd", samples1=a, samples2=b)[0]["samples"], a["samples"] + 1)
