@@ -57,32 +57,31 @@ class LatentCut:
         return ({**samples, "samples": part},)
 
 
-class LatentAdd:
+class _OfTwo:
+    """What the nodes share that combine two latents without a setting."""
+
+    FUNCTION = "combine"
+    RETURN_TYPES = ("LATENT",)
+    operation: Callable[[Tensor, Tensor], Tensor]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return native.input_types(cls.__name__)
+
+    def combine(self, samples1: Latent, samples2: Latent) -> tuple[Latent]:
+        return _combine(samples1, samples2, self.operation)
+
+
+class LatentAdd(_OfTwo):
     """The sum of two latents."""
 
-    FUNCTION = "add"
-    RETURN_TYPES = ("LATENT",)
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return native.input_types("LatentAdd")
-
-    def add(self, samples1: Latent, samples2: Latent) -> tuple[Latent]:
-        return _combine(samples1, samples2, torch.add)
+    operation = staticmethod(torch.add)
 
 
-class LatentSubtract:
+class LatentSubtract(_OfTwo):
     """The difference of two latents."""
 
-    FUNCTION = "subtract"
-    RETURN_TYPES = ("LATENT",)
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return native.input_types("LatentSubtract")
-
-    def subtract(self, samples1: Latent, samples2: Latent) -> tuple[Latent]:
-        return _combine(samples1, samples2, torch.sub)
+    operation = staticmethod(torch.sub)
 
 
 class LatentMultiply:

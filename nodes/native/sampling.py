@@ -17,19 +17,23 @@ from ...sampler.native.schedulers import ksampler_sigmas
 Latent = dict[str, Any]
 
 
-class KSampler:
-    """Denoises a latent by a sampler and a scheduler."""
+class _BySamplerName:
+    """What the nodes share that take a sampler by its name."""
 
     FUNCTION = "sample"
     RETURN_TYPES = ("LATENT",)
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return native.input_types("KSampler")
+        return native.input_types(cls.__name__)
 
     @classmethod
     def VALIDATE_INPUTS(cls, sampler_name: str | None) -> bool | str:
         return sampler_name is None or find_problem(sampler_name) or True
+
+
+class KSampler(_BySamplerName):
+    """Denoises a latent by a sampler and a scheduler."""
 
     def sample(
         self,
@@ -50,19 +54,8 @@ class KSampler:
         return (sampling.run(guider, noise, Sampler(sampler_name), sigmas, latent_image)[0],)
 
 
-class KSamplerAdvanced:
+class KSamplerAdvanced(_BySamplerName):
     """Denoises a latent over some of the steps of a schedule."""
-
-    FUNCTION = "sample"
-    RETURN_TYPES = ("LATENT",)
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return native.input_types("KSamplerAdvanced")
-
-    @classmethod
-    def VALIDATE_INPUTS(cls, sampler_name: str | None) -> bool | str:
-        return sampler_name is None or find_problem(sampler_name) or True
 
     def sample(
         self,

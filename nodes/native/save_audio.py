@@ -14,8 +14,6 @@ Audio = dict[str, Any]
 Graph = dict[str, Any]
 
 FLAC = output.Encoding("flac", 16, None, None, None)
-MP3 = output.Encoding("mp3", 16, None, None, None)
-OPUS = output.Encoding("opus", 16, None, None, None)
 VARIABLE = "V0"  # LAME's best variable bitrate
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 PREVIEW_PREFIX = "ComfyUI_temp"
@@ -47,64 +45,55 @@ class SaveAudio:
         return _save(audio, FLAC, filename_prefix, output.Origin(prompt, extra_pnginfo, unique_id, title=""))
 
 
-class SaveAudioMP3:
+class _SaveAtQuality:
+    """What the nodes of the lossy formats share. format: the encoding, before a bitrate is chosen."""
+
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+    format: output.Encoding
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {**native.input_types(cls.__name__), "hidden": dict(output.HIDDEN)}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, filename_prefix: str | None = None) -> bool | str:
+        return output.name_problem(filename_prefix, cls.format.format, cls.format.bytes_per_second())
+
+    def save(
+        self,
+        audio: Audio,
+        filename_prefix: str,
+        quality: str,
+        prompt: Graph | None = None,
+        extra_pnginfo: Graph | None = None,
+        unique_id: str | None = None,
+    ) -> dict[str, Any]:
+        origin = output.Origin(prompt, extra_pnginfo, unique_id, title="")
+        return _save(audio, self._encoding(audio, quality), filename_prefix, origin)
+
+    def _encoding(self, audio: Audio, quality: str) -> output.Encoding:
+        return _at_bitrate(self.format, audio, audio["sample_rate"], quality)
+
+
+class SaveAudioMP3(_SaveAtQuality):
     """Writes MP3 at a variable or a fixed bitrate."""
 
-    FUNCTION = "save"
-    OUTPUT_NODE = True
-    RETURN_TYPES = ()
+    format = output.Encoding("mp3", 16, None, None, None)
 
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {**native.input_types("SaveAudioMP3"), "hidden": dict(output.HIDDEN)}
-
-    @classmethod
-    def VALIDATE_INPUTS(cls, filename_prefix: str | None = None) -> bool | str:
-        return output.name_problem(filename_prefix, MP3.format, MP3.bytes_per_second())
-
-    def save(
-        self,
-        audio: Audio,
-        filename_prefix: str,
-        quality: str,
-        prompt: Graph | None = None,
-        extra_pnginfo: Graph | None = None,
-        unique_id: str | None = None,
-    ) -> dict[str, Any]:
-        if quality == VARIABLE:
-            encoding = replace(MP3, variable_bitrate=True)
-        else:
-            encoding = _at_bitrate(MP3, audio, audio["sample_rate"], quality)
-        return _save(audio, encoding, filename_prefix, output.Origin(prompt, extra_pnginfo, unique_id, title=""))
+    def _encoding(self, audio: Audio, quality: str) -> output.Encoding:
+        return replace(self.format, variable_bitrate=True) if quality == VARIABLE else super()._encoding(audio, quality)
 
 
-class SaveAudioOpus:
+class SaveAudioOpus(_SaveAtQuality):
     """Writes Opus, at the next sample rate that it has."""
 
-    FUNCTION = "save"
-    OUTPUT_NODE = True
-    RETURN_TYPES = ()
+    format = output.Encoding("opus", 16, None, None, None)
 
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {**native.input_types("SaveAudioOpus"), "hidden": dict(output.HIDDEN)}
-
-    @classmethod
-    def VALIDATE_INPUTS(cls, filename_prefix: str | None = None) -> bool | str:
-        return output.name_problem(filename_prefix, OPUS.format, OPUS.bytes_per_second())
-
-    def save(
-        self,
-        audio: Audio,
-        filename_prefix: str,
-        quality: str,
-        prompt: Graph | None = None,
-        extra_pnginfo: Graph | None = None,
-        unique_id: str | None = None,
-    ) -> dict[str, Any]:
+    def _encoding(self, audio: Audio, quality: str) -> output.Encoding:
         rate = next((rate for rate in OPUS_RATES if rate >= audio["sample_rate"]), OPUS_RATES[-1])
-        encoding = _at_bitrate(replace(OPUS, sample_rate=rate), audio, rate, quality)
-        return _save(audio, encoding, filename_prefix, output.Origin(prompt, extra_pnginfo, unique_id, title=""))
+        return _at_bitrate(replace(self.format, sample_rate=rate), audio, rate, quality)
 
 
 class PreviewAudio:
