@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 
 SLICE_SECONDS = 0.001  # of CPU time, in which what is read at a time is to be handled
 LEAST, FIRST, MOST = 256, 2**14, 2**18  # bytes that are read at a time
 _BUFFER = bytearray(MOST)  # of all connections: what is read is handled before the next one is
 
 
-class PacedProtocol(asyncio.BufferedProtocol):
+class PacedProtocol(asyncio.BufferedProtocol, ABC):
     """Calls `data_received` with pieces that are as long as took SLICE_SECONDS the last time."""
 
     _size = FIRST
 
+    @abstractmethod
     def data_received(self, data: bytes) -> None:
         """Handle what was read."""
-        raise NotImplementedError
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return memoryview(_BUFFER)[: self._size]

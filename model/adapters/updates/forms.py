@@ -7,6 +7,8 @@ costs neither a new form nor a new compilation. At 0 every form returns what the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,12 +38,12 @@ class Form(nn.Module):
         return copy
 
 
-class Term(Form):
+class Term(Form, ABC):
     """An addend: ``y + s * product(x)``."""
 
+    @abstractmethod
     def product(self, x: Tensor) -> Tensor:
         """The update's matrix times x: ``[... k]`` to ``[... n]``."""
-        raise NotImplementedError
 
     def after(self, y: Tensor, x: Tensor, strength: Tensor, bias: Tensor | None = None) -> Tensor:
         return y + strength * self.product(x)
@@ -102,14 +104,14 @@ class Dense(Term):
         return F.linear(x, self.matrix)
 
 
-class OutputForm(Form):
+class OutputForm(Form, ABC):
     """An addend that depends on what the weight alone makes of x, ``y - bias``."""
 
     reads_output = True
 
+    @abstractmethod
     def added(self, y: Tensor, x: Tensor, strength: Tensor) -> Tensor:
         """What is added to the output ``[... n]``. y: without bias."""
-        raise NotImplementedError
 
     def after(self, y: Tensor, x: Tensor, strength: Tensor, bias: Tensor | None = None) -> Tensor:
         return y + self.added(y if bias is None else y - bias, x, strength)

@@ -11,19 +11,15 @@ import torch
 from torch import Tensor
 
 from . import forms
-from .kronecker import Factor
-from .update import Sides, all_zero
+from .kronecker import OfTwoFactors
+from .update import Sides
 
 
 @dataclass(frozen=True)
-class Hadamard:
-    """Two products of the weight's size, multiplied element by element; scale: c."""
+class Hadamard(OfTwoFactors):
+    """Two products of the weight's size, multiplied element by element."""
 
-    w1: Factor
-    w2: Factor
-    scale: float
     kind = "LoHa"
-    is_additive = True
 
     @property
     def rank(self) -> int | None:
@@ -32,13 +28,6 @@ class Hadamard:
     @property
     def sides(self) -> Sides:
         return Sides(self.w1.rows, self.w1.columns)
-
-    @property
-    def is_zero(self) -> bool:
-        return all_zero(*self.tensors())
-
-    def tensors(self) -> list[Tensor]:
-        return self.w1.tensors() + self.w2.tensors()
 
     def change(self, weight: Tensor) -> Tensor:
         w1, w2 = self.w1.value(weight.device), self.w2.value(weight.device)

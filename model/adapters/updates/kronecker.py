@@ -59,14 +59,27 @@ class Factor:
 
 
 @dataclass(frozen=True)
-class Kronecker:
-    """w1: ``[a b]``; w2: ``[c d]``, for convolutions ``[c d k]`` or ``[c d*k]``; scale: c."""
+class OfTwoFactors:
+    """What the updates share that are made of two factors. scale: c."""
 
     w1: Factor
     w2: Factor
     scale: float
-    kind = "LoKr"
     is_additive = True
+
+    @property
+    def is_zero(self) -> bool:
+        return all_zero(*self.tensors())
+
+    def tensors(self) -> list[Tensor]:
+        return self.w1.tensors() + self.w2.tensors()
+
+
+@dataclass(frozen=True)
+class Kronecker(OfTwoFactors):
+    """w1: ``[a b]``; w2: ``[c d]``, for convolutions ``[c d k]`` or ``[c d*k]``."""
+
+    kind = "LoKr"
 
     @property
     def rank(self) -> int | None:
@@ -75,13 +88,6 @@ class Kronecker:
     @property
     def sides(self) -> Sides:
         return Sides(self.w1.rows * self.w2.rows, self.w1.columns * self.w2.columns)
-
-    @property
-    def is_zero(self) -> bool:
-        return all_zero(*self.tensors())
-
-    def tensors(self) -> list[Tensor]:
-        return self.w1.tensors() + self.w2.tensors()
 
     def change(self, weight: Tensor) -> Tensor:
         w1, w2 = self.w1.value(weight.device), self.w2.value(weight.device)

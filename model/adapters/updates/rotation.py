@@ -16,8 +16,8 @@ from .update import Sides
 
 
 @dataclass(frozen=True)
-class DiagonalOFT:
-    """Rotates the rows block by block. blocks: ``[out/b b b]``; rescale: factors of the rows, ``[out 1]`` or None.
+class _RowRotation:
+    """What the rotations of rows share. blocks: antisymmetric ones; rescale: factors of the rows, ``[out 1]`` or None.
 
     constraint: the largest norm of all antisymmetric blocks together, over the number of rows; 0 for none.
     """
@@ -25,13 +25,8 @@ class DiagonalOFT:
     blocks: Tensor
     rescale: Tensor | None
     constraint: float
-    kind = "diag-OFT"
     rank = None
     is_additive = False
-
-    @property
-    def sides(self) -> Sides:
-        return Sides(self.blocks.shape[0] * self.blocks.shape[1], None)
 
     @property
     def is_zero(self) -> bool:
@@ -39,6 +34,17 @@ class DiagonalOFT:
 
     def tensors(self) -> list[Tensor]:
         return [self.blocks] if self.rescale is None else [self.blocks, self.rescale]
+
+
+@dataclass(frozen=True)
+class DiagonalOFT(_RowRotation):
+    """Rotates the rows block by block. blocks: ``[out/b b b]``."""
+
+    kind = "diag-OFT"
+
+    @property
+    def sides(self) -> Sides:
+        return Sides(self.blocks.shape[0] * self.blocks.shape[1], None)
 
     def change(self, weight: Tensor) -> Tensor:
         rows = weight.flatten(1)
@@ -57,26 +63,14 @@ class DiagonalOFT:
 
 
 @dataclass(frozen=True)
-class BOFT:
-    """Rotates the rows in stages, each over other pairs of blocks. blocks: ``[m out/b b b]``; the rest as above."""
+class BOFT(_RowRotation):
+    """Rotates the rows in stages, each over other pairs of blocks. blocks: ``[m out/b b b]``."""
 
-    blocks: Tensor
-    rescale: Tensor | None
-    constraint: float
     kind = "BOFT"
-    rank = None
-    is_additive = False
 
     @property
     def sides(self) -> Sides:
         return Sides(self.blocks.shape[1] * self.blocks.shape[2], None)
-
-    @property
-    def is_zero(self) -> bool:
-        return not self.blocks.any() and (self.rescale is None or bool((self.rescale == 1).all()))
-
-    def tensors(self) -> list[Tensor]:
-        return [self.blocks] if self.rescale is None else [self.blocks, self.rescale]
 
     def change(self, weight: Tensor) -> Tensor:
         columns = weight.flatten(1).T

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -73,11 +74,12 @@ def merge(weight: Tensor, updates: Sequence[tuple[Update, float]]) -> Tensor:
     return merged
 
 
-class Fixed:
+class Fixed(ABC):
     """Base of updates that are applied whole at any strength but 0."""
 
+    @abstractmethod
     def value(self, weight: Tensor) -> Tensor:
-        raise NotImplementedError
+        """``W'`` in float32, from the weight in float32."""
 
 
 def all_zero(*tensors: Tensor | None) -> bool:
