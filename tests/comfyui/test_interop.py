@@ -98,14 +98,7 @@ def test_core_vae_and_ours_are_interchangeable() -> None:
         SOUND
         + """
 oobleck = random_network.fill(Oobleck(VAEConfig()), random_network.VAE_GAIN).eval()
-state = {}
-for name, tensor in oobleck.state_dict().items():
-    if name.endswith(".weight"):
-        stem = name.removesuffix(".weight")
-        state[f"{stem}.weight_g"] = tensor.flatten(1).norm(dim=1).view(-1, 1, 1)
-        state[f"{stem}.weight_v"] = tensor
-    else:
-        state[name] = tensor
+state = tiny.with_weight_norm(oobleck.state_dict())
 core, ours = comfy.sd.VAE(sd=tiny.stable_audio_names(state)), AudioVAE(oobleck)
 assert core.audio_sample_rate == ours.audio_sample_rate == 48000
 latents = torch.randn(2, 64, 6)

@@ -165,14 +165,7 @@ from acestep_xl.model.vae.oobleck import Oobleck
 from acestep_xl.pipeline.vae_socket import AudioVAE
 
 oobleck = random_network.fill(Oobleck(VAEConfig()), random_network.VAE_GAIN).eval()
-state = {}
-for name, tensor in oobleck.state_dict().items():
-    if name.endswith(".weight"):
-        stem = name.removesuffix(".weight")
-        state[f"{stem}.weight_g"] = tensor.flatten(1).norm(dim=1).view(-1, 1, 1)
-        state[f"{stem}.weight_v"] = tensor
-    else:
-        state[name] = tensor
+state = tiny.with_weight_norm(oobleck.state_dict())
 core, ours = comfy.sd.VAE(sd=tiny.stable_audio_names(state), dtype=torch.float32), AudioVAE(oobleck)
 core.first_stage_model.bottleneck.encode = lambda x: x.chunk(2, dim=1)[0]  # the mean: core adds noise of no seed
 """

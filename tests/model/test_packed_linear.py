@@ -9,15 +9,15 @@ import quantised_files
 import tiny
 import torch
 import torch.nn.functional as F
+from predictions import predict
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from acestep_xl.host.offload.placement import size_of
 from acestep_xl.model import random_network
 from acestep_xl.model.adapters.attach import Applied, attach
 from acestep_xl.model.adapters.read import read
 from acestep_xl.model.checkpoint import first_damaged, load_network
-from acestep_xl.model.condition import Condition
 from acestep_xl.model.fit import build_on_meta
 from acestep_xl.model.formats.storage import describe_storage, is_packed
 from acestep_xl.model.layouts import Component, open_text_encoder, open_vae, recognise
@@ -51,15 +51,6 @@ def load(path: Path, dtype: torch.dtype = torch.float32) -> AceStep:
 
 def packed_layers(network: nn.Module) -> dict[str, PackedLinear]:
     return {name: layer for name, layer in network.named_modules() if isinstance(layer, PackedLinear)}
-
-
-def predict(network: AceStep, tokens: int = 20) -> Tensor:
-    draw = torch.Generator().manual_seed(0)
-    states, context, x = (
-        torch.randn(1, tokens, n, generator=draw) for n in (random_network.CONFIG.encoder.hidden, 128, 64)
-    )
-    pair = Predictor(network, Condition(states, None), context)(x, 0.6, unconditional=True)
-    return torch.cat([y for y in pair if y is not None])
 
 
 def unpacked(path: Path, dtype: torch.dtype) -> AceStep:

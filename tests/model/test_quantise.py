@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from predictions import predict
 from torch import Tensor, nn
 
 from acestep_xl.model import random_network
 from acestep_xl.model.checkpoint import first_damaged
-from acestep_xl.model.condition import Condition
 from acestep_xl.model.linear import quantise
 from acestep_xl.model.linear.quantise import KINDS, MAX_VALUES, QuantisedLinear, convert, quantise_rows
 from acestep_xl.model.network import share
-from acestep_xl.model.predictor import Predictor
 
 DTYPES = [torch.int8, torch.float8_e4m3fn]
 
@@ -101,15 +98,6 @@ def test_weights_equal_torchaos(kind: str) -> None:
     error, reference = ((w - layer.weight).norm() for w in (ours, theirs(torch.eye(64)).T))
     # Ours rounds the scale up to 8 bits, 1/128 at most.
     assert 0 < error <= 1.1 * reference
-
-
-def predict(network: Any, tokens: int = 20) -> Tensor:
-    draw = torch.Generator().manual_seed(0)
-    states, context, x = (
-        torch.randn(1, tokens, n, generator=draw) for n in (random_network.CONFIG.encoder.hidden, 128, 64)
-    )
-    pair = Predictor(network, Condition(states, None), context)(x, 0.6, unconditional=True)
-    return torch.cat([y for y in pair if y is not None])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -189,6 +189,18 @@ def _diffusers_modules(config: Config) -> dict[str, Any]:
     }
 
 
+def with_weight_norm(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A VAE's weights ``[n ...]`` as length and direction, ``weight_g`` and ``weight_v``; the rest as it is."""
+    normed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if name.endswith(".weight"):
+            normed[f"{name}_g"] = tensor.flatten(1).norm(dim=1).view(-1, 1, 1)
+            normed[f"{name}_v"] = tensor
+        else:
+            normed[name] = tensor
+    return normed
+
+
 def stable_audio_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """ComfyUI's VAE file: numbered layers, parametrised weight norm, flat Snake parameters."""
     depth = 1 + max(int(m[1]) for m in (re.match(r"decoder\.block\.(\d+)\.", k) for k in state) if m)
