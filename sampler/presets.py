@@ -19,13 +19,6 @@ class Preset:
     source: str
 
 
-def get_preset(kind: str) -> Preset:
-    """The preset of a kind of checkpoint."""
-    if kind not in PRESETS:
-        raise ValueError(f"no preset for {kind!r} checkpoints; known: {', '.join(PRESETS)}")
-    return PRESETS[kind]
-
-
 # The official sources disagree: the training configuration has shift 1 and 50 steps for base and SFT, the Python API
 # shift 1 and 8 steps for all. The user interface is what people have heard results from.
 _INTERFACE = "default of the official user interface"

@@ -8,7 +8,7 @@ from ..graph import Link
 from . import effects
 from .rewrite import OWN, Rewrite
 
-UNET, CHECKPOINT, VAE, SHIFT = "UNETLoader", "CheckpointLoaderSimple", "VAELoader", "ModelSamplingAuraFlow"
+CHECKPOINT, VAE, SHIFT = "CheckpointLoaderSimple", "VAELoader", "ModelSamplingAuraFlow"
 CLIPS = ("CLIPLoader", "DualCLIPLoader")
 OTHER_LEVELS = "ModelSampling"  # ComfyUI names all nodes so that set the noise levels of a MODEL
 LORAS = ("LoraLoader", "LoraLoaderModelOnly")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from acestep_xl import parameters
 from acestep_xl.nodes.schedule import Schedule
 from acestep_xl.sampler.guidance import GUIDANCE
-from acestep_xl.sampler.presets import PRESETS, get_preset
+from acestep_xl.sampler.presets import PRESETS
 from acestep_xl.sampler.schedule import SCHEDULES, Options, build, check, custom, linear, options_of, truncate
 
 OPTIONS = Options(
@@ -190,16 +190,14 @@ def test_every_input_of_the_node_is_used():
 
 def test_presets():
     assert set(PRESETS) == {"sft", "base", "turbo"}
-    preset, table = get_preset("turbo"), [1, 21 / 22, 9 / 10, 5 / 6, 3 / 4, 9 / 14, 1 / 2, 3 / 10, 0]
+    preset, table = PRESETS["turbo"], [1, 21 / 22, 9 / 10, 5 / 6, 3 / 4, 9 / 14, 1 / 2, 3 / 10, 0]
     assert linear(preset.steps, preset.shift) == pytest.approx(table, abs=1e-15) and preset.guidance_scale == 1
-    assert (get_preset("sft").steps, get_preset("sft").shift, get_preset("sft").guidance_scale) == (50, 3.0, 7.0)
     for preset in PRESETS.values():
         assert preset.guidance_type in GUIDANCE and preset.source
         for name in ("steps", "shift", "guidance_scale"):
             parameter = parameters.get(name)
             assert parameter.minimum <= getattr(preset, name) <= parameter.maximum
-    sft = get_preset("sft")
+    sft = PRESETS["sft"]
+    assert (sft.steps, sft.shift, sft.guidance_scale) == (50, 3.0, 7.0)
     defaults = {name: getattr(sft, name) for name in ("steps", "shift", "guidance_type", "guidance_scale")}
     assert defaults == {name: parameters.get(name).default for name in defaults}
-    with pytest.raises(ValueError, match="no preset for 'unknown' checkpoints; known: sft, base, turbo"):
-        get_preset("unknown")
