@@ -19,6 +19,12 @@ from .transformer import Transformer
 FILLER_CODE = 35847
 
 
+class Adapters(Protocol):
+    """What is attached to a network; see adapters/attach.py."""
+
+    def begin_step(self, network: AceStep, t: float, frames: int) -> tuple[float, ...]: ...
+
+
 class AceStep(nn.Module):
     """Condition encoder, audio tokenizer and detokenizer, diffusion transformer and the learned null condition.
 
@@ -28,6 +34,7 @@ class AceStep(nn.Module):
     """
 
     silence: Tensor
+    adapters: Adapters | None
 
     def __init__(self, config: Config, training_kind: Training = "unknown") -> None:
         super().__init__()
@@ -39,6 +46,7 @@ class AceStep(nn.Module):
         self.tokenizer = Tokenizer(config)
         self.detokenizer = Detokenizer(config)
         self.null_condition_emb = nn.Parameter(torch.empty(1, 1, config.encoder.hidden))
+        self.register_module("adapters", None)
         self.register_buffer("silence", torch.empty(0, config.latent_channels), persistent=False)
 
     @property
@@ -64,6 +72,14 @@ class AceStep(nn.Module):
         """Latents ``[b t c]`` after an encode to 5 Hz codes and back, which is all that a cover keeps of its source."""
         codes = self.tokenizer(latents, self.silence)
         return self.detokenizer(codes.quantized)[:, : latents.shape[1]]
+
+    def begin_step(self, t: float, frames: int) -> tuple[float, ...]:
+        """Give the adapters the strengths of an evaluation at level t, 1 (noise) .. 0, of a song of latent frames.
+
+        Returns the strengths that layers took which see no place in the song; where they are others than before, a
+        projected condition and an embedded noise level are out of date. Empty if no strength varies.
+        """
+        return () if self.adapters is None else self.adapters.begin_step(self, t, frames)
 
     @torch.no_grad()
     def forward(
@@ -92,6 +108,8 @@ class AceStep(nn.Module):
         Source: ComfyUI 0.20.1, comfy/model_base.py (ACEStep15) and comfy/ldm/ace/ace_step15.py. Unlike there, XL reads
         the timbre from its class token, and a source becomes the codes of the official tokenizer.
         """
+        if self.adapters is not None:
+            self.begin_step(float(timestep[0]), x.shape[2])
         references = refer_audio.transpose(1, 2)
         source = self._native_source(references, audio_codes, is_covers, x.shape[2])
         tokens = self.decoder.embed_context(torch.cat([source, torch.ones_like(source)], dim=2))

@@ -11,7 +11,8 @@ from .condition import Condition
 from .network import AceStep
 from .step_cache import Counts, StepCache
 from .transformer import TimestepModulation
-from .transformer_layer import LayerCondition
+
+CONDITION, NEGATIVE, NULL = "condition", "negative", "null"
 
 
 class Predictor:
@@ -38,20 +39,32 @@ class Predictor:
         of a guided step in one batch. None: yes, except on a CPU, which one song keeps busy and which would only need
         more memory.
         """
-        self._decoder = decoder = network.decoder
+        self._network, self._decoder = network, network.decoder
         self._device = context.device
+        self._frames = context.shape[1]
         self._threshold = network.step_cache
-        self._caches: dict[int, StepCache] = {}
+        self._caches: dict[str, StepCache] = {}
         self.counts = Counts()
         # Each velocity decides by itself which layers to skip, so with a step cache they are computed one by one.
         self._batched = (context.device.type != "cpu" if batched is None else batched) and not self._threshold
-        self._timesteps: dict[float, TimestepModulation] = {}
         self._weights = (0.0,) if negative is None else tuple(negative_weights)
-        with torch.no_grad():
-            self._condition = decoder.project_kv(condition.states, condition.padding_mask)
-            self._null = decoder.project_constant(network.null_condition_emb)
-            self._negative = None if negative is None else decoder.project_kv(negative.states, negative.padding_mask)
-            self._context = decoder.embed_context(context)
+        self._inputs = (condition, negative, context)
+        self._strengths = network.begin_step(1.0, self._frames)
+        self._project()
+
+    @torch.no_grad()
+    def _project(self) -> None:
+        """Compute what stays the same from step to step while adapters keep their strengths."""
+        condition, negative, context = self._inputs
+        decoder = self._decoder
+        self._timesteps: dict[float, TimestepModulation] = {}
+        self._conditions = {
+            CONDITION: decoder.project_kv(condition.states, condition.padding_mask),
+            NULL: decoder.project_constant(self._network.null_condition_emb),
+        }
+        if negative is not None:
+            self._conditions[NEGATIVE] = decoder.project_kv(negative.states, negative.padding_mask)
+        self._context = decoder.embed_context(context)
 
     @torch.no_grad()
     def precompute_timesteps(self, levels: Sequence[float]) -> None:
@@ -72,27 +85,31 @@ class Predictor:
     def __call__(self, x: Tensor, t: float, *, unconditional: bool) -> tuple[Tensor, Tensor | None]:
         """x: ``[b t c]``; t: 1 (noise) .. 0 (clean). Returns the conditional and, when asked, the unconditional
         velocity (noise - data), both ``[b t c]`` in the dtype of x."""
+        strengths = self._network.begin_step(t, self._frames)
+        if strengths != self._strengths:
+            self._strengths = strengths
+            self._project()
         if not unconditional:
-            return self._velocities(x, t, self._condition)[0], None
-        against = self._null if self._negative is None or not any(self._weights) else self._negative
-        conditional, other = self._velocities(x, t, self._condition, against)
-        if against is self._null or all(weight == 1 for weight in self._weights):
+            return self._velocities(x, t, CONDITION)[0], None
+        against = NEGATIVE if any(self._weights) else NULL
+        conditional, other = self._velocities(x, t, CONDITION, against)
+        if against == NULL or all(weight == 1 for weight in self._weights):
             return conditional, other
         weight = torch.tensor(self._weights, dtype=x.dtype, device=x.device)[:, None, None]
-        return conditional, torch.lerp(self._velocities(x, t, self._null)[0], other, weight)
+        return conditional, torch.lerp(self._velocities(x, t, NULL)[0], other, weight)
 
-    def _velocities(self, x: Tensor, t: float, *conditions: list[LayerCondition]) -> list[Tensor]:
+    def _velocities(self, x: Tensor, t: float, *names: str) -> list[Tensor]:
         """One velocity of x for each condition."""
         self.precompute_timesteps((t,))
-        caches = [self._cache(condition) for condition in conditions]
+        caches = [self._cache(name) for name in names]
+        conditions = [self._conditions[name] for name in names]
         velocities = self._decoder.velocities(
-            x, self._timesteps[t], self._context, [*conditions], batched=self._batched, caches=caches
+            x, self._timesteps[t], self._context, conditions, batched=self._batched, caches=caches
         )
         return [velocity.to(x.dtype) for velocity in velocities]
 
-    def _cache(self, condition: list[LayerCondition]) -> StepCache | None:
+    def _cache(self, name: str) -> StepCache | None:
         """The step cache of a condition, if the network has a threshold."""
         if not self._threshold:
             return None
-        # The lists live as long as this object, so their ids stay unique.
-        return self._caches.setdefault(id(condition), StepCache(self._threshold, self.counts))
+        return self._caches.setdefault(name, StepCache(self._threshold, self.counts))

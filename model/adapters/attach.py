@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from ..network import AceStep, replace_layer
 from .adapter import Adapter, Entry
 from .fit import check_fit
 from .linear import AdaptedLinear, Dequantisable, innermost
+from .reach import FIXED, over_tokens, reach_of
 from .sizes import GROUPS, OTHER, parameter_shapes
 from .updates.update import merge
 
@@ -23,11 +24,22 @@ READ_DIRECTLY = (".quantizer.project_in", ".quantizer.project_out")
 
 @dataclass(frozen=True)
 class Applied:
-    """An adapter at a strength. groups: further factors by group of modules (`sizes.GROUPS`, "other"); 1 if absent."""
+    """An adapter at a strength. groups: further factors by group of modules (`sizes.GROUPS`, "other"); 1 if absent.
+
+    over_progress: a further factor at each progress, 0 (first step) .. 1 (last). over_song: further factors ``[t]`` for
+    the latent frames of a song of so many. See reach.py for what they reach; None is 1 throughout.
+    """
 
     adapter: Adapter
     strength: float = STRENGTH.default
     groups: Mapping[str, float] = field(default_factory=dict)
+    over_progress: Callable[[float], float] | None = None
+    over_song: Callable[[int], Tensor] | None = None
+
+    @property
+    def varies(self) -> bool:
+        """Whether its strength depends on the step or on the place in the song."""
+        return self.over_progress is not None or self.over_song is not None
 
     def strength_of(self, group: str) -> float:
         """The strength that a group of modules takes."""
@@ -43,6 +55,7 @@ class AttachedAdapters(nn.Module):
     def __init__(self, stack: tuple[Applied, ...], merged: bool) -> None:
         super().__init__()
         self.stack, self.merged = stack, merged
+        self.present = stack  # with the strengths that the network computes with now
         self.small: dict[str, list[tuple[int, Entry]]] = {}
 
     def original(self, parameter: str) -> Tensor:
@@ -58,10 +71,26 @@ class AttachedAdapters(nn.Module):
     def share(self) -> AttachedAdapters:
         """The same stack for another network over the same tensors; see `network.share`."""
         copy = AttachedAdapters(self.stack, self.merged)
+        copy.present = self.present
         copy.small = {name: list(updates) for name, updates in self.small.items()}
         for name, buffer in self._buffers.items():
             copy.register_buffer(name, buffer)
         return copy
+
+    def begin_step(self, network: AceStep, t: float, frames: int) -> tuple[float, ...]:
+        """See `AceStep.begin_step`."""
+        if not any(applied.varies for applied in self.stack):
+            return ()
+        songs = [None if entry.over_song is None else over_tokens(entry.over_song, frames) for entry in self.stack]
+        present = [
+            entry
+            if entry.over_progress is None
+            else replace(entry, strength=entry.strength * entry.over_progress(1 - t))
+            for entry in self.stack
+        ]
+        _update(network, self, present, songs)
+        means = (1.0 if song is None else float(song.mean()) for song in songs)
+        return tuple(entry.strength * mean for entry, mean in zip(present, means, strict=True))
 
 
 def attach(network: AceStep, stack: Sequence[Applied], *, merged: bool = False) -> None:
@@ -72,9 +101,11 @@ def attach(network: AceStep, stack: Sequence[Applied], *, merged: bool = False) 
     rounding would swallow a weak adapter.
 
     Raises AdapterError if an adapter does not fit, ValueError for a strength out of range, an unknown group, and for
-    adapters on a network with merged ones.
+    adapters on a network with merged ones, and for a strength that varies where it is merged.
     """
     check_strengths(stack)
+    if merged and any(applied.varies for applied in stack):
+        raise ValueError("a merged adapter has one strength: leave out the curve and the regions, or don't merge it")
     check_fit([applied.adapter for applied in stack], network.config, network.name)
     present = attached(network)
     if present is not None and (merged or present.merged):
@@ -84,7 +115,7 @@ def attach(network: AceStep, stack: Sequence[Applied], *, merged: bool = False) 
     layers = {name: _linear_layer(network, name) for name in updates}
     _check_parameters(network, [name for name, layer in layers.items() if layer is None])
     state = AttachedAdapters(whole, merged) if present is None else present
-    state.stack = whole
+    state.stack, state.present = whole, (*state.present[: len(whole) - len(stack)], *stack)
     network.add_module("adapters", state)
     # Small parameters first: layers copy their bias when they are wrapped.
     for name in sorted(updates, key=lambda name: layers[name] is not None):
@@ -111,22 +142,30 @@ def set_strengths(network: AceStep, strengths: Sequence[float]) -> None:
         raise ValueError(f"{len(strengths)} strengths for {count} adapters; give one for each")
     if state.merged:
         raise ValueError("the adapters are merged, so their strengths are final: attach them unmerged")
-    stack = [
-        Applied(applied.adapter, strength, applied.groups)
-        for applied, strength in zip(state.stack, strengths, strict=True)
-    ]
+    stack = [replace(applied, strength=strength) for applied, strength in zip(state.stack, strengths, strict=True)]
     check_strengths(stack)
-    previous, state.stack = state.stack, tuple(stack)
+    state.stack = tuple(stack)
+    _update(network, state, stack, [None] * count)
+
+
+def _update(
+    network: AceStep, state: AttachedAdapters, present: Sequence[Applied], songs: Sequence[Tensor | None]
+) -> None:
+    """Compute with other strengths from now on. songs: of each adapter, factors ``[s]`` for the song's tokens."""
+    previous, state.present = state.present, tuple(present)
     # A layer precedes what it wraps, so the reverse goes from the innermost outwards.
     changed: set[nn.Module] = set()
     for layer in reversed([module for module in network.modules() if isinstance(module, AdaptedLinear)]):
         if layer.base in changed:
             layer.refresh()
             changed.add(layer)
-        if layer.set_strength(stack[layer.position].strength_of(layer.group)):
+        source = state.stack if layer.reach == FIXED else present
+        if layer.set_strength(source[layer.position].strength_of(layer.group), songs[layer.position]):
             changed.add(layer)
+    means = [1.0 if song is None else float(song.mean()) for song in songs]
+    state.present = tuple(replace(e, strength=e.strength * mean) for e, mean in zip(present, means, strict=True))
     for name, updates in state.small.items():
-        if any(stack[i].strength != previous[i].strength for i, _ in updates):
+        if any(state.present[i].strength != previous[i].strength for i, _ in updates):
             _merge_small(network, state, name)
 
 
@@ -183,7 +222,8 @@ def _wrap(network: AceStep, path: str, updates: list[tuple[int, Entry]], stack: 
     for position, entry in updates:
         strength = stack[position].strength_of(entry.group)
         base = network.get_submodule(path)
-        layer = AdaptedLinear(base, entry.update, strength, position=position, group=entry.group)
+        reach = reach_of(entry.parameter)
+        layer = AdaptedLinear(base, entry.update, strength, position=position, group=entry.group, reach=reach)
         replace_layer(network, path, layer.train(base.training))
 
 
@@ -193,9 +233,10 @@ def _merge_weight(layer: nn.Module, updates: list[tuple[int, Entry]], stack: Seq
 
 
 def _merge_small(network: AceStep, state: AttachedAdapters, parameter: str) -> None:
+    stack = state.stack if reach_of(parameter) == FIXED else state.present
     path, _, leaf = _present_name(network, parameter).rpartition(".")
     module = network.get_submodule(path)
-    module._parameters[leaf] = _merged(state.original(parameter), state.small[parameter], state.stack)
+    module._parameters[leaf] = _merged(state.original(parameter), state.small[parameter], stack)
     # Layers above hold a copy of the bias.
     layer = network.get_submodule(parameter.rpartition(".")[0])
     while leaf == "bias" and isinstance(layer, AdaptedLinear):

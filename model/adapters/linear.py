@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers import compute_dtype
+from .reach import RUN, SONG
 from .updates.decomposed import Decomposed
 from .updates.forms import Form
 from .updates.update import Update, merge
@@ -30,17 +31,22 @@ class AdaptedLinear(nn.Module):
     """
 
     strength: Tensor
+    over_song: Tensor | None
     bias: Tensor | None
 
-    def __init__(self, base: nn.Module, update: Update, strength: float, *, position: int, group: str) -> None:
-        """position: of the adapter in the network's stack; group: whose strength the layer takes."""
+    def __init__(
+        self, base: nn.Module, update: Update, strength: float, *, position: int, group: str, reach: str = SONG
+    ) -> None:
+        """position: of the adapter in the network's stack; group: whose strength the layer takes; reach: what that
+        strength follows, see reach.py."""
         super().__init__()
         self.base = base
-        self.update, self.position, self.group = update, position, group
+        self.update, self.position, self.group, self.reach = update, position, group, reach
         self.value = strength
         weight = self._weight_to_form()
         self.form = update.form(weight, compute_dtype(base))
         self.register_buffer("strength", torch.tensor(strength, dtype=torch.float32, device=weight.device))
+        self.register_buffer("over_song", None)  # ``[s 1]``, the strength at each token where it is not the same
         bias = innermost(base).bias if self.form.reads_output else None
         # A copy, since a streamed layer's own bias is elsewhere while this one computes.
         self.register_buffer("bias", None if bias is None else cast(Tensor, bias).detach().clone())
@@ -60,16 +66,31 @@ class AdaptedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[... k]`` to ``[... n]``."""
-        y = self.base(self.form.before(x, self.strength))
-        return self.form.after(y, x, self.strength, self.bias)
+        strength = self.strength if self.over_song is None else self.over_song
+        y = self.base(self.form.before(x, strength))
+        return self.form.after(y, x, strength, self.bias)
 
-    def set_strength(self, strength: float) -> bool:
-        """Take another strength; whether it differs from the last."""
+    def set_strength(self, strength: float, song: Tensor | None = None) -> bool:
+        """Take another strength; whether it differs from the last. song: factors ``[s]`` for the tokens of the song."""
+        if self.reach == SONG:
+            self._set_song(strength, song)
+        elif song is not None and self.reach == RUN:
+            strength *= float(song.mean())
         changed = strength != self.value
         if changed:
             self.value = strength
             self.strength.fill_(strength)
         return changed
+
+    def _set_song(self, strength: float, song: Tensor | None) -> None:
+        if song is None:
+            self.over_song = None
+            return
+        values = (strength * song)[:, None].to(self.strength.device, self.dtype)
+        if self.over_song is not None and self.over_song.shape == values.shape:
+            self.over_song.copy_(values)  # in place, for what was compiled with it
+        else:
+            self.over_song = values
 
     def refresh(self) -> None:
         """Take note of new strengths below, where the update depends on the weight."""
@@ -82,8 +103,10 @@ class AdaptedLinear(nn.Module):
         nn.Module.__init__(copy)
         copy.base = share_layer(self.base)
         copy.update, copy.position, copy.group, copy.value = self.update, self.position, self.group, self.value
+        copy.reach = self.reach
         copy.form = self.form.share()
         copy.register_buffer("strength", self.strength.clone())
+        copy.register_buffer("over_song", None if self.over_song is None else self.over_song.clone())
         copy.register_buffer("bias", self.bias)
         return copy
 
