@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -148,9 +147,9 @@ class Command:
         end = time.monotonic() + START_SECONDS
         while True:
             try:
-                urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
+                urllib.request.urlopen(f"{self.url}/health", timeout=START_SECONDS).close()
                 return self
-            except (urllib.error.URLError, ConnectionError):
+            except OSError:  # also of a connection that was taken but not answered yet
                 if self.process.poll() is not None or time.monotonic() > end:
                     self.stop()
                     raise AssertionError(self.log.read_text()) from None
