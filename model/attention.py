@@ -2,23 +2,63 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+# The first NVIDIA cards with kernels of FlashAttention 2.
+FLASH_CAPABILITY = 8
+
+
+@dataclass(frozen=True)
+class Window:
+    """What each query sees in a layer with a sliding window, for a kernel that skips everything else.
+
+    size: tokens to each side.
+    """
+
+    size: int
+
 
 @dataclass(frozen=True)
 class Band:
-    """Which keys each query sees in a layer with a sliding window.
+    """The same for any device, as masks of chunks.
 
     mask: ``[b n c 3c]`` bool: n chunks of c queries against the keys of the same and both neighbouring chunks.
     """
 
     mask: Tensor
     chunk: int
+
+
+def sliding(length: int, window: int, device: torch.device, dtype: torch.dtype) -> Window | Band | None:
+    """What a sliding layer sees of songs without padding; None if the window hides nothing."""
+    if length <= window + 1 or not has_window_kernel(device, dtype):
+        return band(length, window, None, device)
+    return Window(window)
+
+
+def has_window_kernel(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether torch has FlashAttention with a window for this device (its own function since 2.11)."""
+    if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16) or torch.version.hip is not None:
+        return False
+    is_built = torch.backends.cuda.is_flash_attention_available() and _varlen_takes_windows()
+    return is_built and torch.cuda.is_available() and torch.cuda.get_device_capability(device)[0] >= FLASH_CAPABILITY
+
+
+@functools.cache
+def _varlen_takes_windows() -> bool:
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return False
+    return "window_size" in inspect.signature(varlen_attn).parameters
 
 
 def band(length: int, window: int, key_mask: Tensor | None, device: torch.device) -> Band | None:
@@ -66,6 +106,18 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, **grouped)
 
 
+def attend_window(q: Tensor, k: Tensor, v: Tensor, visible: Window) -> Tensor:
+    """Sliding-window attention in one kernel, grouped heads included. q: ``[b s h d]``; k, v: ``[b s g d]``."""
+    from torch.nn.attention.varlen import varlen_attn  # missing in older versions; see has_window_kernel
+
+    batch, length = q.shape[:2]
+    ends = torch.arange(0, (batch + 1) * length, length, device=q.device, dtype=torch.int32)
+    size = visible.size
+    q, k, v = (y.flatten(0, 1) for y in (q, k, v))
+    out = varlen_attn(q, k, v, ends, ends, length, length, window_size=(size, size))
+    return cast(Tensor, out).unflatten(0, (batch, length))
+
+
 def attend_band(q: Tensor, k: Tensor, v: Tensor, visible: Band) -> Tensor:
     """Sliding-window attention in chunks: the cost grows linearly with the length. q: ``[b h s d]``."""
     length, c = q.shape[2], visible.chunk
@@ -82,15 +134,20 @@ def _windows(y: Tensor, chunk: int) -> Tensor:
     return rearrange(y.unfold(2, 3 * chunk, chunk), "b h n d w -> (b n) h w d")
 
 
-def rotary_table(length: int, head_dim: int, theta: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """cos and sin ``[length head_dim/2]`` in float32; both halves of a head use the same angles (not interleaved)."""
+def rotary_table(
+    length: int, head_dim: int, theta: float, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """cos and sin ``[s 1 d]`` for `rotate`, from float32 angles.
+
+    Both halves of a head use the same angles (they are not interleaved), and the sin of the first half is negative.
+    """
     frequency = theta ** (-torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim)
-    angle = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequency
-    return angle.cos(), angle.sin()
+    angle = torch.arange(length, device=device, dtype=torch.float32)[:, None, None] * frequency
+    cos, sin = angle.cos(), angle.sin()
+    return torch.cat([cos, cos], dim=-1).to(dtype), torch.cat([-sin, sin], dim=-1).to(dtype)
 
 
 def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-    """Apply the rotary embedding to ``[b h s d]``."""
-    cos, sin = (y.to(x.dtype) for y in table)
-    left, right = x.chunk(2, dim=-1)
-    return torch.cat([torch.addcmul(left * cos, right, sin, value=-1), torch.addcmul(right * cos, left, sin)], dim=-1)
+    """Apply the rotary embedding to ``[b s h d]``."""
+    cos, sin = table
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)

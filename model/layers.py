@@ -10,13 +10,24 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
-from .attention import Band, attend, attend_band, band, full_mask, rotary_table, rotate
+from .attention import (
+    Band,
+    Window,
+    attend,
+    attend_band,
+    attend_window,
+    band,
+    full_mask,
+    rotary_table,
+    rotate,
+)
 from .config import Config, StackWidth
 
-Rotary = tuple[Tensor, Tensor]
+Rotary = tuple[Tensor, Tensor]  # see rotary_table
+# Which keys each query sees: within a window, where a mask ``[b 1 s s]`` is True, or all of them.
+Visible = Window | Band | Tensor | None
 
 
 class Attention(nn.Module):
@@ -32,29 +43,40 @@ class Attention(nn.Module):
         self.q_norm = nn.RMSNorm(width.head_dim, eps=eps)
         self.k_norm = nn.RMSNorm(width.head_dim, eps=eps)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of queries, keys and values."""
+        return compute_dtype(self.q_proj)
+
     def query(self, x: Tensor) -> Tensor:
-        """``[b s hidden]`` to ``[b h s d]``."""
-        return self.q_norm(rearrange(self.q_proj(x), "b s (h d) -> b s h d", d=self.head_dim)).transpose(1, 2)
+        """``[b s hidden]`` to ``[b s h d]``."""
+        return self.q_norm(self._heads(self.q_proj(x)))
 
     def key(self, x: Tensor) -> Tensor:
-        """``[b s hidden]`` to ``[b g s d]``."""
-        return self.k_norm(rearrange(self.k_proj(x), "b s (h d) -> b s h d", d=self.head_dim)).transpose(1, 2)
+        """``[b s hidden]`` to ``[b s g d]``."""
+        return self.k_norm(self._heads(self.k_proj(x)))
 
     def value(self, x: Tensor) -> Tensor:
-        """``[b s hidden]`` to ``[b g s d]``."""
-        return rearrange(self.v_proj(x), "b s (h d) -> b h s d", d=self.head_dim)
+        """``[b s hidden]`` to ``[b s g d]``."""
+        return self._heads(self.v_proj(x))
 
     def output(self, heads: Tensor) -> Tensor:
-        """``[b h s d]`` to ``[b s hidden]``."""
-        return self.o_proj(rearrange(heads, "b h s d -> b s (h d)"))
+        """``[b s h d]`` to ``[b s hidden]``."""
+        return self.o_proj(heads.flatten(2))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (-1, self.head_dim))
 
 
 class SelfAttention(Attention):
-    def forward(self, x: Tensor, rotary: Rotary, visible: Band | Tensor | None) -> Tensor:
-        x = x.to(compute_dtype(self.q_proj))
+    def forward(self, x: Tensor, rotary: Rotary, visible: Visible) -> Tensor:
+        x = x.to(self.dtype)
         q, k, v = rotate(self.query(x), rotary), rotate(self.key(x), rotary), self.value(x)
+        if isinstance(visible, Window):
+            return self.output(attend_window(q, k, v, visible))
+        q, k, v = (y.transpose(1, 2) for y in (q, k, v))
         heads = attend_band(q, k, v, visible) if isinstance(visible, Band) else attend(q, k, v, visible)
-        return self.output(heads)
+        return self.output(heads.transpose(1, 2))
 
 
 class MLP(nn.Module):
@@ -82,7 +104,7 @@ class EncoderLayer(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(width.hidden, eps=eps)
         self.mlp = MLP(width)
 
-    def forward(self, h: Tensor, rotary: Rotary, visible: Band | Tensor | None) -> Tensor:
+    def forward(self, h: Tensor, rotary: Rotary, visible: Visible) -> Tensor:
         h = h + self.self_attn(self.input_layernorm(h), rotary, visible)
         return h + self.mlp(self.post_attention_layernorm(h))
 
@@ -99,7 +121,8 @@ class EncoderStack(nn.Module):
     def run(self, h: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """h: ``[b s hidden]``; key_mask: ``[b s]`` bool, False for padding."""
         config = self._config
-        rotary = rotary_table(h.shape[1], config.encoder.head_dim, config.rope_theta, h.device)
+        dtype = cast(EncoderLayer, self.layers[0]).self_attn.dtype
+        rotary = rotary_table(h.shape[1], config.encoder.head_dim, config.rope_theta, h.device, dtype)
         full = full_mask(key_mask)
         sliding = band(h.shape[1], config.sliding_window, key_mask, h.device)
         h = h.to(compute_dtype(self.norm))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import Band, band, rotary_table
+from .attention import Band, Window, rotary_table, sliding
 from .config import Config
 from .layers import Rotary, cast_linear, compute_dtype, sinusoid
 from .transformer_layer import CrossAttention, Layer, LayerCondition, PairedConditions
@@ -30,13 +30,13 @@ class TimestepModulation:
 class ContextTokens:
     """A context embedded once for all steps of a run.
 
-    tokens: its share of the input tokens, ``[b s hidden]``; rotary: the table for their positions; sliding: the band of
-    the layers with a window.
+    tokens: its share of the input tokens, ``[b s hidden]``; rotary: the table for their positions; sliding: what
+    the layers with a window see.
     """
 
     tokens: Tensor
     rotary: Rotary
-    sliding: Band | None
+    sliding: Window | Band | None
 
 
 # Runs tokens through layers first..end-1 (end None: the last): (h, modulation, condition, first, end) -> h.
@@ -108,8 +108,9 @@ class Transformer(nn.Module):
         source = self._patches(context, slice(None, context.shape[2]))
         bias = cast(Tensor, cast(nn.Conv1d, self.proj_in["1"]).bias)
         tokens, config = source + bias, self.config
-        rotary = rotary_table(tokens.shape[1], config.decoder.head_dim, config.rope_theta, tokens.device)
-        return ContextTokens(tokens, rotary, band(tokens.shape[1], config.sliding_window, None, tokens.device))
+        length, device, dtype = tokens.shape[1], tokens.device, cast(Layer, self.layers[0]).self_attn.dtype
+        rotary = rotary_table(length, config.decoder.head_dim, config.rope_theta, device, dtype)
+        return ContextTokens(tokens, rotary, sliding(length, config.sliding_window, device, dtype))
 
     def velocities(
         self,
@@ -128,46 +129,48 @@ class Transformer(nn.Module):
         """
         h = (context.tokens + self._patches(x, slice(-x.shape[2], None))).to(compute_dtype(self.norm_out))
         first_layer = cast(Layer, self.layers[0])
-        attended = first_layer.self_attend(h, timestep.modulation, context.rotary, context.sliding)
+        modulation = self._modulate(timestep.modulation)
+        attended = first_layer.self_attend(h, modulation[:, 0], context.rotary, context.sliding)
         if batched and len(conditions) == 2:
             pairs: list[LayerCondition] = [PairedConditions(a, b) for a, b in zip(*conditions, strict=True)]
-            both = self._velocity(torch.cat([h, h]), torch.cat([attended, attended]), timestep, context, pairs, None)
-            return list(both[:, : x.shape[1]].chunk(2))
-        velocities = [
-            self._velocity(h, attended, timestep, context, condition, cache)
+            both = self._hidden(torch.cat([h, h]), torch.cat([attended, attended]), modulation, context, pairs, None)
+            return list(self._frames(both, timestep)[:, : x.shape[1]].chunk(2))
+        hidden = [
+            self._hidden(h, attended, modulation, context, condition, cache)
             for condition, cache in zip(conditions, caches, strict=False)
         ]
-        return [velocity[:, : x.shape[1]] for velocity in velocities]
+        return [self._frames(tokens, timestep)[:, : x.shape[1]] for tokens in hidden]
 
-    def _velocity(
+    def _modulate(self, modulation: Tensor) -> Tensor:
+        """A noise level's modulation ``[b 6 hidden]`` as each layer takes it, ``[b layers 6 hidden]``."""
+        tables = torch.cat([cast(Layer, layer).scale_shift_table for layer in self.layers])
+        modulation = tables + modulation[:, None]
+        modulation[:, :, 1::3].add_(1)  # both scales
+        return modulation
+
+    def _hidden(
         self,
         h: Tensor,
         attended: Tensor,
-        timestep: TimestepModulation,
+        modulation: Tensor,
         context: ContextTokens,
         condition: list[LayerCondition],
         cache: LayerCache | None,
     ) -> Tensor:
-        """Input tokens ``[b s hidden]``, and the first layer's self-attention over them, to frames.
-
-        The padding frame of an odd length is still in place.
-        """
+        """Input tokens ``[b s hidden]``, and the first layer's self-attention over them, after all layers."""
 
         def run(h: Tensor, modulation: Tensor, condition: list[LayerCondition], first: int, end: int | None) -> Tensor:
             for i, layer in list(enumerate(self.layers))[first:end]:
-                sliding = context.sliding if i % 2 == 0 else None
+                visible = context.sliding if i % 2 == 0 else None
                 if i == 0:
-                    h = cast(Layer, layer).cross_attend_and_mlp(attended, modulation, condition[0])
+                    h = cast(Layer, layer).cross_attend_and_mlp(attended, modulation[:, 0], condition[0])
                 else:
-                    h = layer(h, modulation, context.rotary, sliding, condition[i])
+                    h = layer(h, modulation[:, i], context.rotary, visible, condition[i])
             return h
 
         if cache is None:
-            h = run(h, timestep.modulation, condition, 0, None)
-        else:
-            h = cache.run(run, h, timestep.modulation, condition)
-        shift, scale = (self.scale_shift_table + timestep.embedding).chunk(2, dim=1)
-        return self._frames(torch.addcmul(shift, self.norm_out(h), 1 + scale))
+            return run(h, modulation, condition, 0, None)
+        return cache.run(run, h, modulation, condition)
 
     def _patches(self, frames: Tensor, channels: slice) -> Tensor:
         """What these channels of the input, ``[b t c]``, contribute to the tokens ``[b s hidden]``.
@@ -175,9 +178,15 @@ class Transformer(nn.Module):
         An odd length is padded with a frame of zeros. The convolution is linear, so contributions add up.
         """
         conv, patch = cast(nn.Conv1d, self.proj_in["1"]), self.config.patch_size
-        frames = F.pad(frames, (0, 0, 0, -frames.shape[1] % patch)).transpose(1, 2).to(compute_dtype(conv))
-        return F.conv1d(frames, conv.weight[:, channels], stride=patch).transpose(1, 2)
+        frames = F.pad(frames, (0, 0, 0, -frames.shape[1] % patch)).to(compute_dtype(conv))
+        # Windows that do not overlap make the convolution a product, which no card rounds to TF32 unasked.
+        return F.linear(frames.unflatten(1, (-1, patch)).flatten(2), conv.weight[:, channels].mT.flatten(1))
 
-    def _frames(self, tokens: Tensor) -> Tensor:
+    def _frames(self, tokens: Tensor, timestep: TimestepModulation) -> Tensor:
+        """The layers' result ``[b s hidden]`` to frames; the padding frame of an odd length is still in place."""
+        shift, scale = (self.scale_shift_table + timestep.embedding).chunk(2, dim=1)
         conv = cast(nn.ConvTranspose1d, self.proj_out["1"])
-        return conv(tokens.transpose(1, 2).to(compute_dtype(conv))).transpose(1, 2)
+        tokens = torch.addcmul(shift, self.norm_out(tokens), 1 + scale).to(compute_dtype(conv))
+        # ``[hidden c patch]`` to ``[patch c hidden]``: a product for the same reason as above.
+        frames = F.linear(tokens, conv.weight.permute(2, 1, 0).flatten(0, 1))
+        return frames.unflatten(2, (self.config.patch_size, -1)).flatten(1, 2) + cast(Tensor, conv.bias)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .attention import Band, attend
+from .attention import attend
 from .config import StackWidth
-from .layers import MLP, Attention, Rotary, SelfAttention, compute_dtype
+from .layers import MLP, Attention, Rotary, SelfAttention, Visible, compute_dtype
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,18 @@ class CrossAttention(Attention):
         """Keys and values of an embedded condition ``[b e hidden]``; they stay the same for a whole run."""
         condition = condition.to(compute_dtype(self.k_proj))
         key_mask = None if mask is None else mask[:, None, None, :]
-        return ConditionKV(self.key(condition), self.value(condition), key_mask)
+        key, value = self.key(condition).transpose(1, 2), self.value(condition).transpose(1, 2)
+        return ConditionKV(key, value, key_mask)
 
     def project_constant(self, token: Tensor) -> Tensor:
         """Output of attention over any number of copies of one token ``[1 1 hidden]``: its projected value."""
         value = self.value(token.to(compute_dtype(self.v_proj)))
         groups = self.q_proj.out_features // self.v_proj.out_features
-        return self.output(value.repeat_interleave(groups, dim=1))
+        return self.output(value.repeat_interleave(groups, dim=2))
 
     def forward(self, x: Tensor, condition: ConditionKV) -> Tensor:
-        x = x.to(compute_dtype(self.q_proj))
-        return self.output(attend(self.query(x), condition.k, condition.v, condition.mask))
+        q = self.query(x.to(self.dtype)).transpose(1, 2)
+        return self.output(attend(q, condition.k, condition.v, condition.mask).transpose(1, 2))
 
 
 class Layer(nn.Module):
@@ -71,29 +72,37 @@ class Layer(nn.Module):
         self.scale_shift_table = nn.Parameter(torch.empty(1, 6, width.hidden))
 
     def forward(
-        self, h: Tensor, modulation: Tensor, rotary: Rotary, visible: Band | None, condition: LayerCondition
+        self, h: Tensor, modulation: Tensor, rotary: Rotary, visible: Visible, condition: LayerCondition
     ) -> Tensor:
-        """h: ``[b s hidden]``; modulation: ``[b 6 hidden]``."""
+        """h: ``[b s hidden]``; modulation: ``[b 6 hidden]``, this layer's table added: shift, 1 + scale and gate of
+        self-attention, then those of the MLP."""
         attended = self.self_attend(h, modulation, rotary, visible)
         return self.cross_attend_and_mlp(attended, modulation, condition)
 
-    def self_attend(self, h: Tensor, modulation: Tensor, rotary: Rotary, visible: Band | None) -> Tensor:
+    def self_attend(self, h: Tensor, modulation: Tensor, rotary: Rotary, visible: Visible) -> Tensor:
         """The first part of the layer, which does not see the condition. Shapes as in `forward`."""
-        shift, scale, gate = (self.scale_shift_table + modulation)[:, :3].chunk(3, dim=1)
-        x = torch.addcmul(shift, self.self_attn_norm(h), 1 + scale)
+        shift, scale, gate = modulation[:, :3].chunk(3, dim=1)
+        x = torch.addcmul(shift, self.self_attn_norm(h), scale)
         return torch.addcmul(h, gate, self.self_attn(x, rotary, visible))
 
     def cross_attend_and_mlp(self, attended: Tensor, modulation: Tensor, condition: LayerCondition) -> Tensor:
-        """The rest of the layer, applied to the result of `self_attend`."""
-        shift, scale, gate = (self.scale_shift_table + modulation)[:, 3:].chunk(3, dim=1)
+        """The rest of the layer, applied to the result of `self_attend`, which is used up for a pair of conditions."""
+        shift, scale, gate = modulation[:, 3:].chunk(3, dim=1)
         h = self._cross_attend(attended, condition)
-        x = torch.addcmul(shift, self.mlp_norm(h), 1 + scale)
+        x = torch.addcmul(shift, self.mlp_norm(h), scale)
         return torch.addcmul(h, gate, self.mlp(x))
 
     def _cross_attend(self, h: Tensor, condition: LayerCondition) -> Tensor:
         if isinstance(condition, PairedConditions):
-            first, second = h.chunk(2)
-            return torch.cat([self._cross_attend(first, condition.first), self._cross_attend(second, condition.second)])
+            # In place: putting the halves together again would be another pass over both.
+            for half, own in zip(h.chunk(2), (condition.first, condition.second), strict=True):
+                half.add_(self._attend_to(half, own))
+            return h
+        return h + self._attend_to(h, condition)
+
+    def _attend_to(self, h: Tensor, condition: LayerCondition) -> Tensor:
+        """What the condition adds; nested pairs do not occur."""
         if isinstance(condition, ConditionKV):
-            return h + self.cross_attn(self.cross_attn_norm(h), condition)
-        return h + condition
+            return self.cross_attn(self.cross_attn_norm(h), condition)
+        assert isinstance(condition, Tensor)
+        return condition
