@@ -12,6 +12,7 @@ from . import (
     empty_latent,
     encode_prompt,
     guidance,
+    load_adapter,
     load_audio,
     load_model,
     modifiers,
@@ -64,6 +65,7 @@ NODES: dict[str, tuple[type, str]] = {
     ids.UPLOAD: (upload_audio.Upload, "Upload Audio (ACE-Step)"),
     ids.WEBHOOK: (notify_webhook.Webhook, "Notify Webhook (ACE-Step)"),
     ids.SPEED: (speed.Speed, "Speed and Memory (ACE-Step)"),
+    ids.ADAPTER: (load_adapter.LoadAdapter, "Load Adapter (ACE-Step)"),
 }
 
 # ComfyUI's names for the two halves of the table.

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import api, choices
+from .adapters import ADAPTERS
 from .editing import EDITING
 from .kind import (
     AUTO,
@@ -51,7 +52,7 @@ __all__ = [
 ]
 
 PARAMETERS: dict[str, Parameter] = {
-    p.name: p for p in (*PROMPT, *SAMPLING, *SCHEDULER, *SCHEDULES, *EDITING, *OUTPUT, *SERVICE, *SPEED)
+    p.name: p for p in (*PROMPT, *SAMPLING, *SCHEDULER, *SCHEDULES, *EDITING, *OUTPUT, *SERVICE, *SPEED, *ADAPTERS)
 }
 
 

@@ -25,5 +25,6 @@ TITLES = {
     "scheduler": "12 Modular scheduler",
     "plot": "13 Plot a schedule and a run",
     "core_nodes": "14 ComfyUI's sampling nodes",
+    "adapter": "15 With an adapter",
 }
 SHIPPED = {name: FOLDER / f"{title}.json" for name, title in TITLES.items()}

@@ -84,6 +84,7 @@ def _melody_outline() -> np.ndarray:
 
 NOTHING: tuple[tuple[float, float], ...] = ()
 STRIPS: dict[str, tuple[Strip, ...]] = {
+    "adapter": (Strip(song(12)),),
     "batch": (Strip(song(1)), Strip(song(5))),
     "chain": (Strip(song(2)), Strip(song(2), ((0.4, 0.62),), generated=song(11)), Strip(song(9))),
     "core_nodes": (Strip(song(8)),),

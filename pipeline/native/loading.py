@@ -18,6 +18,7 @@ from ...model.linear import quantise
 from ...model.precision import choose_dtype, text_vae_dtype
 from ...model.silence import published_silence
 from ...model.tokenizer import find_tokenizer
+from ..adapters.files import read_adapter
 from ..model_socket import with_adapters
 from ..vae_socket import AudioVAE
 
@@ -89,7 +90,7 @@ def load_audio_vae(name: str) -> AudioVAE:
 
 def with_lora(model: Any, name: str, strength: float) -> Any:
     """A MODEL with an adapter of a file in loras on top."""
-    adapter = read(current_host().model_path(FOLDERS["lora"], name))
+    adapter = read_adapter(name)
     return model if strength == 0 else with_adapters(model, [Applied(adapter, strength)])
 
 

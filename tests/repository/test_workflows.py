@@ -31,6 +31,7 @@ OURS = [path for path, name in NAMES.items() if name not in CORE]
 SONGS = {"batch": 2, "variations": 2}
 # Seconds of the songs that are not as long as the example melody.
 SECONDS = {
+    "adapter": 60,
     "text_to_music": 60,
     "text_to_music_app": 60,
     "timbre_reference": 30,

@@ -1,0 +1,1 @@
+"""Adapters by name, and strengths that change over the run and the song."""
