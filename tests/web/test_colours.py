@@ -93,7 +93,11 @@ def test_the_played_part_and_the_chosen_song_stand_out(ui: Any, palette: str) ->
     wait(ui, "document.querySelectorAll('.acestep-player .acestep-chip').length === 2")
     save_screenshot(ui, f"player_{palette}")
     player = ".acestep-player .acestep-"
-    assert ratio(ui, f"{player}played", "fill", f"{player}track") >= GRAPHICS
+    for wave in ("played", "wave:not(.acestep-played)"):
+        assert ratio(ui, f"{player}{wave}", "fill", f"{player}track") >= GRAPHICS, wave
+    own = ratio(ui, ".acestep-player", "color")
+    for text in ("clock", "name", "chip", "speed", "button"):
+        assert ratio(ui, f"{player}{text}", "color") >= min(TEXT, 0.85 * own), text
     chosen, other = (f'{player}chip[aria-checked="{state}"]' for state in ("true", "false"))
     assert ratio(ui, chosen, "borderTopColor") >= GRAPHICS
     assert ratio(ui, other, "borderTopColor") == 1, "the others have no edge"
