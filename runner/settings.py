@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..parameters import ids
-from .graph import Graph, NodeCall, Problem
+from .graph import Graph, Link, NodeCall, Problem
 from .node_table import InputSpec, NodeTable
 from .values import convert, parse_text, suggest
 
 DEMO_INPUTS = {"model": "demo", "text_encoder": "auto", "vae": "auto"}
+# ComfyUI's loaders, and which output of ours does the work of each of theirs.
+NATIVE_LOADERS = {
+    "UNETLoader": (0,),
+    "CLIPLoader": (1,),
+    "DualCLIPLoader": (1,),
+    "VAELoader": (2,),
+    "CheckpointLoaderSimple": (0, 1, 2),
+}
 
 
 @dataclass(frozen=True)
@@ -71,16 +79,33 @@ def apply_settings(graph: Graph, settings: Iterable[Setting], table: NodeTable) 
 
 
 def use_demo(graph: Graph, table: NodeTable) -> list[Problem]:
-    """Point every loader at the built-in demo network."""
-    loaders = [node_id for node_id, call in graph.items() if call.class_type == ids.LOADER]
+    """Point every loader at the built-in demo network; in the place of ComfyUI's loaders come ours."""
     if not any(call.class_type in table.classes for call in graph.values()):
         return []  # that all nodes are unknown is told for itself
+    _replace_native_loaders(graph, table)
+    loaders = [node_id for node_id, call in graph.items() if call.class_type == ids.LOADER]
     if not loaders:
-        return [Problem(f"the workflow has no {ids.LOADER} node to load the demo network with")]
+        known = ", ".join((ids.LOADER, *NATIVE_LOADERS))
+        return [Problem(f"the workflow has no node to load the demo network with: {known}")]
     spec = table.spec(ids.LOADER)
     inputs = {name: value for name, value in DEMO_INPUTS.items() if spec is None or name in spec.inputs}
     settings = [Setting(node_id, name, value) for node_id in loaders for name, value in inputs.items()]
     return apply_settings(graph, settings, table)
+
+
+def _replace_native_loaders(graph: Graph, table: NodeTable) -> None:
+    """Put our loader under the id of each of ComfyUI's. A link to an output that it has not is left for validation."""
+    spec = table.spec(ids.LOADER)
+    slots = {name: NATIVE_LOADERS[call.class_type] for name, call in graph.items() if call.class_type in NATIVE_LOADERS}
+    if spec is None:
+        return
+    defaults = {entry.name: entry.default for entry in spec.inputs.values() if entry.is_widget}
+    for node_id in slots:
+        graph[node_id] = NodeCall(ids.LOADER, dict(defaults), graph[node_id].title)
+    for call in graph.values():
+        for name, value in call.inputs.items():
+            if isinstance(value, Link) and 0 <= value.slot < len(slots.get(value.node, ())):
+                call.inputs[name] = Link(value.node, slots[value.node][value.slot])
 
 
 def _find_input(graph: Graph, node: str, name: str, table: NodeTable) -> tuple[NodeCall, InputSpec]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import native_songs
 import pytest
 from toy_nodes import Loader, SampleInModes, Save, graph_of
 
@@ -17,6 +18,8 @@ from acestep_xl.runner.settings import (
     resolve_assignments,
     use_demo,
 )
+from acestep_xl.runner.validate import validate
+from acestep_xl.runner.workflow.read import read_workflow
 
 
 @pytest.fixture
@@ -122,6 +125,19 @@ def test_demo_points_every_loader_at_the_demo_network(table: NodeTable) -> None:
     assert use_demo(graph, table) == []
     assert graph["1"].inputs == graph["2"].inputs == {"model": "demo", "vae": "auto"}
     assert graph["3"].inputs == inputs
+
+
+@pytest.mark.parametrize("graph", [native_songs.split(), native_songs.all_in_one()], ids=["split", "all in one"])
+def test_demo_puts_our_loader_in_the_place_of_comfyuis(graph: dict[str, Any]) -> None:
+    table = NodeTable.shipped()
+    workflow = read_workflow(graph, table).graph
+    outputs = {"7": ("model", 0), "4": ("clip", 1), "9": ("vae", 2)}
+    assert use_demo(workflow, table) == []
+    for reader, (name, slot) in outputs.items():
+        link = workflow[reader].inputs[name]
+        assert link.slot == slot and workflow[link.node].class_type == "AceStepXLLoader"
+        assert workflow[link.node].inputs["model"] == "demo"
+    assert validate(workflow, table) == []
 
 
 def test_demo_needs_a_loader(graph: Graph, table: NodeTable) -> None:
