@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..parameters import ids
+from ..pipeline.adapters import tools
 from ..pipeline.memory import forecast, plan
 from ..pipeline.sampler_chain import Nodes
 from . import (
@@ -83,3 +84,12 @@ class MemoryPlanner:
 
     summary = staticmethod(plan.summary)
     table = staticmethod(plan.table)
+
+
+class AdapterTools:
+    """Adapters as files, for the command line."""
+
+    FORMS = tools.FORMS
+    describe = staticmethod(tools.describe)
+    merge = staticmethod(tools.merge)
+    suffix_of = staticmethod(tools.suffix_of)

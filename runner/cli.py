@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from . import convert_command, download_command, models_command, plan_command, plot_command, run_command
+from . import (
+    adapter_command,
+    convert_command,
+    download_command,
+    merge_command,
+    models_command,
+    plan_command,
+    plot_command,
+    run_command,
+)
 from .node_table import NodeTable
 from .terminal import BAD_USAGE, FAILED, INTERRUPTED, UsageError, print_result, print_status
 
@@ -106,6 +115,20 @@ def _runner_commands(table: NodeTable | None) -> tuple[Command, ...]:
             "each change does to the sound.",
             convert_command.add_arguments,
             partial(convert_command.convert_workflow, table=table),
+        ),
+        Command(
+            "adapter",
+            "say what an adapter file is",
+            "Say what a LoRA or another adapter is: kind, layout, rank, scale, layers, and which checkpoints it fits.",
+            adapter_command.add_arguments,
+            adapter_command.print_adapter,
+        ),
+        Command(
+            "merge",
+            "write a checkpoint with adapters merged in",
+            "Write a checkpoint with adapters merged in, in another number format or the same.",
+            merge_command.add_arguments,
+            merge_command.merge,
         ),
         Command(
             "models",
