@@ -11,9 +11,10 @@ NO_CODES = (
     "and lyrics more freely; keep TextEncodeAceStepAudio1.5 in ComfyUI if you need them"
 )
 LOW_TEMPO = "a tempo below 30 is none that the model was trained on; it is left to the model"
-CLASS_TOKEN = (
-    "on XL checkpoints the timbre is read from its class token, as in the official network and not in ComfyUI's, so an "
-    "XL song sounds different; a 2B song does not"
+NETWORK = (
+    "every other layer of the lyric and timbre encoders sees 128 tokens to each side, as officially, where ComfyUI's "
+    "see everything: a song of more than 5 seconds or some 130 tokens of lyrics differs a little; on XL checkpoints "
+    "the timbre is read from its class token, which ComfyUI's network leaves out, so that an XL song sounds different"
 )
 SAME_GUIDANCE = "guidance is plain CFG at the same scale; --guidance official takes APG instead"
 OFFICIAL_GUIDANCE = "guidance is the official APG at the same scale, instead of plain CFG: less harsh at high scales"

@@ -27,9 +27,7 @@ def replace_guider(rewrite: Rewrite, node_id: str) -> str:
         return reason
     positive = before.inputs.get("positive", before.inputs.get("conditioning"))
     rewrite.replace(node_id, ids.GUIDER, _guider_inputs(rewrite, {**before.inputs, "positive": positive, "cfg": scale}))
-    rewrite.record(
-        node_id, before, (ids.GUIDER,), _guidance_effect(rewrite, scale), effects.CLASS_TOKEN, effects.REFERENCE
-    )
+    rewrite.record(node_id, before, (ids.GUIDER,), _guidance_effect(rewrite, scale), effects.NETWORK, effects.REFERENCE)
     return ""
 
 
@@ -52,7 +50,7 @@ def replace_ksampler(rewrite: Rewrite, node_id: str) -> str:
     drop = effects.PENULTIMATE if name in DROP_LEVEL else ""
     guidance = _guidance_effect(rewrite, before.inputs["cfg"])
     rewrite.record(
-        node_id, before, classes, guidance, effects.CLASS_TOKEN, effects.REFERENCE, effects.SAME_NOISE, *notes, drop
+        node_id, before, classes, guidance, effects.NETWORK, effects.REFERENCE, effects.SAME_NOISE, *notes, drop
     )
     return ""
 
@@ -75,9 +73,7 @@ def replace_sampler_custom(rewrite: Rewrite, node_id: str) -> str:
     _put_sampler(rewrite, node_id, before, Link(guider, 0), noise, sampler, before.inputs.get("sigmas"))
     guidance = _guidance_effect(rewrite, before.inputs["cfg"])
     same = effects.SAME_NOISE if kind == NOISE else ""
-    rewrite.record(
-        node_id, before, (ids.GUIDER, kind, ids.SAMPLER), guidance, effects.CLASS_TOKEN, effects.REFERENCE, same
-    )
+    rewrite.record(node_id, before, (ids.GUIDER, kind, ids.SAMPLER), guidance, effects.NETWORK, effects.REFERENCE, same)
     return ""
 
 

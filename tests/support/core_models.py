@@ -17,7 +17,7 @@ from comfy.text_encoders import ace15
 
 from acestep_xl.host import current_host
 from acestep_xl.model import random_network
-from acestep_xl.model.config import Config, StackWidth
+from acestep_xl.model.config import SLIDING_WINDOW, Config, StackWidth
 from acestep_xl.model.network import AceStep
 from acestep_xl.model.qwen3 import build_text_model, qwen3_config, text_state
 from acestep_xl.model.silence import published_silence
@@ -36,15 +36,16 @@ class Parts(NamedTuple):
     clip: Any
 
 
-def config(is_xl: bool) -> Config:
+def config(is_xl: bool, window: int = SLIDING_WINDOW) -> Config:
     decoder = StackWidth(80, 96, 16, 8, HEAD) if is_xl else ENCODER
-    return Config(decoder, ENCODER, decoder_layers=3, lyric_layers=1, timbre_layers=1, pooler_layers=2, text_dim=64)
+    layers = {"decoder_layers": 3, "lyric_layers": 1, "timbre_layers": 1, "pooler_layers": 2}
+    return Config(decoder, ENCODER, **layers, text_dim=64, sliding_window=window)
 
 
-def both(is_xl: bool) -> tuple[Parts, Parts]:
-    """ComfyUI's parts, and ours."""
+def both(is_xl: bool, window: int = SLIDING_WINDOW) -> tuple[Parts, Parts]:
+    """ComfyUI's parts, and ours. window: of our layers that slide, in tokens to each side."""
     clip = _core_clip()
-    network = random_network.fill(AceStep(config(is_xl))).eval().requires_grad_(False)
+    network = random_network.fill(AceStep(config(is_xl, window))).eval().requires_grad_(False)
     network.silence = published_silence()
     core = Parts(_core_model(network), clip)
     sockets = current_host().sockets
