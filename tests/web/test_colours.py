@@ -14,6 +14,8 @@ pytestmark = [needs_comfyui, pytest.mark.slow]
 PALETTES = ("dark", "light", "solarized", "arc", "nord", "github")
 # Contrast ratios of WCAG 2.2: 1.4.11 for what is not text, 1.4.3 for text.
 GRAPHICS, TEXT = 3.0, 4.5
+# Of the labels of ComfyUI's own nodes, in palettes where they have less.
+LABELS = {"solarized": 2.9}
 # The ground of an element, which the elements around it may shine through, and a colour of another element over it.
 PAINT = """
 const [groundOf, element, property] = arguments;
@@ -101,3 +103,15 @@ def test_the_played_part_and_the_chosen_song_stand_out(ui: Any, palette: str) ->
     chosen, other = (f'{player}chip[aria-checked="{state}"]' for state in ("true", "false"))
     assert ratio(ui, chosen, "borderTopColor") >= GRAPHICS
     assert ratio(ui, other, "borderTopColor") == 1, "the others have no edge"
+
+
+def test_notes_are_legible(ui: Any, palette: str) -> None:
+    """Their ground is a colour of the workflow, and the text one of the palette. On the canvas it is always white."""
+    if ui.renderer == "canvas":
+        pytest.skip("the canvas draws the ground, which no element has")
+    open_workflow(ui, "core_nodes")
+    centre(ui, "MarkdownNote")
+    text = ".comfy-markdown-content"
+    wait(ui, f"document.querySelector('{text}')")
+    save_screenshot(ui, f"note_{palette}")
+    assert ratio(ui, text, "color") >= min(TEXT, 0.85 * LABELS.get(palette, TEXT / 0.85))
