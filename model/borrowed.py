@@ -12,7 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .adapters.linear import move_adapters
+from .adapters.attach import attach, attached
+from .adapters.linear import innermost, move_adapters
 from .config import Shapes, from_shapes
 from .network import AceStep, replace_layer
 
@@ -100,17 +101,21 @@ def bind(network: AceStep, module: nn.Module, device: torch.device) -> None:
 
 
 def own_copy(network: AceStep) -> AceStep:
-    """A network of its own with the weights that a borrowed one computes with now, patches included, on the CPU."""
+    """A network of its own with the weights that a borrowed one computes with now, patches included, on the CPU.
+
+    Its adapters are attached to the copy, so that other weights of the copy leave them whole.
+    """
     with torch.device("meta"):
         copy = AceStep(network.config, network.training_kind)
-    layers = {name: part for name, part in network.named_modules() if isinstance(part, BorrowedLayer)}
     with torch.no_grad():
         for name, part in copy.named_modules():
-            source = layers.get(name, network.get_submodule(name))
+            source = innermost(network.get_submodule(name))
             for key, _ in list(part.named_parameters(recurse=False)):
                 value = cast(Tensor, getattr(source, key)).detach().to("cpu", copy=True)
                 part._parameters[key] = nn.Parameter(value, requires_grad=False)
     copy.silence, copy.step_cache = network.silence, network.step_cache
+    if adapters := attached(network):
+        attach(copy, adapters.stack)
     return copy.eval()
 
 

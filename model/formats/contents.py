@@ -20,7 +20,7 @@ _LORA = re.compile(r"lora_(A|B|up|down|mid|magnitude_vector|linear_layer)\b|\.lo
 _VAE = re.compile(
     r"(en|de)coder\.(conv1|block\.\d+\.(conv_t1|snake1|res_unit1)|layers\.\d+\.(layers|weight_|param|bias))"
 )
-_LORAS = "it belongs in models/loras; adapters are not supported yet, so choose a complete model"
+_LORAS = "it belongs in models/loras: choose a complete model, and put this on it with the node Load Adapter"
 _WHOLE = f"choose the complete model, such as {COMPLETE}"
 
 Shapes = Mapping[str, Shape]

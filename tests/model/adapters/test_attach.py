@@ -115,6 +115,7 @@ def test_layers_of_another_program_are_adapted_where_they_are(network: AceStep, 
     ours = adapted(borrowed, *files)
     # Shapes do not show the tiny network's own attention window, so the reference has the borrowed one's.
     assert torch.equal(velocity(ours), velocity(adapted(own_copy(borrowed), *files)))
+    assert torch.equal(velocity(ours), velocity(own_copy(ours)))
     bind(ours, network, torch.device("meta"))
     layer = ours.get_submodule("decoder.layers.0.self_attn.q_proj")
     assert {buffer.device.type for buffer in layer.buffers()} == {"meta"}

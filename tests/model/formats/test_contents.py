@@ -102,7 +102,7 @@ def planner() -> dict[str, Tensor]:
 
 
 OTHERS = {
-    "LoRA of PEFT": (lora("lora_A.weight", "lora_B.weight"), "a LoRA .*models/loras; adapters are not supported yet"),
+    "LoRA of PEFT": (lora("lora_A.weight", "lora_B.weight"), "a LoRA .*models/loras: .* with the node Load Adapter"),
     "LoRA of kohya": (lora("lora_down.weight", "lora_up.weight", "lora_unet_decoder_layers_0_mlp_up_proj"), "a LoRA "),
     "LoRA of diffusers": (lora("lora_A.default.weight", "lora_B.default.weight", "transformer.layers.0.x"), "a LoRA "),
     "LoKr": (lora("lokr_w1", "lokr_w2", "lycoris_layers_0_self_attn_q_proj"), "a LoKr .*models/loras"),
