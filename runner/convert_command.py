@@ -10,13 +10,14 @@ from typing import Any
 
 from ..host import use
 from .convert.editor_file import to_editor
-from .convert.replacements import GUIDANCE, REPLACEMENTS, convert
+from .convert.replacements import FITS, GUIDANCE, REPLACEMENTS, convert
 from .convert.report import as_json, lines, stale_tokens
 from .convert.rewrite import Rewrite
 from .convert.source import Source, read_source
 from .graph import WorkflowError
 from .node_table import NodeTable
 from .terminal import OK, UsageError, print_result, print_status
+from .workflow.foreign_classes import explanation
 from .workflow.read import load_json
 from .workflow_input import create_host, find_workflow
 
@@ -50,7 +51,7 @@ def convert_workflow(arguments: argparse.Namespace, table: NodeTable | None) -> 
         source = _read(arguments.workflow, table)
         rewrite = convert(source.graph, table, arguments.guidance, source.controls)
         if not rewrite.changes:
-            raise UsageError([_nothing(arguments.workflow, rewrite)])
+            raise _nothing(arguments.workflow, rewrite)
         workflow = to_editor(rewrite, source)
     _write(output, workflow)
     notices = [*source.notices, *unset_values(rewrite, source), *stale_tokens(rewrite)]
@@ -91,13 +92,20 @@ def _read(name: str, table: NodeTable) -> Source:
     return source
 
 
-def _nothing(name: str, rewrite: Rewrite) -> str:
-    reasons = [f"node {kept.node} ({kept.class_type}) stays: {kept.reason}" for kept in rewrite.kept]
-    replaceable = ", ".join(REPLACEMENTS)
-    stays = f"; {'; '.join(reasons)}" if any(kept.class_type in REPLACEMENTS for kept in rewrite.kept) else ""
-    return (
-        f"{name} holds no node of ComfyUI's that this pack replaces, in a graph for ACE-Step 1.5; it replaces: "
-        f"{replaceable}{stays}"
+def _nothing(name: str, rewrite: Rewrite) -> UsageError:
+    """That the graph has nothing to convert, why what could be stays, and what does the work of unknown nodes."""
+    stays = [
+        f"node {kept.node} ({kept.class_type}) stays: {kept.reason}"
+        for kept in rewrite.kept
+        if kept.class_type in REPLACEMENTS and kept.reason != FITS
+    ]
+    unknown = {call.class_type: call for call in rewrite.graph.values() if call.class_type not in rewrite.table.classes}
+    foreign = [text for call in unknown.values() if (text := explanation(call, rewrite.graph))]
+    note = "  Start from a shipped workflow instead, such as text_to_music, cover or repaint, and set its values."
+    return UsageError(
+        [*stays, *foreign] or [f"it replaces: {', '.join(REPLACEMENTS)}"],
+        f"error: {name} holds no node of ComfyUI's that this pack replaces, in a graph for ACE-Step 1.5:",
+        note,
     )
 
 

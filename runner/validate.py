@@ -58,7 +58,7 @@ def _unknown_classes(graph: Graph, table: NodeTable) -> list[Problem]:
     problems = []
     for kind, node_ids in nodes.items():
         call = graph[node_ids[0]]
-        message = explanation(call) or f"unknown node class {kind!r}; {suggest(kind, sorted(table.classes))}"
+        message = explanation(call, graph) or f"unknown node class {kind!r}; {suggest(kind, sorted(table.classes))}"
         problems.append(_problem(message, ", ".join(node_ids), call))
     return problems
 

@@ -38,8 +38,8 @@ def headline(graph: Graph, table: NodeTable) -> str:
     )
 
 
-def explanation(call: NodeCall) -> str:
-    """Whose an unknown class is and what does its work here; "" for a class of nobody known."""
+def explanation(call: NodeCall, graph: Graph) -> str:
+    """Whose an unknown class of a graph is and what does its work here; "" for a class of nobody known."""
     if call.class_type.startswith(GROUP_NODES):
         return f"{call.class_type} is a group node; ungroup it in ComfyUI or make it a subgraph, and save it again"
     pack = pack_of(call)
@@ -47,7 +47,9 @@ def explanation(call: NodeCall) -> str:
         return ""
     owner = f"one of {CORE}" if pack == CORE else f"a node of {pack}"
     replacement = REPLACEMENTS.get(pack, {}).get(call.class_type, "")
-    return f"{call.class_type} is {owner}; {f'use {replacement}' if replacement else 'nothing here replaces it'}"
+    if call.class_type in OF_ANY_MODEL and any(other.class_type in PICTURE_CLASSES for other in graph.values()):
+        replacement = ""
+    return f"{call.class_type} is {owner}; {f'use {replacement}' if replacement else NO_REPLACEMENT}"
 
 
 def pack_of(call: NodeCall) -> str:
@@ -105,6 +107,13 @@ OTHER_CORE_CLASSES = frozenset(
     "LatentOperationTonemapReinhard ConditioningStableAudio StringReplace ComfyMathExpression ComfySwitchNode "
     "CustomCombo".split()
 )
+# These mean pictures in a graph that has one of the others.
+OF_ANY_MODEL = frozenset({"VAEDecode", "EmptyLatentImage", "CLIPTextEncode"})
+PICTURE_CLASSES = frozenset(
+    "ControlNetApply ControlNetApplyAdvanced ControlNetLoader ImageScale ImageScaleBy ImageUpscaleWithModel LoadImage "
+    "LoadImageMask SaveAnimatedWEBP SaveImage VAEDecodeTiled VAEEncode VAEEncodeForInpaint VAEEncodeTiled".split()
+)
+NO_REPLACEMENT = "nothing here replaces it: take it out, or run the workflow in ComfyUI"
 # By pack and class, what does the work here; "" for nothing.
 REPLACEMENTS: dict[str, dict[str, str]] = {
     CORE: {
@@ -127,7 +136,7 @@ REPLACEMENTS: dict[str, dict[str, str]] = {
         "AceStepSFTGenerate": _TEXT_TO_MUSIC,
         "AceStepSFTTextEncode": ids.ENCODE,
         "AceStepSFTModelLoader": ids.LOADER,
-        "AceStepSFTLoraLoader": "",
+        "AceStepSFTLoraLoader": f"LoraLoaderModelOnly or {ids.ADAPTER}",
         "AceStepSFTMusicAnalyzer": "",
         "AceStepSFTTurboTagAdapter": "",
         "AceStepSFTSaveAudio": ids.SAVE,

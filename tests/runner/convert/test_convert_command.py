@@ -10,6 +10,7 @@ import native_songs
 import pytest
 from native_songs import node
 
+from acestep_xl.parameters import ids
 from acestep_xl.runner.cli import main
 
 pytestmark = pytest.mark.usefixtures("no_models_from_this_machine")
@@ -70,6 +71,13 @@ def test_nothing_to_convert(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", "text_to_music", "-o", "out.json"]) == 2
     assert "holds no node of ComfyUI's that this pack replaces" in capsys.readouterr().err
     assert not Path("out.json").exists()
+
+
+def test_nothing_to_convert_names_what_does_the_work_of_other_nodes(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("older.json").write_text(json.dumps({"1": {"class_type": "TextEncodeAceStepAudio", "inputs": {}}}))
+    assert main(["convert", "older.json", "-o", "out.json"]) == 2
+    message = capsys.readouterr().err
+    assert f"use TextEncodeAceStepAudio1.5 or {ids.ENCODE}" in message and "shipped workflow" in message
 
 
 @pytest.mark.parametrize("data", [{}, {"1": {"inputs": {}}}, {"nodes": [{"id": 1}], "links": []}])

@@ -164,4 +164,4 @@ def test_what_is_broadcast_is_a_link(simple: dict[str, Any], table: NodeTable) -
 def test_a_broadcast_that_the_file_does_not_spell_out_is_refused(simple: dict[str, Any], table: NodeTable) -> None:
     graph = read_workflow(broadcast(simple), table).graph
     assert "60" in graph and "vae" not in graph["3"].inputs
-    assert "converts its links to real ones" in explanation(graph["60"])
+    assert "converts its links to real ones" in explanation(graph["60"], graph)

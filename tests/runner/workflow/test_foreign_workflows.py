@@ -27,7 +27,7 @@ CORE_GRAPH = {
     "6": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["1", 2]}},
     "7": {"class_type": "SaveVideo", "inputs": {"video": ["6", 0], "filename_prefix": "x"}},
 }
-NOTHING = "nothing here replaces it"
+NOTHING = "nothing here replaces it: take it out, or run the workflow in ComfyUI"
 CORE_REPLACEMENTS = (
     NOTHING,
     f"use TextEncodeAceStepAudio1.5 or {ids.ENCODE}",
@@ -112,6 +112,16 @@ def test_the_pack_is_named_as_the_editor_saved_it(tmp_path: Path, capsys: pytest
 )
 def test_a_pack_has_one_name(saved: str, pack: str) -> None:
     assert foreign_classes.pack_of(NodeCall("Thing", {}, "Thing", pack=saved)) == pack
+
+
+def test_a_graph_of_pictures_is_not_pointed_to_nodes_of_music(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = ("EmptyLatentImage", "CLIPTextEncode", "VAEDecode", "SaveImage")
+    data = {str(i): {"class_type": kind, "inputs": {}} for i, kind in enumerate(kinds)}
+    assert all(NOTHING in problem for problem in refused(data, tmp_path, capsys)[1:])
+    del data["3"]
+    assert not any(NOTHING in problem for problem in refused(data, tmp_path, capsys)[1:])
 
 
 def test_nodes_of_one_class_are_one_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
