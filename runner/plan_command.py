@@ -78,7 +78,7 @@ def _print_plans(graph: Graph, table: NodeTable, arguments: argparse.Namespace) 
     except (ValueError, OSError) as error:
         raise UsageError([str(error)]) from error
     if not forecasts:
-        raise UsageError(["the workflow has no sampler node of this pack, so there is nothing to plan"])
+        raise UsageError(["the workflow has no sampler node of this pack or of ComfyUI, so there is nothing to plan"])
     if arguments.json:
         print_result(json.dumps({"status": "ok", "samplers": [_as_json(forecast) for forecast in forecasts]}))
         return

@@ -20,6 +20,7 @@ from ...parameters import ids
 from .. import model_files
 from ..graph_run import run_of
 from ..sampler_chain import Inputs, Nodes, UnknownRun, chain_of, length_of
+from . import native_forecast
 from .plan import MemoryPlan, make_plan
 
 
@@ -34,18 +35,35 @@ class Forecast:
 
 
 def forecast(graph: Nodes, seconds: float | None = None, card: MemoryInfo | None = None) -> list[Forecast]:
-    """The plan of every sampler of this pack in a graph in ComfyUI's API format.
+    """The plan of every sampler in a graph in ComfyUI's API format, of this pack's and of ComfyUI's own nodes.
 
     seconds: the length where the graph does not state it, as with a source. card: a graphics card that computes bf16;
     None takes the host's own device. Model files are opened for their headers only.
     """
-    samplers = [node_id for node_id, node in graph.items() if node["class_type"] == ids.SAMPLER]
-    return [_forecast(graph, node_id, seconds, card) for node_id in samplers]
+    kinds = {ids.SAMPLER: _forecast, **dict.fromkeys(native_forecast.SAMPLERS, _forecast_native)}
+    samplers = [(node_id, kinds[node["class_type"]]) for node_id, node in graph.items() if node["class_type"] in kinds]
+    return [make(graph, node_id, seconds, card) for node_id, make in samplers]
+
+
+def _forecast_native(graph: Nodes, node_id: str, seconds: float | None, card: MemoryInfo | None) -> Forecast:
+    device, sampler = _device(card), graph[node_id]["inputs"]
+    try:
+        models = native_forecast.models(graph, sampler)
+        if models[-1]["class_type"] == ids.LOADER:
+            networks, storage = _networks(models[-1]["inputs"], device, is_hypothetical=card is not None)
+        else:
+            precision = parameters.AUTO if card is None else "bf16"
+            networks, storage = native_forecast.read_networks(graph, sampler, device, precision)
+        network = _with_speed(networks.network, [node["inputs"] for node in models if node["class_type"] == ids.SPEED])
+        run = native_forecast.run_of(graph, sampler, network, seconds)
+    except UnknownRun as error:
+        return Forecast(node_id, None, str(error))
+    plan = make_plan(networks._replace(network=network), run, device, _memory(card))
+    return Forecast(node_id, plan, storage=storage)
 
 
 def _forecast(graph: Nodes, node_id: str, seconds: float | None, card: MemoryInfo | None) -> Forecast:
-    host = current_host()
-    device = host.compute_device() if card is None else torch.device("cuda")
+    device = _device(card)
     try:
         chain = chain_of(graph, node_id)
         length = length_of(chain, seconds)
@@ -55,8 +73,16 @@ def _forecast(graph: Nodes, node_id: str, seconds: float | None, card: MemoryInf
     networks, storage = _networks(loader, device, is_hypothetical=card is not None)
     network = _with_speed(networks.network, chain.inputs_of(chain.models, ids.SPEED))
     run = run_of(chain, network, length)
-    info = host.memory_info() if card is None else card
-    return Forecast(node_id, make_plan(networks._replace(network=network), run, device, info), storage=storage)
+    plan = make_plan(networks._replace(network=network), run, device, _memory(card))
+    return Forecast(node_id, plan, storage=storage)
+
+
+def _device(card: MemoryInfo | None) -> torch.device:
+    return current_host().compute_device() if card is None else torch.device("cuda")
+
+
+def _memory(card: MemoryInfo | None) -> MemoryInfo | None:
+    return current_host().memory_info() if card is None else card
 
 
 def _with_speed(network: AceStep, settings: Sequence[Inputs]) -> AceStep:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ...model.linear import quantise
 from ...model.precision import choose_dtype, text_vae_dtype
 from ...model.silence import published_silence
 from ...model.tokenizer import find_tokenizer
+from .. import model_files
 from ..adapters.files import read_adapter
 from ..model_socket import with_adapters
 from ..vae_socket import AudioVAE
@@ -31,6 +32,9 @@ FOLDERS = {
     "lora": "loras",
 }
 CLIP_TYPE = "ace"
+Part = tuple[str, Mapping[str, Any]]
+# The folder and the widget of the nodes that load a network.
+_NETWORKS = {"UNETLoader": ("unet", "unet_name"), "CheckpointLoaderSimple": ("checkpoint", "ckpt_name")}
 # What ComfyUI stores weights as, and the nearest here: with a scale for each row, so that nothing is out of range.
 WEIGHT_DTYPES = {
     "default": quantise.AS_LOADED,
@@ -100,6 +104,25 @@ def load_checkpoint(name: str) -> tuple[Any, Any, AudioVAE]:
     layout = _all_in_one(host.model_path(FOLDERS["checkpoint"], name))
     assert layout.text is not None and layout.vae is not None  # _all_in_one refuses others
     return _model(host, layout, quantise.AS_LOADED), _clip(host, layout.text), _vae(host, layout.vae)
+
+
+def open_parts(host: Host, model: Part, clip: Part, vae: Part) -> model_files.Files:
+    """The files that loader nodes take network, text encoder and VAE from, from their headers. Each: class, inputs.
+
+    Raises FileNotFoundError and CheckpointError.
+    """
+    folder, widget = _NETWORKS[model[0]]
+    layout = recognise(host.model_path(FOLDERS[folder], model[1][widget]))
+    if clip[0] == "CheckpointLoaderSimple":
+        text = _all_in_one(host.model_path(FOLDERS["checkpoint"], clip[1]["ckpt_name"])).text
+    else:
+        text = _text_encoder(host, [name for key, name in clip[1].items() if key.startswith("clip_name")])
+    if vae[0] == "CheckpointLoaderSimple":
+        sound = _all_in_one(host.model_path(FOLDERS["checkpoint"], vae[1]["ckpt_name"])).vae
+    else:
+        sound = open_vae(host.model_path(FOLDERS["vae"], vae[1]["vae_name"]))
+    assert text is not None and sound is not None  # _all_in_one refuses others
+    return layout, text, sound
 
 
 def _model(host: Host, layout: Layout, weights: str) -> Any:
