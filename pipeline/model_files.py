@@ -23,8 +23,9 @@ KINDS = {
     "text_encoder": ("text_encoders", "diffusers", "checkpoints"),
     "vae": ("vae", "diffusers", "checkpoints"),
 }
-# Words that "auto" looks for in file names where a checkpoint lacks the part.
-AUTO_WORDS = {"text_encoder": ("qwen", "0.6b"), "vae": ("ace", "1.5", "vae")}
+# Words that "auto" looks for in file names where a checkpoint lacks the part; the later ones, of acestep.cpp's files,
+# where no name has the first.
+AUTO_WORDS = {"text_encoder": (("qwen", "0.6b"),), "vae": (("ace", "1.5", "vae"), ("vae-", ".gguf"))}
 # Words in names of the models that this pack is for, and of files that are likely another part.
 PREFERRED, OTHER_PARTS = ("sft", "xl", "1.5", "v15"), ("lm", "5hz", "vae", "qwen", "lora")
 SHOWN_NAMES = 20
@@ -73,7 +74,8 @@ def _component(host: Host, part: str, name: str, included: Component | None) -> 
     if included is not None:
         return included
     names = part_names(host, part)
-    matches = [name for name in names if all(word in name.lower() for word in AUTO_WORDS[part])]
+    by_words = ([name for name in names if all(map(name.lower().__contains__, words))] for words in AUTO_WORDS[part])
+    matches = next(filter(None, by_words), [])
     if len(matches) == 1:
         return opener(_path(host, part, matches[0]))
     raise FileNotFoundError(

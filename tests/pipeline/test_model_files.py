@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from quantised_files import write_gguf
 from safetensors.torch import load_file, save_file
 
 from acestep_xl.host.headless import HeadlessHost
@@ -143,3 +144,12 @@ def test_a_damaged_silence_latent_and_a_missing_tokenizer_are_told_before_loadin
 
 def test_the_demo_network_and_the_config_of_a_folder_agree(models: Path) -> None:
     assert find(host(models), NAME, AUTO, AUTO)[0].config == random_network.CONFIG
+
+
+def test_auto_takes_the_vae_of_acestep_cpp_where_none_has_the_official_name(models: Path) -> None:
+    official = next((models / "vae").iterdir())
+    other = models / "vae" / "vae-BF16.gguf"
+    write_gguf(other, load_file(official), "BF16", "acestep-vae")
+    assert find(host(models), NAME, AUTO, AUTO)[2].path == official
+    official.unlink()
+    assert find(host(models), NAME, AUTO, AUTO)[2].path == other
