@@ -69,7 +69,7 @@ def build_parser(commands: Sequence[Command] = (), table: NodeTable | None = Non
         prog="acestep-xl", description="Turn captions and lyrics into songs with ACE-Step 1.5 XL."
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (*_runner_commands(table), *commands):
+    for command in (*_workflow_commands(table), *_file_commands(), *commands):
         subparser = subparsers.add_parser(command.name, help=command.help, description=command.description)
         command.add_arguments(subparser)
         subparser.add_argument(
@@ -85,7 +85,7 @@ def build_parser(commands: Sequence[Command] = (), table: NodeTable | None = Non
     return parser
 
 
-def _runner_commands(table: NodeTable | None) -> tuple[Command, ...]:
+def _workflow_commands(table: NodeTable | None) -> tuple[Command, ...]:
     return (
         Command(
             "run",
@@ -116,6 +116,11 @@ def _runner_commands(table: NodeTable | None) -> tuple[Command, ...]:
             convert_command.add_arguments,
             partial(convert_command.convert_workflow, table=table),
         ),
+    )
+
+
+def _file_commands() -> tuple[Command, ...]:
+    return (
         Command(
             "adapter",
             "say what an adapter file is",

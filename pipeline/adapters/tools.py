@@ -9,9 +9,9 @@ from typing import Any
 from ...host import current_host
 from ...model.adapters.adapter import Adapter
 from ...model.adapters.attach import Applied
-from ...model.adapters.checkpoint import FORMS, merge_checkpoint, suffix_of
 from ...model.adapters.fit import training_hint
 from ...model.adapters.read import read
+from ...model.export.merged import FORMS, merge_checkpoint, suffix_of
 from ...model.formats.storage import describe_storage, is_packed
 from ...model.layouts import recognise
 from ..model_files import KINDS

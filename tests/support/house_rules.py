@@ -38,6 +38,7 @@ RULES: dict[str, Rule] = {
     "__main__": Rule(pack=("runner", "service.serve_command")),
     "parameters": Rule(),
     "model": Rule(libraries=("einops", "safetensors", "tokenizers", "torch", "transformers")),
+    "model.export.gguf_writer": Rule(libraries=("gguf", "torch")),
     "model.formats": Rule(own=("model.formats",), libraries=("safetensors", "torch")),
     "model.formats.ggml_codecs": Rule(own=("model.formats",), libraries=("gguf", "torch")),
     "model.formats.gguf_file": Rule(own=("model.formats",), libraries=("gguf", "torch")),

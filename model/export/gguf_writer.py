@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .gguf_file import CONFIG_KEY, INSTALL
-from .tensors import CheckpointError, Shape
+from ..formats.gguf_file import CONFIG_KEY, INSTALL
+from ..formats.tensors import CheckpointError, Shape
 
 ARCHITECTURE = "acestep-dit"
 FORMATS = ("BF16", "F16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0")

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..formats.tensors import Shape
 from ..linear.quantise import MAX_VALUES, quantise_rows
-from .tensors import Shape
 
 # What ComfyUI's guide and its readers keep out of 8 bits stays bf16: embedders, encoders, convolutions, norms.
 _LARGE = re.compile(r"decoder\.layers\.\d+\.(self_attn|cross_attn|mlp)\.\w+_proj\.weight")

@@ -11,17 +11,18 @@ from typing import Any
 
 from torch import Tensor
 
+from ..adapters.attach import Applied, check_strengths
+from ..adapters.fit import check_fit
+from ..adapters.updates.update import Update, merge
 from ..checkpoint import read_silence
 from ..config import to_official
 from ..fit import empty_network, fit_to, misfits
-from ..formats import gguf_file, gguf_writer
-from ..formats.encoders import SAFETENSORS
-from ..formats.safetensors_writer import write_safetensors
+from ..formats import gguf_file
 from ..formats.tensors import CheckpointError, Shape, Tensors, read_json
 from ..layouts import GGUF_SILENCE, Layout
-from .attach import Applied, check_strengths
-from .fit import check_fit
-from .updates.update import Update, merge
+from . import gguf_writer
+from .encoders import SAFETENSORS
+from .safetensors_writer import write_safetensors
 
 GGUF = "gguf-"
 FORMS = (*SAFETENSORS, *(GGUF + name.lower() for name in gguf_writer.FORMATS))
