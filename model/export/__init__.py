@@ -1,0 +1,1 @@
+"""Checkpoints as files: formats to write, adapters merged in on the way."""
