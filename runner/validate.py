@@ -58,7 +58,9 @@ def _unknown_classes(graph: Graph, table: NodeTable) -> list[Problem]:
     problems = []
     for kind, node_ids in nodes.items():
         call = graph[node_ids[0]]
-        message = explanation(call, graph) or f"unknown node class {kind!r}; {suggest(kind, sorted(table.classes))}"
+        similar = suggest(kind, sorted(table.classes))
+        unknown = f"unknown node class {kind!r}; {similar}; if a pack of ComfyUI has it, run the workflow there"
+        message = explanation(call, graph) or unknown
         problems.append(_problem(message, ", ".join(node_ids), call))
     return problems
 

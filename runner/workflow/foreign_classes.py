@@ -83,6 +83,7 @@ NAME_MARKS = {
     "|pysssss": "ComfyUI-Custom-Scripts",
     "easy ": "ComfyUI-Easy-Use",
     "VHS_": "ComfyUI-VideoHelperSuite",
+    "ADE_": "ComfyUI-AnimateDiff-Evolved",
     "AceStepSFT": "ComfyUI-AceStep_SFT",
     "ACE_STEP_": "ComfyUI-kaola-ace-step",
     "ACEStep15": "ComfyUI_RyanOnTheInside",
@@ -105,7 +106,7 @@ OTHER_CORE_CLASSES = frozenset(
     "VAEDecodeTiled VAEEncode VAEEncodeForInpaint VAEEncodeTiled unCLIPCheckpointLoader unCLIPConditioning "
     "CreateVideo SaveVideo LoadVideo SaveAnimatedWEBP LatentApplyOperation LatentApplyOperationCFG "
     "LatentOperationTonemapReinhard ConditioningStableAudio StringReplace ComfyMathExpression ComfySwitchNode "
-    "CustomCombo".split()
+    "CreateHookLora CreateHookModelAsLora CustomCombo MaskComposite".split()
 )
 # These mean pictures in a graph that has one of the others.
 OF_ANY_MODEL = frozenset({"VAEDecode", "EmptyLatentImage", "CLIPTextEncode"})
