@@ -85,7 +85,21 @@ def replace_network(model: comfy.model_patcher.ModelPatcher, network: nn.Module)
     replacement = make_model(network)
     copy = model.clone(model_override=replacement.get_clone_model_override())
     copy.size = 0  # counted anew: the other network's weights may have another format
+    copy.patches = {_renamed(key, network): patches for key, patches in copy.patches.items()}
     return copy
+
+
+def _renamed(key: str, network: nn.Module) -> str:
+    """The key of a patched weight in a network whose adapted layers hold it deeper down, in ``base``."""
+    prefix = "diffusion_model."
+    path, _, leaf = key.removeprefix(prefix).rpartition(".")
+    try:
+        layer = network.get_submodule(path)
+    except AttributeError:
+        return key
+    while leaf not in layer._parameters and "base" in layer._modules:
+        path, layer = f"{path}.base", layer.get_submodule("base")
+    return f"{prefix}{path}.{leaf}" if leaf in layer._parameters else key
 
 
 def set_shift(model: comfy.model_patcher.ModelPatcher, shift: float) -> comfy.model_patcher.ModelPatcher:

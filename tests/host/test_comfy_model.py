@@ -186,3 +186,65 @@ assert torch.equal(predict(network), expected)
 """,
         fake_gpu=True,
     )
+
+
+ADAPTERS = """
+from pathlib import Path
+from acestep_xl.model.adapters.adapter import Adapter, Entry
+from acestep_xl.model.adapters.attach import Applied, attach
+from acestep_xl.model.adapters.updates.low_rank import LowRank
+from acestep_xl.model.linear import quantise
+from acestep_xl.model.network import share
+
+generator = torch.Generator().manual_seed(1)
+NAMES = ("decoder.layers.1.mlp.down_proj", "decoder.layers.2.self_attn.q_proj")
+network = build()
+entries = []
+for name in NAMES:
+    n, k = network.get_submodule(name).weight.shape
+    down, up = torch.randn(4, k, generator=generator), torch.randn(n, 4, generator=generator)
+    entries.append(Entry(f"{name}.weight", LowRank(down, up, 0.02)))
+adapter = Applied(Adapter(Path("style"), tuple(entries), "", "", (), "unknown", ()), 0.8)
+
+def loaded(socket, gpu_bytes):
+    management.unload_all_models()
+    gpu["size"], management.vram_state = gpu_bytes, management.VRAMState.NORMAL_VRAM
+    with host.resident([model_socket.held(socket)], 0):
+        return predict(model_socket.network_of(socket))
+"""
+
+
+def test_an_adapter_above_a_patch_leaves_it_in_force_and_loads_in_part() -> None:
+    run(
+        NETWORKS
+        + ADAPTERS
+        + """
+delta = torch.randn(network.get_submodule(NAMES[0]).weight.shape, generator=generator) * 0.05
+changed = share(network)
+changed.get_submodule(NAMES[0]).weight.data = network.get_submodule(NAMES[0]).weight + delta
+attach(changed, [adapter])
+expected, plain = predict(changed), predict(network)
+socket = host.sockets.make_model(network).clone()
+assert socket.add_patches({f"diffusion_model.{NAMES[0]}.weight": (delta,)}, 1.0)
+adapted = model_socket.with_adapters(socket, [adapter])
+for size in (10**12, reserve + size_of(network) // 2):
+    difference = (loaded(adapted, size) - expected).norm() / (expected - plain).norm()
+    assert difference < 1e-4, (size, difference)
+""",
+        fake_gpu=True,
+    )
+
+
+def test_an_adapter_on_8_bit_weights_is_the_same_wholly_and_partly_loaded() -> None:
+    run(
+        NETWORKS
+        + ADAPTERS
+        + """
+small = quantise.convert(network, "int8")
+adapted = model_socket.with_adapters(host.sockets.make_model(small), [adapter])
+whole, part = (loaded(adapted, size) for size in (10**12, reserve + size_of(small) // 2))
+assert torch.equal(whole, part)
+assert (whole - predict(small)).norm() > 1e-3 * whole.norm()
+""",
+        fake_gpu=True,
+    )
