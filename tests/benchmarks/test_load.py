@@ -24,7 +24,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("benchmark")
     (folder / "work").mkdir()
     command = [sys.executable, SCRIPT, "--tiny", "--report", folder / "report", "--folder", folder / "work"]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert process.returncode == 0, process.stderr
     assert not list((folder / "work").iterdir()), "the checkpoint is deleted afterwards"
     (path,) = (folder / "report").iterdir()

@@ -54,7 +54,7 @@ def number(cell: str) -> float:
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("benchmark")
     command = [sys.executable, SCRIPT, "--tiny", "--report", folder / "report"]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert process.returncode == 0, process.stderr
     (path,) = (folder / "report").iterdir()
     assert path.name == "solvers.md"
