@@ -19,7 +19,8 @@ SEEDS = st.one_of(st.integers(0, 10), st.integers(2**32 - 3, 2**32 + 3), st.inte
 
 def test_golden_noise_is_seed_seven(golden):
     expected = load_file(golden.folder / "inputs.safetensors")["noise.seed7"]
-    assert torch.equal(draw([7], 101, 64), expected)
+    # A CPU's logarithm and cosine (Box-Muller) differ in their last bits, of numbers up to 5.8: four units are 2e-6.
+    torch.testing.assert_close(draw([7], 101, 64), expected, atol=2e-6, rtol=0)
 
 
 def test_shape_and_dtype():
