@@ -1,4 +1,1 @@
-"""The 5 Hz language model that plans a song: prompts, grammar and the sampling loop.
-
-Nothing is here yet; this is where it goes.
-"""
+"""The 5 Hz language model that plans a song: its prompts, and what it writes, read."""

@@ -49,6 +49,7 @@ RULES: dict[str, Rule] = {
     "model.planner": Rule(
         own=("model.planner", "model.formats"), libraries=("safetensors", "tokenizers", "torch", "transformers")
     ),
+    "model.planner.prompts": Rule(own=("model.planner",), libraries=("yaml",)),
     "model.vae": Rule(own=("model.vae",), libraries=("torch",)),
     "sampler": Rule(libraries=("torch",)),
     "sampler.chart": Rule(libraries=("PIL", "numpy")),
