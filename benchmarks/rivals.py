@@ -117,7 +117,8 @@ class Song:
         self.states = draw(batch, TOKENS, pair.config.encoder.hidden)
         source = draw(1, frames, pair.config.latent_channels)
         self.context = context.join(source, torch.ones_like(source[..., :1])).expand(batch, -1, -1)
-        self.predictor = Predictor(pair.ours, Condition(self.states, None), self.context)
+        self.condition = Condition(self.states, None)
+        self.predictor = Predictor(pair.ours, self.condition, self.context)
 
     def step_ours(self, guided: bool) -> tuple[Tensor, Tensor | None]:
         """The velocities of a step as this project computes them."""

@@ -1,0 +1,1 @@
+"""Everything worth measuring on a graphics card, in one command; see __main__.py."""
