@@ -150,4 +150,4 @@ def rotary_table(
 def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
     """Apply the rotary embedding to ``[b s h d]``."""
     cos, sin = table
-    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
+    return (x * cos).addcmul_(x.roll(x.shape[-1] // 2, -1), sin)

@@ -18,7 +18,7 @@ from . import speed
 # Tensors per token at the peak of a layer: inner vectors of the MLP, and outer ones.
 INNER, OUTER = 3, 5
 # Windowed attention holds three windows of keys and values per token, on graphics cards also one for every head.
-WINDOWS, HEADS = 3, 7
+WINDOWS, HEADS = 3, 8
 # Encoders mask their padding; on graphics cards the mask becomes a number for every pair of tokens.
 PAIRS = 2
 # Copies of the text encoder's attention scores, which it computes without a fused kernel.
