@@ -81,13 +81,14 @@ class Layer(nn.Module):
 
     def self_attend(self, h: Tensor, modulation: Tensor, rotary: Rotary, visible: Visible) -> Tensor:
         """The first part of the layer, which does not see the condition. Shapes as in `forward`."""
-        shift, scale, gate = modulation[:, :3].chunk(3, dim=1)
+        # Split by size, not into chunks: compiled for any size, the last chunk is read as if it were a whole song.
+        shift, scale, gate = modulation.split(1, dim=1)[:3]
         x = torch.addcmul(shift, self.self_attn_norm(h), scale)
         return torch.addcmul(h, gate, self.self_attn(x, rotary, visible))
 
     def cross_attend_and_mlp(self, attended: Tensor, modulation: Tensor, condition: LayerCondition) -> Tensor:
         """The rest of the layer, applied to the result of `self_attend`, which is used up for a pair of conditions."""
-        shift, scale, gate = modulation[:, 3:].chunk(3, dim=1)
+        shift, scale, gate = modulation.split(1, dim=1)[3:]
         h = self._cross_attend(attended, condition)
         x = torch.addcmul(shift, self.mlp_norm(h), scale)
         return torch.addcmul(h, gate, self.mlp(x))

@@ -94,11 +94,12 @@ from acestep_xl.model.predictor import Predictor
 
 network = random_network.fill(AceStep(replace(random_network.CONFIG, decoder_layers=4)))
 network.silence = random_network.network().silence
-def velocity(network, frames, songs=1):
+def velocity(network, frames, songs=1, guided=False):
     random = torch.Generator().manual_seed(0)
     states = torch.randn(1, 20, random_network.CONFIG.encoder.hidden, generator=random)
     x, context = (torch.randn(songs, frames, n, generator=random) for n in (64, 128))
-    return Predictor(network, Condition(states, None), context)(x, 0.6, unconditional=False)[0]
+    predictor = Predictor(network, Condition(states, None), context, batched=True)
+    return torch.cat([half for half in predictor(x, 0.6, unconditional=guided) if half is not None])
 
 compiled = share(network)
 eager = share(compiled)
@@ -106,6 +107,10 @@ compile_layers(compiled, "on")
 for frames in (600, 300, 1001):
     torch.testing.assert_close(velocity(compiled, frames), velocity(eager, frames), rtol=0, atol=2e-5)
 assert counters["stats"]["unique_graphs"] == 2, counters["stats"]  # a sliding and a full layer, for all lengths
+assert not counters["graph_break"], counters["graph_break"]
+for songs in (1, 2):  # both halves in one batch, as on a card
+    halves = velocity(compiled, 600, songs, guided=True), velocity(eager, 600, songs, guided=True)
+    torch.testing.assert_close(*halves, rtol=0, atol=2e-5)
 assert not counters["graph_break"], counters["graph_break"]
 assert "forward" not in vars(network.decoder.layers[1]), "the original network is not compiled"
 
