@@ -44,14 +44,17 @@ class Bench:
         self.plan, self.device = plan, device
         self.is_card = device.type == "cuda"
         self.dtype = torch.bfloat16 if self.is_card else torch.float32
+        self._songs: dict[float, Song] = {}
 
     @functools.cached_property
     def pair(self) -> Rivals:
         return make_rivals(self.plan.size, self.plan.layers, self.dtype, self.device)
 
-    @functools.cache  # noqa: B019 - one object lives as long as the program
     def song(self, seconds: float) -> Song:
-        return Song(self.pair, seconds, 1)
+        """One song of this length, the same for every section."""
+        if seconds not in self._songs:
+            self._songs[seconds] = Song(self.pair, seconds, 1)
+        return self._songs[seconds]
 
     def step(self, network: AceStep, seconds: float) -> Callable[[], tuple[Tensor, Tensor | None]]:
         """A guided step of a network as this project runs it, its condition projected already."""

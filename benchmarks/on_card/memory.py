@@ -76,7 +76,8 @@ def _floor(bench: Bench) -> int:
 def _complete(bench: Bench) -> AceStep:
     """All parts of the network with random weights in main memory, drawn on the device, which is faster."""
     official = XL if bench.plan.size == "XL" else SIZES[bench.plan.size]
-    config = from_official({**official} if bench.plan.layers is None else {**official, "num_hidden_layers": 2})
+    layers = official["num_hidden_layers"] if bench.plan.layers is None else bench.plan.layers
+    config = from_official({**official, "num_hidden_layers": layers})
     with torch.device("meta"):
         network = AceStep(config, "sft")
     network = network.to_empty(device=bench.device).to(bench.dtype).eval().requires_grad_(False)

@@ -94,9 +94,10 @@ def _steps(values: Values) -> str:
     rows = [(name, f"{1000 * seconds:.1f}") for name, seconds in values["seconds"].items()]
     text = reports.table(("guided step", "ms"), rows)
     if "difference" in values:
-        text += (
-            f"\n\nOperations: {values['operations'] / 1e12:.2f} TFLOP. Velocities differ by {values['difference']:.0e}."
-        )
+        operations = f"{values['operations'] / 1e12:.2f} TFLOP"
+        text += f"\n\nThe step requires {operations}. Both networks' velocities differ by {values['difference']:.0e}."
+    if "compiled difference" in values:
+        text += f" Compiled and eager ones differ by {values['compiled difference']:.0e}."
     return text
 
 
