@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,11 @@ def test_file_names_are_titles_in_the_order_of_the_table() -> None:
     for number, title in enumerate(titles, 1):
         assert title.startswith(f"{number:02d} ") and title[3].isupper() and "_" not in title
         assert not set(title) & set('<>:"/\\|?*%#'), "characters that a file system or a URL cannot hold"
+
+
+def test_the_template_browser_has_a_place_for_every_workflow() -> None:
+    """It shows cards in the order of the file system; the style sheet gives each its number."""
+    style = (Path(__file__).parents[2] / "web/acestep_xl.css").read_text("utf-8")
+    places = re.findall(r'\[data-testid="template-workflow-(.+)"\] \{\s+order: (\d+);', style)
+    assert [name for name, _ in places] == [path.stem for path in SHIPPED.values()]
+    assert [int(place) for _, place in places] == list(range(1, len(SHIPPED) + 1))
